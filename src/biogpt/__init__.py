@@ -1,0 +1,40 @@
+"""BioGPT: a generative language model for biomedical text, from raw PubMed files to generated and mined text.
+
+The public names are imported when they are first used, so `import biogpt` costs next to nothing and never imports torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+# Public name -> the module that defines it.
+_HOMES = {
+    "BioGptConfig": "biogpt.model.config",
+    "BioGptForCausalLM": "biogpt.model.modeling",
+    "BioGptModel": "biogpt.model.modeling",
+    "BioGptTokenizer": "biogpt.text.tokenizer",
+    "Completion": "biogpt.inference.engine",
+    "Engine": "biogpt.inference.engine",
+}
+
+__all__ = [  # noqa: PLE0604, the names are literal
+    "__version__",
+    *sorted(_HOMES),
+]
+
+if TYPE_CHECKING:
+    from biogpt.inference.engine import Completion, Engine
+    from biogpt.model.config import BioGptConfig
+    from biogpt.model.modeling import BioGptForCausalLM, BioGptModel
+    from biogpt.text.tokenizer import BioGptTokenizer
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'biogpt' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,47 @@
+"""Every error a user can meet.
+
+    BioGptError
+    ├── InputError          (ValueError)   what was typed or passed in can not be used
+    ├── ConfigError         (ValueError)   a settings file or a set of settings is impossible
+    ├── DataError           (ValueError)   a data file is not what it should be
+    ├── CheckpointError     (OSError)      a model's files are missing, damaged or do not fit together
+    └── MissingExtraError   (ImportError)  an optional part of the package is not installed
+
+Each message says what was got, what was expected and what to do. The command line prints it on one line and exits with 1.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class BioGptError(Exception):
+    """Base of all errors this package raises on purpose."""
+
+
+class InputError(BioGptError, ValueError):
+    """What was typed or passed in can not be used."""
+
+
+class ConfigError(BioGptError, ValueError):
+    """A settings file, or a combination of settings, is impossible."""
+
+
+class DataError(BioGptError, ValueError):
+    """A data file is not what it should be."""
+
+
+class CheckpointError(BioGptError, OSError):
+    """A model's files are missing, damaged, or do not fit together."""
+
+
+class MissingExtraError(BioGptError, ImportError):
+    """An optional part of the package is not installed."""
+
+    def __init__(self, module: str, extra: str) -> None:
+        super().__init__(f"This needs the package '{module}', which is not installed. Run: pip install \"biogpt[{extra}]\"")
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """`" Did you mean 'x'?"` for the closest of `known`, or an empty string when nothing is close."""
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f" Did you mean '{close[0]}'?" if close else ""
