@@ -1,6 +1,6 @@
 """BioGPT: a generative language model for biomedical text, from raw PubMed files to generated and mined text.
 
-The public names are imported when they are first used, so `import biogpt` costs next to nothing and never imports torch.
+The public names are imported when they are first used: `import biogpt` costs next to nothing and never imports torch.
 """
 
 import importlib
@@ -18,9 +18,14 @@ _HOMES = {
     "Engine": "biogpt.inference.engine",
 }
 
-__all__ = [  # noqa: PLE0604, the names are literal
+__all__ = [
+    "BioGptConfig",
+    "BioGptForCausalLM",
+    "BioGptModel",
+    "BioGptTokenizer",
+    "Completion",
+    "Engine",
     "__version__",
-    *sorted(_HOMES),
 ]
 
 if TYPE_CHECKING:

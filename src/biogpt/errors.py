@@ -7,7 +7,7 @@
     ├── CheckpointError     (OSError)      a model's files are missing, damaged or do not fit together
     └── MissingExtraError   (ImportError)  an optional part of the package is not installed
 
-Each message says what was got, what was expected and what to do. The command line prints it on one line and exits with 1.
+Each message says what was got, what was expected and what to do; the command line prints it on one line and exits with 1.
 """
 
 import difflib
@@ -38,7 +38,9 @@ class MissingExtraError(BioGptError, ImportError):
     """An optional part of the package is not installed."""
 
     def __init__(self, module: str, extra: str) -> None:
-        super().__init__(f"This needs the package '{module}', which is not installed. Run: pip install \"biogpt[{extra}]\"")
+        super().__init__(
+            f"This needs the package '{module}', which is not installed. Run: pip install \"biogpt[{extra}]\""
+        )
 
 
 def suggest(word: str, known: Iterable[str]) -> str:

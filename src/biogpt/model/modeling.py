@@ -1,0 +1,364 @@
+"""The whole network, to be read from top to bottom: embeddings, attention, layer, decoder, language-model head.
+
+A pre-LayerNorm GPT with learned positions (Luo et al. 2022, "Model"; fairseq `transformer_lm_gpt2`). Parameter names
+are Hugging Face's, so weights go back and forth. It knows tensors only: no files, no text, no tasks.
+
+Shapes in comments: B batch, T new tokens, S tokens seen so far including the new ones, H heads, D size of a head,
+C hidden size (H * D), V vocabulary.
+"""
+
+import math
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import GenerationMixin, PreTrainedModel
+from transformers.activations import ACT2FN
+from transformers.cache_utils import Cache, DynamicCache
+from transformers.masking_utils import create_causal_mask
+from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions, CausalLMOutputWithCrossAttentions
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from biogpt.errors import InputError
+from biogpt.model.config import BioGptConfig
+
+# fairseq numbers positions from padding_idx + 1 = 2, so row 2 of the table is position 0, and row 1 that of padding.
+POSITION_OFFSET = 2
+
+
+class BioGptScaledWordEmbedding(nn.Embedding):
+    """Token embedding, multiplied by `scale` on the way out (the output projection shares the unscaled matrix)."""
+
+    def __init__(self, num_embeddings: int, embedding_dim: int, padding_idx: int | None, scale: float) -> None:
+        super().__init__(num_embeddings, embedding_dim, padding_idx)
+        self.scale = scale
+
+    def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
+        return super().forward(input_ids) * self.scale
+
+
+class BioGptLearnedPositionalEmbedding(nn.Embedding):
+    """Position embedding; padding has position -1 and reads a row that no token uses."""
+
+    def __init__(self, num_positions: int, embedding_dim: int) -> None:
+        super().__init__(num_positions + POSITION_OFFSET, embedding_dim)
+
+    def forward(self, position_ids: torch.Tensor) -> torch.Tensor:
+        return super().forward(position_ids + POSITION_OFFSET)
+
+
+def eager_attention(
+    module: nn.Module,
+    query: torch.Tensor,  # (B, H, T, D)
+    key: torch.Tensor,  # (B, H, S, D)
+    value: torch.Tensor,  # (B, H, S, D)
+    attention_mask: torch.Tensor | None,  # (B, 1, T, S): True or 0 may be seen, False or a large negative may not
+    scaling: float,
+    dropout: float = 0.0,
+    **_: Any,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Attention written out, the only form that can return its weights; called as transformers' kernels are."""
+    scores = torch.matmul(query, key.transpose(2, 3)) * scaling  # (B, H, T, S)
+    if attention_mask is not None:
+        if attention_mask.dtype == torch.bool:
+            scores = scores.masked_fill(~attention_mask, torch.finfo(scores.dtype).min)
+        else:
+            scores = scores + attention_mask
+    weights = nn.functional.dropout(scores.softmax(dim=-1), p=dropout, training=module.training)
+    return torch.matmul(weights, value).transpose(1, 2).contiguous(), weights  # (B, T, H, D), (B, H, T, S)
+
+
+class BioGptAttention(nn.Module):
+    """Causal multi-head self-attention."""
+
+    is_causal = True  # read by transformers' sdpa and flash kernels
+
+    def __init__(self, config: BioGptConfig, layer_idx: int) -> None:
+        super().__init__()
+        self.config = config
+        self.layer_idx = layer_idx
+        self.head_dim = config.hidden_size // config.num_attention_heads
+        self.scaling = self.head_dim**-0.5
+        self.dropout = config.attention_probs_dropout_prob
+        self.k_proj = nn.Linear(config.hidden_size, config.hidden_size)
+        self.v_proj = nn.Linear(config.hidden_size, config.hidden_size)
+        self.q_proj = nn.Linear(config.hidden_size, config.hidden_size)
+        self.out_proj = nn.Linear(config.hidden_size, config.hidden_size)
+
+    def forward(
+        self,
+        hidden_states: torch.Tensor,  # (B, T, C)
+        attention_mask: Any = None,
+        past_key_values: Cache | None = None,
+        output_attentions: bool = False,
+        **kwargs: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        split = (*hidden_states.shape[:-1], -1, self.head_dim)
+        query = self.q_proj(hidden_states).view(split).transpose(1, 2)  # (B, H, T, D)
+        key = self.k_proj(hidden_states).view(split).transpose(1, 2)
+        value = self.v_proj(hidden_states).view(split).transpose(1, 2)
+        if past_key_values is not None:
+            key, value = past_key_values.update(key, value, self.layer_idx)  # (B, H, S, D)
+
+        implementation = "eager" if output_attentions else self.config._attn_implementation
+        attend = ALL_ATTENTION_FUNCTIONS.get_interface(implementation, eager_attention)
+        dropout = self.dropout if self.training else 0.0
+        attended, weights = attend(
+            self, query, key, value, attention_mask, scaling=self.scaling, dropout=dropout, **kwargs
+        )
+        return self.out_proj(attended.reshape(hidden_states.shape)), weights
+
+
+class BioGptDecoderLayer(GradientCheckpointingLayer):
+    """Attention, then feed-forward; each normalises its input and adds its output to the residual stream."""
+
+    def __init__(self, config: BioGptConfig, layer_idx: int) -> None:
+        super().__init__()
+        eps = config.effective_layer_norm_eps
+        self.self_attn = BioGptAttention(config, layer_idx)
+        self.self_attn_layer_norm = nn.LayerNorm(config.hidden_size, eps=eps)
+        self.fc1 = nn.Linear(config.hidden_size, config.intermediate_size)
+        self.fc2 = nn.Linear(config.intermediate_size, config.hidden_size)
+        self.final_layer_norm = nn.LayerNorm(config.hidden_size, eps=eps)
+        self.activation_fn = ACT2FN[config.hidden_act]
+        self.dropout = config.hidden_dropout_prob
+        self.activation_dropout = config.activation_dropout
+
+    def forward(
+        self,
+        hidden_states: torch.Tensor,  # (B, T, C)
+        attention_mask: Any = None,
+        past_key_values: Cache | None = None,
+        output_attentions: bool = False,
+        **kwargs: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        drop = nn.functional.dropout
+        attended, weights = self.self_attn(
+            self.self_attn_layer_norm(hidden_states),
+            attention_mask=attention_mask,
+            past_key_values=past_key_values,
+            output_attentions=output_attentions,
+            **kwargs,
+        )
+        hidden_states = hidden_states + drop(attended, p=self.dropout, training=self.training)
+
+        inner = self.activation_fn(self.fc1(self.final_layer_norm(hidden_states)))
+        inner = drop(inner, p=self.activation_dropout, training=self.training)
+        return hidden_states + drop(self.fc2(inner), p=self.dropout, training=self.training), weights
+
+
+class BioGptPreTrainedModel(PreTrainedModel):
+    """What all BioGPT models share: how transformers loads, saves and initialises them."""
+
+    config_class = BioGptConfig
+    config: BioGptConfig
+    base_model_prefix = "biogpt"
+    supports_gradient_checkpointing = True
+    _no_split_modules = ["BioGptDecoderLayer"]  # noqa: RUF012, transformers' convention
+    _skip_keys_device_placement = "past_key_values"
+    _supports_flash_attn = True
+    _supports_sdpa = True
+    _supports_flex_attn = True
+    _can_compile_fullgraph = True
+
+
+class BioGptModel(BioGptPreTrainedModel):
+    """The decoder without a head: token ids to hidden states."""
+
+    def __init__(self, config: BioGptConfig) -> None:
+        super().__init__(config)
+        scale = math.sqrt(config.hidden_size) if config.scale_embedding else 1.0
+        self.embed_tokens = BioGptScaledWordEmbedding(
+            config.vocab_size, config.hidden_size, config.pad_token_id, scale=scale
+        )
+        self.embed_positions = BioGptLearnedPositionalEmbedding(config.max_position_embeddings, config.hidden_size)
+        self.layers = nn.ModuleList([BioGptDecoderLayer(config, index) for index in range(config.num_hidden_layers)])
+        self.layer_norm = nn.LayerNorm(config.hidden_size, eps=config.effective_layer_norm_eps)
+        self.gradient_checkpointing = False
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.embed_tokens
+
+    def set_input_embeddings(self, value: BioGptScaledWordEmbedding) -> None:
+        self.embed_tokens = value
+
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        past_key_values: Cache | None = None,
+        use_cache: bool | None = None,
+        position_ids: torch.Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        **kwargs: Any,
+    ) -> tuple[Any, ...] | BaseModelOutputWithPastAndCrossAttentions:
+        """Run the decoder.
+
+        Args:
+            input_ids: token ids, (B, T).
+            attention_mask: 1 for tokens, 0 for padding, (B, S): it spans what the cache holds and the new tokens.
+                Positions are counted from it, so padding on either side never changes a result. A prepared
+                (B, 1, T, S) mask is used as it is.
+            inputs_embeds: scaled embeddings in place of `input_ids`, (B, T, C).
+            past_key_values: cache of earlier tokens; it is extended in place.
+            use_cache: return the cache (created when none is given).
+            position_ids: positions of the new tokens, (B, T) or (1, T), overriding those counted from the mask.
+            output_attentions: return attention weights, one (B, H, T, S) per layer; uses the eager attention.
+            output_hidden_states: return the input of every layer and the final output, (B, T, C) each.
+            return_dict: return a `ModelOutput` rather than a tuple.
+
+        Raises:
+            InputError: both or neither of `input_ids` and `inputs_embeds`, or a mask shorter than past and new tokens.
+        """
+        config = self.config
+        use_cache = config.use_cache if use_cache is None else use_cache
+        output_attentions = config.output_attentions if output_attentions is None else output_attentions
+        output_hidden_states = config.output_hidden_states if output_hidden_states is None else output_hidden_states
+        return_dict = config.return_dict if return_dict is None else return_dict
+        if use_cache and self.training and self.gradient_checkpointing:
+            use_cache = False  # the backward pass would run each layer again and extend the cache twice
+
+        if inputs_embeds is None and input_ids is not None:
+            inputs_embeds = self.embed_tokens(input_ids)
+        elif inputs_embeds is None or input_ids is not None:
+            raise InputError(
+                "Got both or neither of input_ids and inputs_embeds, expected exactly one. Pass one of them."
+            )
+        if use_cache and past_key_values is None:
+            past_key_values = DynamicCache(config=config)
+        num_past = past_key_values.get_seq_length() if past_key_values is not None else 0
+
+        if position_ids is None:
+            position_ids = count_positions(attention_mask, num_past, inputs_embeds)
+        causal_mask = create_causal_mask(
+            config=config,
+            inputs_embeds=inputs_embeds,
+            attention_mask=attention_mask,
+            past_key_values=past_key_values,
+            allow_is_causal_skip=not output_attentions,
+        )
+
+        hidden_states = inputs_embeds + self.embed_positions(position_ids)
+        hidden_states = nn.functional.dropout(hidden_states, p=config.hidden_dropout_prob, training=self.training)
+        all_hidden_states: tuple[torch.Tensor, ...] = ()
+        all_attentions: tuple[torch.Tensor | None, ...] = ()
+        for layer in self.layers:
+            all_hidden_states += (hidden_states,)
+            if self.training and config.layerdrop > 0.0 and torch.rand([]) < config.layerdrop:
+                continue
+            hidden_states, weights = layer(
+                hidden_states,
+                attention_mask=causal_mask,
+                past_key_values=past_key_values,
+                output_attentions=output_attentions,
+                **kwargs,
+            )
+            all_attentions += (weights,)
+        hidden_states = self.layer_norm(hidden_states)
+
+        output = BaseModelOutputWithPastAndCrossAttentions(
+            last_hidden_state=hidden_states,
+            past_key_values=past_key_values if use_cache else None,
+            hidden_states=(*all_hidden_states, hidden_states) if output_hidden_states else None,
+            attentions=all_attentions if output_attentions else None,
+        )
+        return output if return_dict else output.to_tuple()
+
+
+def count_positions(attention_mask: torch.Tensor | None, num_past: int, inputs_embeds: torch.Tensor) -> torch.Tensor:
+    """Positions of the new tokens, (B, T) or (1, T): counted over the mask where there is one, -1 at padding.
+
+    Hugging Face's v4.34 did this inside the model; later versions count from the index unless told otherwise, which
+    makes a left-padded batch differ from its members run alone.
+    """
+    num_new = inputs_embeds.shape[1]
+    if attention_mask is None or attention_mask.dim() != 2:
+        return (torch.arange(num_new, device=inputs_embeds.device) + num_past).unsqueeze(0)
+    if not torch.compiler.is_compiling() and attention_mask.shape[1] < num_past + num_new:
+        raise InputError(
+            f"Got an attention_mask of {attention_mask.shape[1]} columns for {num_past} cached and {num_new} new "
+            f"tokens, expected {num_past + num_new}. Extend the mask with the cached tokens' part."
+        )
+    mask = attention_mask.long()
+    positions = mask.cumsum(dim=1) * mask - 1
+    return positions[:, num_past : num_past + num_new]
+
+
+class BioGptForCausalLM(BioGptPreTrainedModel, GenerationMixin):
+    """The decoder with a language-model head that shares the token embedding's matrix."""
+
+    _tied_weights_keys = {"output_projection.weight": "biogpt.embed_tokens.weight"}  # noqa: RUF012, transformers' form
+
+    def __init__(self, config: BioGptConfig) -> None:
+        super().__init__(config)
+        self.biogpt = BioGptModel(config)
+        self.output_projection = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.post_init()
+
+    def get_output_embeddings(self) -> nn.Module:
+        return self.output_projection
+
+    def set_output_embeddings(self, new_embeddings: nn.Linear) -> None:
+        self.output_projection = new_embeddings
+
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        past_key_values: Cache | None = None,
+        labels: torch.Tensor | None = None,
+        use_cache: bool | None = None,
+        position_ids: torch.Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        logits_to_keep: int | torch.Tensor = 0,
+        **kwargs: Any,
+    ) -> tuple[Any, ...] | CausalLMOutputWithCrossAttentions:
+        """Predict each next token; arguments as `BioGptModel.forward`, and:
+
+        Args:
+            labels: ids to predict, (B, T), usually `input_ids`: they are shifted inside, and -100 is ignored.
+            logits_to_keep: compute logits of the last this-many positions only (0: all), or of the given indices.
+
+        Returns:
+            Loss (with `labels`: mean negative log-likelihood in nats per token), logits (B, T, V), the cache, and what
+            else was asked for.
+        """
+        return_dict = self.config.return_dict if return_dict is None else return_dict
+        decoded = self.biogpt(
+            input_ids,
+            attention_mask=attention_mask,
+            inputs_embeds=inputs_embeds,
+            past_key_values=past_key_values,
+            use_cache=use_cache,
+            position_ids=position_ids,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            return_dict=True,
+            **{name: value for name, value in kwargs.items() if name not in _LOSS_ARGUMENTS},
+        )
+        kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
+        logits = self.output_projection(decoded.last_hidden_state[:, kept, :])  # (B, T, V)
+        loss = None
+        if labels is not None:
+            loss = self.loss_function(logits=logits, labels=labels, vocab_size=self.config.vocab_size, **kwargs)
+
+        output = CausalLMOutputWithCrossAttentions(
+            loss=loss,
+            logits=logits,
+            past_key_values=decoded.past_key_values,
+            hidden_states=decoded.hidden_states,
+            attentions=decoded.attentions,
+        )
+        return output if return_dict else output.to_tuple()
+
+
+# Keyword arguments of transformers' loss, which Trainer hands to `forward` and attention kernels must not see.
+_LOSS_ARGUMENTS = frozenset({"num_items_in_batch", "shift_labels", "ignore_index"})
