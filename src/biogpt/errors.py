@@ -7,7 +7,7 @@
     ├── CheckpointError     (OSError)      a model's files are missing, damaged or do not fit together
     └── MissingExtraError   (ImportError)  an optional part of the package is not installed
 
-Each message says what was got, what was expected and what to do; the command line prints it on one line and exits with 1.
+Each message says what was got, what was expected and what to do; the command line prints it on one line, exit code 1.
 """
 
 import difflib
