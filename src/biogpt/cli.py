@@ -1,0 +1,197 @@
+"""The command line: verbs, each of which reads its arguments, calls one public function and prints what that gives.
+
+stdout carries data only. Exit codes: 0 done, 1 an error of ours in one line on stderr, 2 wrong usage, 130 interrupted.
+A reader that closes the pipe early (`| head -1`) has what it wanted: that is 0. Nothing heavy is imported before a verb
+runs.
+"""
+
+import contextlib
+import json
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import biogpt
+from biogpt.errors import BioGptError
+from biogpt.inference.prompts import parse_prompts, read_prompt_file
+from biogpt.inference.settings import GenerationSettings
+
+if TYPE_CHECKING:
+    from biogpt.inference.engine import Completion, Engine
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+app = typer.Typer(
+    name="biogpt",
+    help=biogpt.__doc__.partition("\n")[0] if biogpt.__doc__ else None,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main() -> None:
+    """Run the command line with the arguments of this process."""
+    _write_utf8()
+    app(prog_name="biogpt")
+
+
+@contextlib.contextmanager
+def plain_endings() -> Iterator[None]:
+    """Turn errors, interruption and a closed pipe into exit codes, without tracebacks. Decorates every verb."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BioGptError as error:
+        print("biogpt:", *str(error).split(), file=sys.stderr)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        _silence_stdout()
+        raise SystemExit(INTERRUPTED) from None
+    except BrokenPipeError:
+        _silence_stdout()
+        raise SystemExit(0) from None
+
+
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        print(f"biogpt {biogpt.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _biogpt(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(no_args_is_help=False)
+@plain_endings()
+def generate(
+    prompts: Annotated[
+        list[str] | None, typer.Argument(metavar="PROMPT", help="Texts to continue; without any, stdin is read.")
+    ] = None,
+    model: Annotated[
+        str, typer.Option(metavar="NAME", help="'mini' (bundled), a directory, or a Hugging Face hub id.")
+    ] = "mini",
+    input_path: Annotated[
+        Path | None,
+        typer.Option("--input", metavar="FILE", help="Prompts, one a line, or JSONL with a field 'prompt' or 'text'."),
+    ] = None,
+    is_json: Annotated[
+        bool, typer.Option("--json", help="Print JSONL: prompt, text, tokens, score and why it stopped.")
+    ] = False,
+    max_new_tokens: Annotated[
+        int, typer.Option(metavar="N", help="Stop after N tokens.")
+    ] = GenerationSettings.max_new_tokens,
+    min_new_tokens: Annotated[
+        int, typer.Option(metavar="N", help="Do not end the text before N tokens.")
+    ] = GenerationSettings.min_new_tokens,
+    temperature: Annotated[
+        float, typer.Option(metavar="X", help="Below 1 plays safe, above 1 dares; 0: always the likeliest token.")
+    ] = GenerationSettings.temperature,
+    top_k: Annotated[
+        int, typer.Option(metavar="N", help="Sample among the N likeliest tokens; 0: among all.")
+    ] = GenerationSettings.top_k,
+    top_p: Annotated[
+        float, typer.Option(metavar="X", help="Sample among the likeliest tokens of joint probability X.")
+    ] = GenerationSettings.top_p,
+    num_beams: Annotated[
+        int, typer.Option(metavar="N", help="Beam search with N beams instead of sampling.")
+    ] = GenerationSettings.num_beams,
+    num_return_sequences: Annotated[
+        int, typer.Option(metavar="N", help="Completions per prompt.")
+    ] = GenerationSettings.num_return_sequences,
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="Another seed gives another text; the same one the same text.")
+    ] = GenerationSettings.seed,
+) -> None:
+    """Continue texts.
+
+    Each prompt is printed with its continuation, one line per completion; a single completion is printed as it is made.
+    """
+    if prompts and input_path:
+        raise typer.BadParameter("Give prompts as arguments or with --input, not both.")
+    if not prompts and not input_path and (sys.stdin is None or sys.stdin.isatty()):
+        raise typer.BadParameter("Give a prompt: as an argument, with --input, or on stdin.")
+    settings = GenerationSettings(
+        max_new_tokens=max_new_tokens,
+        min_new_tokens=min_new_tokens,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        num_beams=num_beams,
+        num_return_sequences=num_return_sequences,
+        seed=seed,
+    )
+    if not prompts:
+        prompts = read_prompt_file(input_path) if input_path else parse_prompts(sys.stdin.buffer, "stdin")
+    engine = _load_engine(model)
+    if len(prompts) == settings.num_return_sequences == settings.num_beams == 1 and not is_json:
+        _print_stream(prompts[0], engine.stream(prompts[0], settings))
+        return
+    for completions in _show_progress(engine.generate_each(prompts, settings), len(prompts)):
+        for completion in completions:
+            print(_as_json(completion) if is_json else completion.prompt + completion.text, flush=True)
+
+
+def _load_engine(name: str) -> "Engine":
+    """The engine, without what the libraries below have to say about it on stderr."""
+    from biogpt.model.checkpoint import resolve_model
+
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    path = resolve_model(name)
+    import transformers
+
+    from biogpt.inference.engine import Engine
+
+    transformers.logging.set_verbosity_error()
+    return Engine.load(path)
+
+
+def _print_stream(prompt: str, texts: Iterator[str]) -> None:
+    print(prompt, end="", flush=True)
+    for text in texts:
+        print(text, end="", flush=True)
+    print()
+
+
+def _as_json(completion: "Completion") -> str:
+    record: dict[str, Any] = asdict(completion)
+    del record["token_ids"]
+    record["score"] = round(completion.score, 6)
+    return json.dumps(record, ensure_ascii=False)
+
+
+def _show_progress(completed: Iterator[Sequence["Completion"]], num_prompts: int) -> Iterator[Sequence["Completion"]]:
+    """A bar on stderr, where someone is looking at stderr and the output goes elsewhere."""
+    if sys.stdout.isatty() or not sys.stderr.isatty():
+        return completed
+    from rich.console import Console
+    from rich.progress import track
+
+    return iter(track(completed, "Generating", total=num_prompts, console=Console(stderr=True)))
+
+
+def _write_utf8() -> None:
+    """Write UTF-8 even where the system's own encoding could not express a Greek letter."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+
+def _silence_stdout() -> None:
+    """Keep the interpreter from failing on what is left in the buffer when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,350 @@
+"""Engine: texts -> completions.
+
+The one place where a tokenizer, a model and a way to choose tokens meet. It knows nothing of tasks: what a prompt asks,
+and how its completion is to be read, is for its callers.
+
+Shapes in comments: B rows, T new tokens, S tokens seen so far including the new ones, V vocabulary.
+"""
+
+import hashlib
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Literal, Self, overload
+
+import torch
+from transformers import GenerationConfig
+
+from biogpt.errors import InputError
+from biogpt.inference.continuation import Continuation
+from biogpt.inference.sampling import choose_likeliest, draw
+from biogpt.inference.settings import GenerationSettings
+from biogpt.model.checkpoint import load_causal_lm, load_tokenizer, resolve_model
+from biogpt.model.modeling import BioGptForCausalLM
+from biogpt.text.tokenizer import BioGptTokenizer
+
+StopReason = Literal["end", "length", "positions"]
+
+DEFAULT_SETTINGS = GenerationSettings()
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What a model wrote after a prompt."""
+
+    prompt: str
+    """The prompt as it was given."""
+    text: str
+    """The continuation alone, without special tokens; `prompt + text` is the whole, spaces included."""
+    token_ids: tuple[int, ...]
+    """The ids that were generated, without the end token."""
+    tokens: tuple[str, ...]
+    """The vocabulary's pieces of these ids."""
+    score: float
+    """Mean log-probability (nats) of the generated tokens, the end token included where there is one, each under the
+    model's own distribution given all before it: before temperature, top-k, top-p and what was forbidden."""
+    stop_reason: StopReason
+    """`end`: the model ended the text. `length`: `max_new_tokens` are there. `positions`: the model has none left."""
+
+
+@dataclass
+class _Row:
+    """One completion in the making."""
+
+    prompt: str
+    prompt_ids: list[int]
+    max_new_tokens: int
+    limit_reason: StopReason  # why max_new_tokens is what it is
+    uniforms: random.Random
+    new_ids: list[int] = field(default_factory=list)  # with the end token, where there is one
+    log_probability: float = 0.0
+    stop_reason: StopReason | None = None
+
+    def take(self, token_id: int, log_probability: float, end_id: int) -> None:
+        self.new_ids.append(token_id)
+        self.log_probability += log_probability
+        if token_id == end_id:
+            self.stop_reason = "end"
+        elif len(self.new_ids) >= self.max_new_tokens:
+            self.stop_reason = self.limit_reason
+
+
+class Engine:
+    """Completes texts with one model.
+
+    Args:
+        model: in evaluation mode, on the device where it shall run.
+        tokenizer: the model's own.
+        batch_size: how many completions are made at once. More is faster and takes more memory; it does not change what
+            comes out (beyond the rounding of floating-point sums).
+    """
+
+    def __init__(self, model: BioGptForCausalLM, tokenizer: BioGptTokenizer, batch_size: int = 8) -> None:
+        if batch_size < 1:
+            raise InputError(f"Got batch_size {batch_size}, expected at least 1. Correct batch_size.")
+        self.model = model
+        self.tokenizer = tokenizer
+        self.batch_size = batch_size
+        self.max_positions: int = model.config.max_position_embeddings
+        self._end_id: int = tokenizer.eos_token_id
+        self._pad_id: int = tokenizer.pad_token_id
+        # Never written: they are no text. The end token is a special token, too, but the one that means something here.
+        self._forbidden_ids = sorted(set(tokenizer.all_special_ids) - {self._end_id})
+
+    @classmethod
+    def load(cls, name: str | Path = "mini", device: str | None = None, batch_size: int = 8) -> Self:
+        """An engine with a model from disk or from the Hugging Face hub, in float32.
+
+        Args:
+            name: `mini` (bundled), a directory, or a hub id such as `microsoft/biogpt`.
+            device: where to run, in PyTorch's terms; by default `cuda` where there is one, else `cpu`.
+            batch_size: see the class.
+
+        Raises:
+            CheckpointError: there is no such model, or its files are damaged or do not fit together.
+        """
+        path = resolve_model(name)
+        model = load_causal_lm(path)
+        tokenizer = load_tokenizer(path, model.config.vocab_size)
+        model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        return cls(model, tokenizer, batch_size)
+
+    @overload
+    def generate(  # type: ignore[overload-overlap]  # a string is a sequence of strings, too
+        self, prompts: str, settings: GenerationSettings = ...
+    ) -> list[Completion]: ...
+
+    @overload
+    def generate(self, prompts: Sequence[str], settings: GenerationSettings = ...) -> list[list[Completion]]: ...
+
+    def generate(
+        self, prompts: str | Sequence[str], settings: GenerationSettings = DEFAULT_SETTINGS
+    ) -> list[Completion] | list[list[Completion]]:
+        """Complete prompts.
+
+        Args:
+            prompts: one text, or several.
+            settings: how; see `GenerationSettings`.
+
+        Returns:
+            For one text its completions, `num_return_sequences` of them (a beam search's best first). For several texts
+            a list of such lists, in their order.
+
+        Raises:
+            InputError: a prompt can not be completed; raised before any is.
+        """
+        if isinstance(prompts, str):
+            return next(self.generate_each([prompts], settings))
+        return list(self.generate_each(prompts, settings))
+
+    def generate_each(
+        self, prompts: Sequence[str], settings: GenerationSettings = DEFAULT_SETTINGS
+    ) -> Iterator[list[Completion]]:
+        """As `generate` with several texts, but each text's completions are handed over when its batch is done.
+
+        All prompts are checked before this returns, so an `InputError` comes before the first completion is begun.
+        """
+        encoded = [self._encode(prompt, settings) for prompt in prompts]
+        return self._generate_encoded(list(zip(prompts, encoded, strict=True)), settings)
+
+    def stream(self, prompt: str, settings: GenerationSettings = DEFAULT_SETTINGS) -> Iterator[str]:
+        """Complete one prompt, handing over the text as it is made.
+
+        The pieces never change afterwards: joined, they are `generate(prompt, settings)[0].text`.
+
+        Args:
+            prompt: the text to continue.
+            settings: how; one completion without beams, because beams settle on a text only at its end.
+
+        Raises:
+            InputError: the prompt can not be completed, or not with these settings; raised at once.
+        """
+        if settings.num_beams > 1 or settings.num_return_sequences > 1:
+            raise InputError(
+                f"Got num_beams {settings.num_beams} and num_return_sequences {settings.num_return_sequences}, "
+                "expected 1 of each for a stream. Use generate, or correct the settings."
+            )
+        return self._stream_row(self._make_row(prompt, self._encode(prompt, settings), settings, 0), settings)
+
+    def _encode(self, prompt: str, settings: GenerationSettings) -> list[int]:
+        """The ids of a prompt that can be completed."""
+        if not isinstance(prompt, str):
+            raise InputError(f"Got a prompt of type {type(prompt).__name__}, expected a string. Correct the prompts.")
+        if not prompt.strip():
+            raise InputError("The prompt is empty, expected some text to continue. Give at least one word.")
+        try:
+            prompt.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise InputError(
+                f"The prompt {_shorten(prompt)} is no valid text (character {error.start + 1} can not be encoded), "
+                "expected Unicode. Check where it was read from."
+            ) from error
+        ids: list[int] = self.tokenizer(prompt, verbose=False)["input_ids"]
+        if len(ids) < 2:  # nothing but the </s> that begins every text
+            raise InputError(
+                f"The prompt {_shorten(prompt)} has no character that the tokenizer keeps, expected some text to "
+                "continue. Give at least one word."
+            )
+        num_needed = max(settings.min_new_tokens, 1)
+        if len(ids) + num_needed > self.max_positions:
+            raise InputError(
+                f"The prompt {_shorten(prompt)} has {len(ids)} tokens, expected at most "
+                f"{self.max_positions - num_needed}: the model has {self.max_positions} positions, and {num_needed} "
+                "must be left for new tokens. Shorten the prompt"
+                + (" or lower min_new_tokens." if num_needed > 1 else ".")
+            )
+        return ids
+
+    def _make_row(self, prompt: str, ids: list[int], settings: GenerationSettings, index: int) -> _Row:
+        """The prompt's completion number `index`, not begun."""
+        room = self.max_positions - len(ids)
+        # The seed covers the prompt, so that a text's completions do not depend on the texts around it, and the hash
+        # keeps the numbers of different prompts independent.
+        seed = hashlib.sha256(f"{settings.seed} {index} {prompt}".encode()).digest()
+        return _Row(
+            prompt=prompt,
+            prompt_ids=ids,
+            max_new_tokens=min(settings.max_new_tokens, room),
+            limit_reason="length" if settings.max_new_tokens <= room else "positions",
+            uniforms=random.Random(int.from_bytes(seed)),
+        )
+
+    def _generate_encoded(
+        self, encoded: Sequence[tuple[str, list[int]]], settings: GenerationSettings
+    ) -> Iterator[list[Completion]]:
+        if settings.num_beams > 1:
+            for prompt, ids in encoded:
+                yield [self._complete(row) for row in self._search_beams(prompt, ids, settings)]
+            return
+        rows = (
+            self._make_row(prompt, ids, settings, index)
+            for prompt, ids in encoded
+            for index in range(settings.num_return_sequences)
+        )
+        completions: list[Completion] = []
+        while batch := list(islice(rows, self.batch_size)):
+            for _ in self._advance(batch, settings):
+                pass
+            completions += [self._complete(row) for row in batch]
+            while len(completions) >= settings.num_return_sequences:
+                yield completions[: settings.num_return_sequences]
+                del completions[: settings.num_return_sequences]
+
+    def _stream_row(self, row: _Row, settings: GenerationSettings) -> Iterator[str]:
+        continuation = self._continue(row)
+        for _ in self._advance([row], settings):
+            if text := continuation.add(self._pieces(row.new_ids[-1:])):
+                yield text
+        if text := continuation.finish():
+            yield text
+
+    def _advance(self, rows: Sequence[_Row], settings: GenerationSettings) -> Iterator[None]:
+        """Give every row that has not stopped one more token at a time, until all have stopped."""
+        width = max(len(row.prompt_ids) for row in rows)
+        padded = [[self._pad_id] * (width - len(row.prompt_ids)) + row.prompt_ids for row in rows]
+        masked = [[0] * (width - len(row.prompt_ids)) + [1] * len(row.prompt_ids) for row in rows]
+        input_ids = torch.tensor(padded, device=self.model.device)  # (B, T)
+        attention_mask = torch.tensor(masked, device=self.model.device)  # (B, S)
+        cache = None
+        while any(row.stop_reason is None for row in rows):
+            with torch.inference_mode():
+                output = self.model(
+                    input_ids=input_ids,
+                    attention_mask=attention_mask,
+                    past_key_values=cache,
+                    use_cache=True,
+                    logits_to_keep=1,
+                )
+                cache = output.past_key_values
+                logits = output.logits[:, -1].float()  # (B, V)
+                next_ids = self._choose(logits, rows, settings)  # (B,)
+                log_probabilities = logits.log_softmax(dim=-1).gather(-1, next_ids.unsqueeze(-1)).squeeze(-1)  # (B,)
+                is_going = torch.tensor([[int(row.stop_reason is None)] for row in rows], device=self.model.device)
+                # A row that has stopped runs along on padding, which no one sees and which takes no position.
+                input_ids = torch.where(is_going.bool(), next_ids.unsqueeze(-1), self._pad_id)
+                attention_mask = torch.cat([attention_mask, is_going], dim=1)
+            for row, token_id, value in zip(rows, next_ids.tolist(), log_probabilities.tolist(), strict=True):
+                if row.stop_reason is None:
+                    row.take(token_id, value, self._end_id)
+            yield
+
+    def _choose(self, logits: torch.Tensor, rows: Sequence[_Row], settings: GenerationSettings) -> torch.Tensor:
+        """The next id of each row, (B,), out of its logits (B, V)."""
+        allowed = logits.clone()
+        allowed[:, self._forbidden_ids] = float("-inf")
+        too_short = [index for index, row in enumerate(rows) if len(row.new_ids) < settings.min_new_tokens]
+        allowed[too_short, self._end_id] = float("-inf")
+        if not settings.is_sampling:
+            return choose_likeliest(allowed)
+        uniforms = torch.tensor([row.uniforms.random() for row in rows], dtype=torch.float64, device=logits.device)
+        return draw(allowed, uniforms, settings.temperature, settings.top_k, settings.top_p)
+
+    def _search_beams(self, prompt: str, ids: list[int], settings: GenerationSettings) -> list[_Row]:
+        """Finished rows of a beam search, best first. One prompt at a time: its beams are a batch already."""
+        rows = [self._make_row(prompt, ids, settings, index) for index in range(settings.num_return_sequences)]
+        # Everything that changes the outcome is said here: what is not would come from the model's generation_config.
+        config = GenerationConfig(
+            max_new_tokens=rows[0].max_new_tokens,
+            min_new_tokens=settings.min_new_tokens,
+            num_beams=settings.num_beams,
+            num_return_sequences=settings.num_return_sequences,
+            do_sample=False,
+            early_stopping=True,  # as fairseq: done when there are as many finished texts as beams
+            length_penalty=1.0,
+            repetition_penalty=1.0,
+            no_repeat_ngram_size=0,
+            suppress_tokens=self._forbidden_ids,
+            eos_token_id=self._end_id,
+            pad_token_id=self._pad_id,
+            bos_token_id=self.tokenizer.bos_token_id,
+        )
+        input_ids = torch.tensor([ids], device=self.model.device)
+        sequences = self.model.generate(
+            input_ids, attention_mask=torch.ones_like(input_ids), generation_config=config
+        )  # (num_return_sequences, S), padded on the right
+        for row, sequence in zip(rows, sequences.tolist(), strict=True):
+            new_ids = sequence[len(ids) :]
+            if self._end_id in new_ids:
+                new_ids = new_ids[: new_ids.index(self._end_id) + 1]
+            for token_id, value in zip(new_ids, self._score(ids, new_ids), strict=True):
+                row.take(token_id, value, self._end_id)
+        return rows
+
+    def _score(self, prompt_ids: list[int], new_ids: list[int]) -> list[float]:
+        """The log-probability of each of `new_ids` after `prompt_ids` and those before it."""
+        input_ids = torch.tensor([prompt_ids + new_ids[:-1]], device=self.model.device)
+        with torch.inference_mode():
+            logits = self.model(input_ids=input_ids, use_cache=False, logits_to_keep=len(new_ids)).logits[0]  # (T, V)
+            targets = torch.tensor(new_ids, device=self.model.device).unsqueeze(-1)
+            values: list[float] = logits.float().log_softmax(dim=-1).gather(-1, targets).squeeze(-1).tolist()
+        return values
+
+    def _complete(self, row: _Row) -> Completion:
+        assert row.stop_reason is not None
+        token_ids = row.new_ids[:-1] if row.stop_reason == "end" else row.new_ids
+        pieces = self._pieces(token_ids)
+        continuation = self._continue(row)
+        continuation.add(pieces)
+        continuation.finish()
+        return Completion(
+            prompt=row.prompt,
+            text=continuation.text,
+            token_ids=tuple(token_ids),
+            tokens=tuple(pieces),
+            score=row.log_probability / len(row.new_ids),
+            stop_reason=row.stop_reason,
+        )
+
+    def _continue(self, row: _Row) -> Continuation:
+        return Continuation(self.tokenizer, row.prompt, self._pieces(row.prompt_ids))
+
+    def _pieces(self, ids: Sequence[int]) -> list[str]:
+        pieces: list[str] = self.tokenizer.convert_ids_to_tokens(list(ids))
+        return pieces
+
+
+def _shorten(prompt: str, max_length: int = 40) -> str:
+    """The prompt's beginning in quotes, to name it in a message."""
+    return repr(prompt if len(prompt) <= max_length else prompt[: max_length - 3] + "...")

@@ -1,0 +1,88 @@
+"""Prompts out of a file or a pipe: one a line, or JSONL. Knows no model and never imports torch."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from biogpt.errors import DataError, InputError
+
+# The fields of a JSONL record that may hold its prompt, the first that is there wins.
+PROMPT_FIELDS = ("prompt", "text")
+
+
+def read_prompt_file(path: Path) -> list[str]:
+    """The prompts of a file; see `parse_prompts`.
+
+    Raises:
+        InputError: the file can not be read.
+        DataError: a line is not what it should be.
+    """
+    try:
+        with path.open("rb") as lines:
+            return parse_prompts(lines, str(path))
+    except OSError as error:
+        raise InputError(
+            f"Can not read {path} ({error.strerror}), expected a text file with one prompt a line, or JSONL. "
+            "Check the name."
+        ) from error
+
+
+def parse_prompts(lines: Iterable[bytes], name: str) -> list[str]:
+    """The prompts among `lines`, in order.
+
+    A line is a prompt as it stands. If the name ends in `.jsonl`, or the first line begins with `{`, each line is a
+    JSON object instead, whose field `prompt` (or else `text`) is the prompt. Empty lines at the end are passed over,
+    any other is an error, since output could no longer be matched to input by line.
+
+    Args:
+        lines: raw lines in UTF-8, with or without a byte order mark.
+        name: what to call the source in errors.
+
+    Raises:
+        DataError: a line is empty, is not UTF-8, or is not the JSON that was expected; says which (`name:line`).
+        InputError: there are no prompts.
+    """
+    texts = [_decode(line, f"{name}:{number}") for number, line in enumerate(lines, start=1)]
+    if texts:
+        texts[0] = texts[0].removeprefix("\ufeff")
+    while texts and not texts[-1].strip():
+        texts.pop()
+    if not texts:
+        raise InputError(f"{name} is empty, expected one prompt a line, or JSONL. Give it at least one prompt.")
+
+    is_jsonl = name.endswith(".jsonl") or texts[0].lstrip().startswith("{")
+    prompts = []
+    for number, text in enumerate(texts, start=1):
+        place = f"{name}:{number}"
+        prompt = _parse_record(text, place) if is_jsonl and text.strip() else text
+        if not prompt.strip():
+            raise DataError(f"{place}: empty prompt, expected some text. Remove the line or fill it.")
+        prompts.append(prompt)
+    return prompts
+
+
+def _decode(line: bytes, place: str) -> str:
+    try:
+        return line.decode("utf-8").rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{place}: byte {error.start + 1} of the line (0x{line[error.start]:02x}) is not UTF-8, which was "
+            "expected. Convert the file to UTF-8, for example with iconv."
+        ) from error
+
+
+def _parse_record(text: str, place: str) -> str:
+    try:
+        record = json.loads(text)
+    except ValueError as error:
+        raise DataError(f"{place}: not JSON ({error}), expected one JSON object a line. Correct the line.") from error
+    fields = record if isinstance(record, dict) else {}
+    for name in PROMPT_FIELDS:
+        if name in fields:
+            if isinstance(fields[name], str):
+                return str(fields[name])
+            raise DataError(f"{place}: the field '{name}' is {fields[name]!r}, expected a string. Correct the line.")
+    raise DataError(
+        f"{place}: got {', '.join(fields) or 'no object'}, expected an object with a field 'prompt' (or 'text'). "
+        "Add or rename the field."
+    )

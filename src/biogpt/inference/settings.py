@@ -1,0 +1,91 @@
+"""GenerationSettings: how completions are made, checked when they are stated. Knows no model, never imports torch."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from numbers import Integral, Real
+
+from biogpt.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationSettings:
+    """How completions are made.
+
+    Three ways to choose tokens: sampling (the default: small models repeat themselves without it), greedy
+    (`temperature=0`), and beam search (`num_beams` above 1; sampling settings do not apply to it). The defaults are
+    reproducible: the same prompt, settings and model give the same completion, alone or among others.
+
+    Args:
+        max_new_tokens: stop after this many tokens; earlier where the model ends the text or its positions run out.
+        min_new_tokens: do not let the model end the text before this many tokens.
+        temperature: divides the logits before sampling; below 1 plays safe, above 1 dares; 0 is greedy.
+        top_k: sample among this many likeliest tokens only; 0: among all.
+        top_p: sample among the likeliest tokens that together have this probability; 1: among all.
+        num_beams: beams of a beam search; 1: none. The paper generates with 5.
+        num_return_sequences: completions per prompt.
+        seed: where sampling starts. Another seed gives another text.
+
+    Raises:
+        InputError: a number is impossible, alone or beside another.
+    """
+
+    max_new_tokens: int = 100
+    min_new_tokens: int = 0
+    temperature: float = 0.8
+    top_k: int = 50
+    top_p: float = 0.95
+    num_beams: int = 1
+    num_return_sequences: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        self._check_integer("max_new_tokens", 1)
+        self._check_integer("min_new_tokens", 0)
+        self._check_number("temperature", "0 (greedy) or above", lambda value: 0 <= value < math.inf)
+        self._check_integer("top_k", 0)
+        self._check_number("top_p", "above 0 and at most 1", lambda value: 0 < value <= 1)
+        self._check_integer("num_beams", 1)
+        self._check_integer("num_return_sequences", 1)
+        self._check_integer("seed", 0)
+        if self.min_new_tokens > self.max_new_tokens:
+            raise InputError(
+                f"Got min_new_tokens {self.min_new_tokens} above max_new_tokens {self.max_new_tokens}, expected at "
+                "most as many. Lower the one or raise the other."
+            )
+        self._check_combinations()
+
+    @property
+    def is_sampling(self) -> bool:
+        """Whether chance decides."""
+        return self.num_beams == 1 and self.temperature > 0
+
+    def _check_combinations(self) -> None:
+        if self.num_beams > 1:
+            defaults = {field.name: field.default for field in fields(self)}
+            for name in ("temperature", "top_k", "top_p", "seed"):
+                if getattr(self, name) != defaults[name]:
+                    raise InputError(
+                        f"Got {name} {getattr(self, name)} with num_beams {self.num_beams}, but beam search does not "
+                        f"sample. Leave out {name}, or num_beams."
+                    )
+            if self.num_return_sequences > self.num_beams:
+                raise InputError(
+                    f"Got num_return_sequences {self.num_return_sequences} with num_beams {self.num_beams}, but a beam "
+                    "search finds at most one completion a beam. Lower num_return_sequences or raise num_beams."
+                )
+        elif self.temperature == 0 and self.num_return_sequences > 1:
+            raise InputError(
+                f"Got num_return_sequences {self.num_return_sequences} with temperature 0, but greedy completions of "
+                "one prompt are all the same. Raise temperature or num_beams, or leave out num_return_sequences."
+            )
+
+    def _check_integer(self, name: str, minimum: int) -> None:
+        value = getattr(self, name)
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < minimum:
+            raise InputError(f"Got {name} {value!r}, expected a whole number of at least {minimum}. Correct {name}.")
+
+    def _check_number(self, name: str, expected: str, is_possible: Callable[[float], bool]) -> None:
+        value = getattr(self, name)
+        if isinstance(value, bool) or not isinstance(value, Real) or not is_possible(float(value)):
+            raise InputError(f"Got {name} {value!r}, expected a number {expected}. Correct {name}.")

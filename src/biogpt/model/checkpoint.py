@@ -1,0 +1,279 @@
+"""Models on disk: from a name to a directory, and from a directory to a model and its tokenizer, checked file by file.
+
+Foreign files are data here: weights are read from safetensors, or from a PyTorch file by the reader that only accepts
+tensors. Nothing is unpickled. Knows nothing of what a model is used for. Importing this module does not import torch.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from biogpt.errors import BioGptError, CheckpointError, suggest
+
+if TYPE_CHECKING:
+    import torch
+
+    from biogpt.model.config import BioGptConfig
+    from biogpt.model.modeling import BioGptForCausalLM
+    from biogpt.text.tokenizer import BioGptTokenizer
+
+# Bundled models: name -> directory. They are found before a directory of that name, which is reached as ./name.
+BUNDLED = {"mini": Path(__file__).resolve().parents[1] / "assets" / "mini"}
+
+CONFIG_FILE = "config.json"
+VOCAB_FILE = "vocab.json"
+MERGES_FILE = "merges.txt"
+SAFETENSORS_FILE = "model.safetensors"
+SAFETENSORS_INDEX_FILE = "model.safetensors.index.json"
+PYTORCH_FILE = "pytorch_model.bin"
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.\-]*/[A-Za-z0-9][\w.\-]*")
+
+
+def resolve_model(name: str | Path) -> Path:
+    """The directory of a model.
+
+    Args:
+        name: a bundled model (`mini`), a directory, or a Hugging Face hub id (`microsoft/biogpt`). A hub id is fetched
+            once and found on this machine afterwards, offline too; a directory of the same name goes first.
+
+    Raises:
+        CheckpointError: there is no such model, or the hub can not be reached and has not been fetched from before.
+    """
+    if str(name) in BUNDLED:
+        path = BUNDLED[str(name)]
+        if not path.is_dir():
+            raise CheckpointError(
+                f"The bundled model '{name}' is not at {path}, where this installation should have it. Reinstall "
+                "biogpt, or name another model."
+            )
+        return path
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path
+    known = f"a bundled model ({', '.join(BUNDLED)}), a directory, or a hub id (organisation/name)"
+    if path.exists():
+        raise CheckpointError(f"{path} is a file, expected {known}. Name the directory that holds the model's files.")
+    if isinstance(name, str) and _HUB_ID.fullmatch(name):
+        return _fetch_from_hub(name)
+    raise CheckpointError(f"Unknown model '{name}', expected {known}.{suggest(str(name), BUNDLED)} Check the name.")
+
+
+def load_config(path: Path) -> BioGptConfig:
+    """The configuration of the model in the directory `path`.
+
+    Raises:
+        CheckpointError: `config.json` is missing, damaged, impossible, or that of another kind of model.
+    """
+    from huggingface_hub.errors import StrictDataclassError
+
+    from biogpt.model.config import BioGptConfig
+
+    file = path / CONFIG_FILE
+    values = _read_json_object(file)
+    model_type = values.get("model_type")
+    if model_type != BioGptConfig.model_type:
+        raise CheckpointError(
+            f"{file}: model_type is {model_type!r}, expected '{BioGptConfig.model_type}'. Name a BioGPT's directory."
+        )
+    try:
+        return BioGptConfig.from_dict(values)  # type: ignore[no-any-return]
+    except (BioGptError, StrictDataclassError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{file}: {_in_one_line(error)} Correct the file, or fetch it again.") from error
+
+
+def load_causal_lm(path: Path) -> BioGptForCausalLM:
+    """The model in the directory `path` with its language-model head, in float32, ready to run (not to train).
+
+    Weights come from `model.safetensors`, its shards, or `pytorch_model.bin`, the first that is there. Every tensor of
+    the model must be there in the right shape, and no other: what is left over means that another network was saved.
+
+    Raises:
+        CheckpointError: a file is missing, damaged, or does not fit the configuration.
+    """
+    import torch
+
+    from biogpt.model.modeling import BioGptForCausalLM
+
+    config = load_config(path)
+    file, weights = _read_weights(path)
+    with torch.device("meta"):  # shapes only: filling the weights at random first would take longer than reading them
+        model = BioGptForCausalLM(config)
+    expected = model.state_dict()
+    tied = set(BioGptForCausalLM._tied_weights_keys) if config.tie_word_embeddings else set()
+    for name in tied & weights.keys():  # the same matrix saved a second time
+        del weights[name]
+    _check_names(file, weights, expected.keys() - tied)
+    for name, tensor in weights.items():
+        if tensor.shape != expected[name].shape:
+            raise CheckpointError(
+                f"{file}: {name} has shape {tuple(tensor.shape)}, expected {tuple(expected[name].shape)} from "
+                f"{CONFIG_FILE}. Put files together that were saved together."
+            )
+        weights[name] = tensor.float()
+    model.load_state_dict(weights, strict=False, assign=True)
+    model.tie_weights()
+    model.eval()
+    return model
+
+
+def load_tokenizer(path: Path, vocab_size: int) -> BioGptTokenizer:
+    """The tokenizer in the directory `path`.
+
+    Args:
+        path: directory with `vocab.json`, `merges.txt` and perhaps `tokenizer_config.json`.
+        vocab_size: number of token ids the model knows, which must be as many as the vocabulary has.
+
+    Raises:
+        CheckpointError: a file is missing or damaged, or the vocabulary does not fit the model.
+    """
+    from biogpt.text.tokenizer import BioGptTokenizer
+
+    vocab_file, merges_file = path / VOCAB_FILE, path / MERGES_FILE
+    vocabulary = _read_json_object(vocab_file)
+    if not all(type(index) is int for index in vocabulary.values()) or sorted(vocabulary.values()) != list(
+        range(len(vocabulary))
+    ):
+        raise CheckpointError(
+            f"{vocab_file}: the ids are not the numbers 0 to {len(vocabulary) - 1}, each once, as expected. Fetch or "
+            "save the file again."
+        )
+    _read_text(merges_file)
+    try:
+        tokenizer = BioGptTokenizer.from_pretrained(str(path), local_files_only=True)
+    except (BioGptError, OSError, ValueError, TypeError, KeyError, IndexError) as error:
+        raise CheckpointError(
+            f"{path}: the tokenizer can not be made from {VOCAB_FILE}, {MERGES_FILE} and tokenizer_config.json "
+            f"({_in_one_line(error)}), expected files that belong together. Fetch or save them again."
+        ) from error
+    if len(tokenizer) != vocab_size:
+        raise CheckpointError(
+            f"{vocab_file}: the vocabulary has {len(tokenizer)} entries, expected {vocab_size} as the model's weights "
+            f"and {CONFIG_FILE} have. Put files together that were saved together."
+        )
+    return tokenizer  # type: ignore[no-any-return]
+
+
+def _fetch_from_hub(hub_id: str) -> Path:
+    """The local copy of a hub model, fetched if it is not there or outdated."""
+    from huggingface_hub import snapshot_download
+
+    # Many hub models carry their weights twice; the PyTorch file is fetched only where it is the only one.
+    try:
+        path = Path(snapshot_download(hub_id, allow_patterns=["*.json", "*.txt", "*.safetensors"]))
+        if not any(path.glob("*.safetensors")):
+            path = Path(snapshot_download(hub_id, allow_patterns=["*.json", "*.txt", PYTORCH_FILE]))
+    except Exception as error:  # the hub client lets through errors of its network library, which varies by version
+        raise CheckpointError(
+            f"Unknown model '{hub_id}': no such directory here, no copy of an earlier fetch, and the Hugging Face hub "
+            f"gave none ({type(error).__name__}: {_in_one_line(error)}). Check name and network, or name a directory."
+        ) from error
+    return path
+
+
+def _read_weights(path: Path) -> tuple[Path, dict[str, torch.Tensor]]:
+    """The file that holds the weights (the index, where they are in shards), and the weights."""
+    if (path / SAFETENSORS_FILE).exists():
+        return path / SAFETENSORS_FILE, _read_safetensors(path / SAFETENSORS_FILE)
+    index_file = path / SAFETENSORS_INDEX_FILE
+    if index_file.exists():
+        weight_map = _read_json_object(index_file).get("weight_map")
+        if not isinstance(weight_map, dict) or not all(_is_file_name(name) for name in weight_map.values()):
+            raise CheckpointError(
+                f"{index_file}: no weight_map of tensors to files of this directory, as expected. Fetch it again."
+            )
+        weights: dict[str, torch.Tensor] = {}
+        for name in sorted(set(weight_map.values())):
+            weights.update(_read_safetensors(path / name))
+        return index_file, weights
+    if (path / PYTORCH_FILE).exists():
+        return path / PYTORCH_FILE, _read_pytorch(path / PYTORCH_FILE)
+    raise CheckpointError(
+        f"{path} has no weights, expected {SAFETENSORS_FILE} (or {SAFETENSORS_INDEX_FILE}, or {PYTORCH_FILE}). Fetch "
+        "or save the model again."
+    )
+
+
+def _read_safetensors(file: Path) -> dict[str, torch.Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(file)
+    except (SafetensorError, OSError) as error:
+        raise _unreadable(file, "a whole safetensors file", error) from error
+
+
+def _read_pytorch(file: Path) -> dict[str, torch.Tensor]:
+    import torch
+
+    try:
+        weights = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # damaged archives surface as errors of zip, pickle, or torch's own
+        # torch's own message is left out: it suggests to unpickle whatever the file holds
+        raise CheckpointError(
+            f"{file} can not be read ({type(error).__name__}), expected a PyTorch file that holds tensors and nothing "
+            "else. It may be cut short: fetch it again, or convert it to safetensors where it comes from."
+        ) from error
+    if not isinstance(weights, Mapping) or not all(isinstance(tensor, torch.Tensor) for tensor in weights.values()):
+        raise CheckpointError(
+            f"{file}: got something else than named tensors, expected a state dictionary. Save the model again."
+        )
+    return dict(weights)
+
+
+def _check_names(file: Path, got: Iterable[str], expected: Iterable[str]) -> None:
+    """Raise unless the two sets of tensor names are the same."""
+    missing, unknown = sorted(set(expected) - set(got)), sorted(set(got) - set(expected))
+    differences = [
+        f"{len(names)} {what} (such as {names[0]})"
+        for names, what in ((missing, "missing"), (unknown, "unknown to it"))
+        if names
+    ]
+    if differences:
+        raise CheckpointError(
+            f"{file}: tensors differ from those of the BioGPT that {CONFIG_FILE} describes, which were expected: "
+            f"{', '.join(differences)}. Put files together that were saved together."
+        )
+
+
+def _read_text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"{file} is missing, expected it beside the model's other files. Fetch or save the model again."
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unreadable(file, "text in UTF-8", error) from error
+
+
+def _read_json_object(file: Path) -> dict[str, Any]:
+    text = _read_text(file)
+    try:
+        values = json.loads(text)
+    except ValueError as error:
+        raise _unreadable(file, "JSON", error) from error
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{file}: got a JSON {type(values).__name__}, expected an object. Fetch the file again.")
+    return values
+
+
+def _unreadable(file: Path, expected: str, error: Exception) -> CheckpointError:
+    return CheckpointError(
+        f"{file} can not be read ({_in_one_line(error)}), expected {expected}. If it is cut short, fetch it again."
+    )
+
+
+def _is_file_name(name: object) -> bool:
+    """Whether a shard's name stays inside its directory."""
+    return isinstance(name, str) and Path(name).name == name
+
+
+def _in_one_line(error: Exception, max_length: int = 200) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= max_length else text[: max_length - 3] + "..."
