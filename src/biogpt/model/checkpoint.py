@@ -53,10 +53,10 @@ def resolve_model(name: str | Path) -> Path:
             )
         return path
     path = Path(name).expanduser()
-    if path.is_dir():
+    if str(name) and path.is_dir():  # an empty name would be the current directory
         return path
     known = f"a bundled model ({', '.join(BUNDLED)}), a directory, or a hub id (organisation/name)"
-    if path.exists():
+    if path.is_file():
         raise CheckpointError(f"{path} is a file, expected {known}. Name the directory that holds the model's files.")
     if isinstance(name, str) and _HUB_ID.fullmatch(name):
         return _fetch_from_hub(name)
