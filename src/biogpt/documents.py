@@ -1,9 +1,9 @@
 """Documents: files of literature -> `Document` objects, one at a time.
 
 Reads JSON lines, PubMed XML and plain text, each also gzipped, in memory that does not grow with the file. A record
-that can not be used is handed to the caller with its place, and reading goes on; a file that is damaged as a whole stops
-with one `DataError`. Text is kept as the file has it (XML indentation aside): this module knows nothing of tokens,
-duplicates or splits, and never imports torch.
+that can not be used is handed to the caller with its place, and reading goes on; a file that is damaged as a whole
+stops with one `DataError`. Text is kept as the file has it (XML indentation aside): this module knows nothing of
+tokens, duplicates or splits, and never imports torch.
 """
 
 import gzip
