@@ -25,6 +25,7 @@ _MAX_RECORD_BYTES = 64 << 20  # a longer line is not a record but a file of anot
 _ENDS_IN_WORD = re.compile(r"\w$")
 _BLANKS = re.compile(r"[ \t\r\n]+")
 _DIGITS = re.compile(r"[0-9]{1,18}")
+_LXML_PLACE = re.compile(r",? *line \d+, column \d+$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,7 +310,8 @@ def _read_pubmed_xml(stream: IO[bytes], reading: _Reading) -> Iterator[Document]
                 continue
             _forget(element)
     except etree.XMLSyntaxError as error:
-        message = f"not well-formed XML ({error.msg}). Fetch the file again, or leave it out."
+        reason = _LXML_PLACE.sub("", error.msg)
+        message = f"not well-formed XML ({reason}). Fetch the file again, or leave it out."
         raise DataError(f"{reading.path}:{error.lineno or 1}: {message}") from error
 
 
