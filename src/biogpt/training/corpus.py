@@ -8,8 +8,8 @@ never imports torch.
 
 The order of all documents is that of their fingerprints (`biogpt.training.duplicates`), 64 bits that are as good as
 random; the first of them, by the recipe's fraction, are held out. So a document stays on its side for ever, an abstract
-and its full text are on the same side, and the training documents are shuffled. Among duplicates the earlier one stays:
-a held-out document wins over all copies of it.
+and its full text are on the same side, and the training documents are shuffled. Among duplicates a held-out
+document wins over training documents, so that nothing like it is trained on, and a longer one over a shorter one.
 """
 
 import contextlib
@@ -53,7 +53,7 @@ class CorpusRecipe:
     """A directory with vocab.json and merges.txt to use; or empty, and `vocabulary_size` is given."""
     heldout_fraction: float = 0.01
     """The fraction of documents that are never trained on, in [0, 0.5]."""
-    near_duplicates: float = 0.8
+    near_duplicates: float = 0.7
     """Leave out a document whose abstract shares at least this fraction of its word triples (Jaccard similarity) with
     another's, in (0, 1]; 0 to leave out only exact duplicates."""
     shard_bytes: int = 16 << 20

@@ -173,7 +173,7 @@ def select(
     if (work / "selection.json").is_file():
         counts: dict[str, Any] = read_json(work / "selection.json")
         return counts
-    with board.stage("Finding duplicates", 0):
+    with board.stage("Finding duplicates", None):
         parts = [np.fromfile(work / f"source-{number:05d}.rows", dtype=_ROW) for number in range(num_sources)]
         sources = np.repeat(np.arange(num_sources), [len(part) for part in parts])
         rows = np.concatenate(parts)
@@ -192,12 +192,15 @@ def select(
         for name in ("offset", "length", "size"):
             selected[name] = rows[name][order]
         texts = _Texts(work)
-        is_near = duplicates.find_near_duplicates(
+        # Held-out documents win, then longer ones: again the full text rather than its abstract.
+        ranked = np.lexsort((-selected["size"].astype(np.int64), ~is_heldout))
+        is_near = np.empty(len(order), dtype=np.bool_)
+        is_near[ranked] = duplicates.find_near_duplicates(
             len(order),
             int(is_heldout.sum()),
-            rows["pmid"][order],
-            lambda band: _read_band(work, num_sources, band)[order],
-            lambda index: duplicates.compared_words(texts.read(selected[index])),
+            rows["pmid"][order[ranked]],
+            lambda band: _read_band(work, num_sources, band)[order[ranked]],
+            lambda rank: duplicates.compared_words(texts.read(selected[ranked[rank]])),
             near_duplicates,
         )
     with atomic(work / "selection.rows") as file:
@@ -296,7 +299,7 @@ def learn_vocabulary(
     todo = [(number, *unit) for number, unit in enumerate(units) if not _words_path(work, number).is_file()]
     arguments = [(work, fields, *unit) for unit in todo]
     board.run("Counting words", _count_words, arguments, sum(selection.num_bytes(*unit[1:]) for unit in todo))
-    with board.stage("Learning the vocabulary", 0):
+    with board.stage("Learning the vocabulary", None):
         words = _merge_counts(work, len(units))
         vocabulary = bpe.learn((words.popitem() for _ in range(len(words))), vocabulary_size)
         learned = work / "vocabulary"

@@ -5,6 +5,7 @@ Knows nothing of what the calls do.
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -19,7 +20,6 @@ from rich.progress import (
     BarColumn,
     DownloadColumn,
     Progress,
-    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -68,19 +68,18 @@ class JobBoard:
         self._progress.stop()
 
     @contextmanager
-    def stage(self, description: str, num_bytes: int) -> Iterator[Tick]:
-        """Show one stage of work that is done in this process."""
+    def stage(self, description: str, num_bytes: int | None) -> Iterator[Tick]:
+        """Show one stage of work that is done in this process; `num_bytes` None where there is nothing to count."""
         task = self._progress.add_task(description, total=num_bytes, documents=0)
+        totals = [0, 0]
 
         def tick(documents: int, done_bytes: int) -> None:
-            done = self._progress.tasks[self._index(task)].fields["documents"]
-            self._progress.update(task, advance=done_bytes, documents=done + documents)
+            totals[0] += documents
+            totals[1] += done_bytes
+            self._progress.update(task, completed=totals[1], documents=totals[0])
 
         yield tick
-        self._progress.update(task, completed=num_bytes)
-
-    def _index(self, task: TaskID) -> int:
-        return self._progress.task_ids.index(task)
+        self._progress.update(task, total=totals[1], completed=totals[1])
 
     def run(self, description: str, call: Callable[..., None], jobs: Sequence[Job], num_bytes: int) -> None:
         """Call `call(*job, tick)` for each job, in any order.
@@ -92,7 +91,7 @@ class JobBoard:
             num_bytes: what the jobs' ticks will add up to.
 
         Raises:
-            Whatever a call raises; calls that are under way are finished first, the others not begun.
+            Whatever a call raises; other calls that are under way end at their next tick.
         """
         with self.stage(description, num_bytes) as tick:
             if min(self._num_workers, len(jobs)) <= 1:
@@ -105,7 +104,7 @@ class JobBoard:
 def _run_in_processes(call: Callable[..., None], jobs: Sequence[Job], num_workers: int, tick: Tick) -> None:
     # Not forked: the caller may have threads (torch's, for one), and a forked copy of a threaded process may hang.
     context = multiprocessing.get_context("spawn")
-    counters = context.Array("q", 2)
+    counters = context.Array("q", 3)  # documents, bytes, whether to stop
     seen = [0, 0]
 
     def report() -> None:
@@ -125,8 +124,13 @@ def _run_in_processes(call: Callable[..., None], jobs: Sequence[Job], num_worker
             message = "A worker process was ended from outside, perhaps for lack of memory."
             raise DataError(f"{message} Run again with fewer num_workers; finished work is kept.") from error
         finally:
+            counters[2] = 1
             for future in waiting:
                 future.cancel()
+
+
+class _StoppedError(Exception):
+    """Ends a job whose outcome nobody waits for."""
 
 
 _counters: Any = None
@@ -135,6 +139,7 @@ _counters: Any = None
 def _start_worker(counters: Any) -> None:
     global _counters  # noqa: PLW0603  # set once, before the process's first job
     _counters = counters
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent tells the others to stop
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
@@ -154,3 +159,5 @@ def _tick_counters(documents: int, done_bytes: int) -> None:
     with _counters.get_lock():
         _counters[0] += documents
         _counters[1] += done_bytes
+        if _counters[2]:
+            raise _StoppedError

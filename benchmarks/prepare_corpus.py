@@ -1,0 +1,70 @@
+"""Time and memory of preparing a corpus.
+
+    python benchmarks/prepare_corpus.py DIRECTORY SOURCE... [--fields title,abstract,body] [--vocabulary-size 8192]
+        [--num-workers 1]
+
+Prepares in a process of its own and adds up, five times a second, the resident memory of it and of its workers (pages
+that several processes share count for each). Linux only. Prints one JSON object: what ran, on what, and the counts of
+corpus.json.
+"""
+
+import argparse
+import json
+import multiprocessing
+import platform
+import subprocess
+import time
+from pathlib import Path
+
+from biogpt.training.corpus import Corpus, CorpusRecipe, prepare
+
+
+def resident_bytes(pid: int) -> int:
+    """The resident memory of a process and of all that come from it."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return 0
+    own = next((int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmRSS:")), 0)
+    return own + sum(resident_bytes(int(child)) for child in children)
+
+
+def main() -> None:
+    """Measure one preparation."""
+    parser = argparse.ArgumentParser(description="Time and memory of preparing a corpus.")
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("sources", nargs="+")
+    parser.add_argument("--fields", default="title,abstract,body")
+    parser.add_argument("--vocabulary-size", type=int, default=8192)
+    parser.add_argument("--num-workers", type=int, default=1)
+    arguments = parser.parse_args()
+    recipe = CorpusRecipe(
+        sources=tuple(arguments.sources),
+        fields=tuple(arguments.fields.split(",")),
+        vocabulary_size=arguments.vocabulary_size,
+        num_workers=arguments.num_workers,
+    )
+    begin = time.perf_counter()
+    process = multiprocessing.get_context("spawn").Process(target=prepare, args=(recipe, arguments.directory))
+    process.start()
+    peak = 0
+    while process.is_alive():
+        peak = max(peak, resident_bytes(process.pid or 0))
+        time.sleep(0.2)
+    if process.exitcode:
+        raise SystemExit(process.exitcode)
+    summary = Corpus.open(arguments.directory).summary
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    result = {
+        "commit": commit.stdout.strip(),
+        "machine": f"{platform.machine()}, Python {platform.python_version()}",
+        "num_workers": arguments.num_workers,
+        "seconds": round(time.perf_counter() - begin, 1),
+        "peak_resident_mib": peak >> 20,
+    }
+    print(json.dumps(result | {name: value for name, value in summary.items() if name.startswith("num_")}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
