@@ -8,6 +8,7 @@ This module knows nothing of how text is split into words, and never imports tor
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +18,8 @@ from tokenizers.pre_tokenizers import WhitespaceSplit
 from tokenizers.trainers import BpeTrainer
 
 from biogpt.errors import DataError, InputError
+
+StrPath = str | PathLike[str]
 
 SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>")
 """The pieces with the ids 0 to 3: fairseq's begin, padding, end and unknown."""
@@ -36,7 +39,7 @@ class Vocabulary(NamedTuple):
     """Pairs of pieces that become one, the first to be merged first."""
 
 
-def read_vocabulary(vocabulary_path: str | Path, merges_path: str | Path) -> Vocabulary:
+def read_vocabulary(vocabulary_path: StrPath, merges_path: StrPath) -> Vocabulary:
     """Read Hugging Face's layout.
 
     Args:
@@ -70,7 +73,7 @@ def read_vocabulary(vocabulary_path: str | Path, merges_path: str | Path) -> Voc
     return Vocabulary(ids, _read_merges(merges_path))
 
 
-def read_fairseq_vocabulary(dictionary_path: str | Path, codes_path: str | Path) -> Vocabulary:
+def read_fairseq_vocabulary(dictionary_path: StrPath, codes_path: StrPath) -> Vocabulary:
     """Read fairseq's layout; the ids are the special tokens', then the dictionary's order.
 
     Args:
@@ -92,7 +95,7 @@ def read_fairseq_vocabulary(dictionary_path: str | Path, codes_path: str | Path)
     return Vocabulary(ids, _read_merges(codes_path))
 
 
-def write_vocabulary(vocabulary: Vocabulary, directory: str | Path, prefix: str = "") -> tuple[Path, Path]:
+def write_vocabulary(vocabulary: Vocabulary, directory: StrPath, prefix: str = "") -> tuple[Path, Path]:
     """Write Hugging Face's layout and return the two paths (vocabulary, merges); `prefix` begins the file names."""
     vocabulary_path = Path(directory) / (prefix + VOCABULARY_FILE)
     merges_path = Path(directory) / (prefix + MERGES_FILE)
@@ -171,7 +174,7 @@ class _Pairs(list[tuple[str, Any]]):
     """A JSON object as it stands in the file, repeated keys included."""
 
 
-def _read_merges(path: str | Path) -> list[tuple[str, str]]:
+def _read_merges(path: StrPath) -> list[tuple[str, str]]:
     merges = []
     for number, line in _lines(path):
         columns = line.split()
@@ -181,7 +184,7 @@ def _read_merges(path: str | Path) -> list[tuple[str, str]]:
     return merges
 
 
-def _lines(path: str | Path) -> Iterator[tuple[int, str]]:
+def _lines(path: StrPath) -> Iterator[tuple[int, str]]:
     """The lines of a file with their numbers from 1. The last has to end like the others, or it may be cut off."""
     lines = _read_text(path).split("\n")
     if lines[-1]:
@@ -189,7 +192,7 @@ def _lines(path: str | Path) -> Iterator[tuple[int, str]]:
     yield from enumerate(lines[:-1], start=1)
 
 
-def _read_text(path: str | Path) -> str:
+def _read_text(path: StrPath) -> str:
     content = Path(path).read_bytes()
     try:
         return content.decode("utf-8")
@@ -204,7 +207,7 @@ def _line_of(text: str, piece: str) -> int:
     return text.count("\n", 0, max(place, 0)) + 1
 
 
-def _require_special_tokens(path: str | Path, ids: dict[str, int]) -> None:
+def _require_special_tokens(path: StrPath, ids: dict[str, int]) -> None:
     missing = [piece for piece in SPECIAL_TOKENS if piece not in ids]
     if missing:
         raise DataError(
@@ -212,5 +215,5 @@ def _require_special_tokens(path: str | Path, ids: dict[str, int]) -> None:
         )
 
 
-def _damage(path: str | Path, line: int, got: str, expected: str) -> DataError:
+def _damage(path: StrPath, line: int, got: str, expected: str) -> DataError:
     return DataError(f"{path}, line {line} {got}; expected {expected}. Get the file again.")

@@ -7,16 +7,19 @@ word. Its rules look only within a white-space separated chunk. Three exceptions
 - the first chunk of a text, if it starts with an apostrophe or a comma (rules that want a character before it);
 - the last chunk of a text, if it ends with an apostrophe or a comma (rules that want a character after it).
 
-So what a chunk becomes is remembered, and text is mostly looked up; `ChunkMemo` does that for any value made of chunks.
+So what a chunk becomes is remembered, and text is mostly looked up. A text with control characters (Moses drops them,
+which may join chunks), with Moses' own marker in it, or with two apostrophes about white space is split as a whole.
 This module knows nothing of pieces, ids or vocabularies, and never imports torch.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
-from itertools import chain
-from typing import Generic, NamedTuple, TypeVar
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, pairwise
+from typing import NamedTuple, TypeVar
 
 from sacremoses import MosesTokenizer
+from sacremoses.util import is_cjk
 
 
 class Word(NamedTuple):
@@ -89,96 +92,102 @@ _ENTITIES = {
 _ESCAPABLE = re.compile("[" + re.escape("".join(_ENTITIES)) + "]")
 _ENTITY = re.compile("&[a-z0-9#]+;")
 _CHARACTERS = {entity: character for character, entity in _ENTITIES.items()}
+# Older Moses wrote some entities differently. The detokeniser reads both.
+_OLD_CHARACTERS = {**_CHARACTERS, "&bar;": "|", "&bra;": "[", "&ket;": "]"}
+del _OLD_CHARACTERS["@-@"], _OLD_CHARACTERS["."]
+_ENTITY_OR_OLD = re.compile("|".join(_OLD_CHARACTERS))
+_CURRENCY = re.compile(rf"[{_character_class(MosesTokenizer.IsSc)}(\[{{¿¡]+")
+_PUNCTUATION = re.compile(r"[,.?!:;\\%}\])]+")
+_QUOTE = re.compile("['\"„“`]+")
+_STANDS_ALONE, _LEANS_LEFT, _LEANS_RIGHT, _QUOTES, _IS_CJK = range(5)
+_habits: dict[str, int] = {}
 _WHITE_SPACE = re.compile(r"\s+")
 _JUNK = re.compile(r"[\x00-\x08\x0e-\x1b]")  # what Moses drops; \x09-\x0d and \x1c-\x1f are white space by then
 # Moses' own stand-in for dots that belong together. What it does to a text that has the stand-in in it depends on the
 # version of sacremoses, so sacremoses is asked.
 _MARKER = "DOTMULTI"
 _MARKER_OR_CHARACTER = re.compile(rf"(?:DOT)*{_MARKER}|\S")
-# Texts with these are not a sequence of independent chunks: a dropped character may join chunks or leave none, and the
-# white space between two apostrophes serves the rules of only one of them.
-_ENTANGLED = re.compile(rf"{_JUNK.pattern}|'\s+'|{_MARKER}")
+# The white space between two apostrophes serves the rules of only one of them, so such chunks are not independent.
+_TWO_APOSTROPHES = re.compile(r"'\s+'")
 
 # What makes up a chunk's context in its key: where it stands, and what kind of character follows it after white space.
 _FIRST, _LAST = "^", "$"
 _LOWER, _DIGIT, _ELSE = "a", "0", "A"
+# The key of a whole text. No chunk begins with white space.
+_WHOLE = "\n"
+
+MAX_REMEMBERED = 100
+"""Longer keys (in characters) are not worth remembering: they hardly come again, and whole texts are among them."""
 
 Value = TypeVar("Value")
 
 
-class ChunkMemo(Generic[Value]):
-    """Remembers what is made of each chunk in its context.
+def chunks_of(text: str) -> list[str]:
+    """The parts of a text that can be split one by one: its white-space separated chunks, or the marked whole of it."""
+    if _JUNK.search(text) or ("'" in text and _TWO_APOSTROPHES.search(text)) or _MARKER in text:
+        return [_WHOLE + text]
+    return text.split()
+
+
+def look_up(
+    chunks: list[str], bounds: Sequence[int], known: Mapping[str, Value]
+) -> tuple[list[Value], dict[str, list[int]]]:
+    """Find what is known of each chunk in its context.
 
     Args:
-        make: turns keys (see `split_chunk`) into values, as many and in the same order.
-        limit: how many values to keep. When there are more, all are forgotten.
+        chunks: an empty string, then the chunks of each text (`chunks_of`) and an empty string after them. Strings that
+            begin with white space are keys already, and have no context.
+        bounds: where in `chunks` each text begins, and the length of `chunks`.
+        known: key -> value. It has to know the empty string.
+
+    Returns:
+        A value for each chunk, and the keys that are not known, each with the places where its value is missing.
     """
+    values: list[Value] = list(map(known.get, chunks))  # type: ignore[arg-type]  # the caller fills in what is missing
+    missing: dict[str, list[int]] = {}
 
-    def __init__(self, make: Callable[[list[str]], Sequence[Value]], limit: int) -> None:
-        self._make = make
-        self._limit = limit
-        self._values: dict[str, Value] = {}
+    def look_closer(place: int) -> None:
+        key = _key(chunks, place)
+        value = known.get(key)
+        if value is None:
+            missing.setdefault(key, []).append(place)
+        else:
+            values[place] = value
 
-    def look_up(self, batch: Iterable[list[str]]) -> list[list[Value]]:
-        """The value of each chunk of each text.
-
-        Args:
-            batch: the chunks of each text, as `str.split` gives them; no text may be `is_entangled`.
-        """
-        known = self._values
-        results: list[list[Value]] = []
-        gaps: list[tuple[list[Value], int, str]] = []
-        for chunks in batch:
-            values: list[Value] = list(map(known.get, chunks))  # type: ignore[arg-type]  # the gaps are filled below
-            results.append(values)
-            for index in _context_places(chunks, values):
-                key = _key(chunks, index)
-                value = known.get(key)
-                if value is None:
-                    gaps.append((values, index, key))
-                else:
-                    values[index] = value
-        if gaps:
-            missing = list(dict.fromkeys(key for _, _, key in gaps))
-            made = dict(zip(missing, self._make(missing), strict=True))
-            for values, index, key in gaps:
-                values[index] = made[key]
-            if len(known) + len(made) > self._limit:
-                known.clear()
-            if len(made) <= self._limit:
-                known.update(made)
-        return results
+    place = -1
+    for _ in range(values.count(None)):  # type: ignore[arg-type]
+        place = values.index(None, place + 1)  # type: ignore[arg-type]
+        look_closer(place)
+    for first, end in pairwise(bounds):
+        last = end - 2
+        if last >= first:
+            # A bare chunk in the table is one with neighbours; at an end of a text these two may be something else.
+            if chunks[first][0] in "',":
+                look_closer(first)
+            if chunks[last][-1] in "',":
+                look_closer(last)
+    return values, missing
 
 
-def _context_places(chunks: list[str], values: Sequence[object]) -> list[int]:
-    """Where the bare chunk does not do: not found (none is that ends in a full stop), or a special case at an end."""
-    places = [index for index, value in enumerate(values) if value is None] if None in values else []
-    if chunks:
-        if chunks[0][0] in "',":
-            places.append(0)
-        if chunks[-1][-1] in "',":
-            places.append(len(chunks) - 1)
-    return places
-
-
-def _key(chunks: list[str], index: int) -> str:
+def _key(chunks: list[str], place: int) -> str:
     """The chunk, and after a space whatever matters of its context."""
-    chunk = chunks[index]
-    is_last = index == len(chunks) - 1
+    chunk = chunks[place]
+    if chunk[0].isspace():
+        return chunk
+    following = chunks[place + 1][:1]
     context = ""
-    if index == 0 and chunk[0] in "',":
+    if chunk[0] in "'," and not chunks[place - 1]:
         context += _FIRST
-    if is_last and chunk[-1] in "',":
+    if chunk[-1] in "'," and not following:
         context += _LAST
     if chunk[-1] == ".":
-        following = "" if is_last else chunks[index + 1][0]
-        context += _LOWER if following in _LOWER_SET else _DIGIT if following and following in "0123456789" else _ELSE
+        context += _LOWER if following in _LOWER_SET else _DIGIT if "0" <= following <= "9" else _ELSE
     return f"{chunk} {context}" if context else chunk
 
 
-def is_entangled(text: str) -> bool:
-    """Whether `text` must be split as a whole (`split_whole`), because its chunks depend on each other."""
-    return _ENTANGLED.search(text) is not None
+def split_key(key: str) -> list[Word]:
+    """The words of what a key stands for: a chunk in its context, or a whole text."""
+    return split_whole(key[1:]) if key[0] == _WHOLE else split_chunk(key)
 
 
 def split_chunk(key: str) -> list[Word]:
@@ -198,11 +207,12 @@ def split_chunk(key: str) -> list[Word]:
 
 def split_whole(text: str) -> list[Word]:
     """The words of any text, entangled ones too, their places counted from its start. Slower than by chunks."""
-    kept = [index for index, character in enumerate(text) if not _JUNK.match(character)]
-    cleaned = "".join(text[index] for index in kept)
+    junk = {match.start() for match in _JUNK.finditer(text)}
+    kept = [index for index in range(len(text)) if index not in junk]
+    cleaned = _JUNK.sub("", text)
     starts, ends = [], []
     for match in _MARKER_OR_CHARACTER.finditer(cleaned):
-        dots = match.group().count("DOT") or 1
+        dots = match.group().count("DOT") or 1  # a marker is as many dots as it has DOTs
         starts += [kept[match.start()]] * dots
         ends += [kept[match.end() - 1] + 1] * dots
     if _MARKER in cleaned:
@@ -217,12 +227,82 @@ def split_whole(text: str) -> list[Word]:
 
 def split_words(texts: Sequence[str]) -> list[list[str]]:
     """The Moses words of each text, escaped: what BPE is learned on and applied to."""
-    chunks = [[] if is_entangled(text) else text.split() for text in texts]
-    words = [list(chain.from_iterable(values)) for values in _WORDS.look_up(chunks)]
-    for index, text in enumerate(texts):
-        if not chunks[index] and text:
-            words[index] = [word.text for word in split_whole(text)]
-    return words
+    chunks = [""]
+    bounds = [1]
+    for text in texts:
+        chunks += chunks_of(text)
+        chunks.append("")
+        bounds.append(len(chunks))
+    values, missing = look_up(chunks, bounds, _known_words)
+    made = {key: [word.text for word in split_key(key)] for key in missing}
+    for key, places in missing.items():
+        for place in places:
+            values[place] = made[key]
+    if len(_known_words) > _MAX_KNOWN:
+        _known_words.clear()
+        _known_words[""] = []
+    _known_words.update((key, words) for key, words in made.items() if len(key) <= MAX_REMEMBERED)
+    return [list(chain.from_iterable(values[first:end])) for first, end in pairwise(bounds)]
+
+
+def join_words(words: Iterable[str]) -> str:
+    """The text that Moses' detokeniser makes of escaped words."""
+    text = _ENTITY_OR_OLD.sub(_to_character, f" {' '.join(words)} ".replace(" @-@ ", "-"))
+    parts: list[str] = []
+    space = " "
+    before = ""
+    quotes: Counter[str] = Counter()
+    for word in text.split():
+        habit = _habits.get(word)
+        if habit is None:
+            habit = _note_habit(word)
+        if habit == _STANDS_ALONE:
+            parts += (space, word)
+            space = " "
+        elif habit == _LEANS_LEFT:
+            parts.append(word)
+            space = " "
+        elif habit == _LEANS_RIGHT:
+            parts += (space, word)
+            space = ""
+        elif habit == _QUOTES:
+            # Opening and closing quotes alternate; an apostrophe after an s is a genitive's, and does not count.
+            mark = '"' if word[0] in "„“" and set(word) <= {"„", "“"} else word
+            if quotes[mark] % 2:
+                parts.append(word)
+                space = " "
+                quotes[mark] += 1
+            elif word == "'" and before.endswith("s"):
+                parts.append(word)
+                space = " "
+            else:
+                parts += (space, word)
+                space = ""
+                quotes[mark] += 1
+        else:
+            parts += (word,) if before and is_cjk(before[-1]) else (space, word)
+            space = " "
+        before = word
+    return "".join(parts).strip()
+
+
+def _note_habit(word: str) -> int:
+    """How a word stands to its neighbours."""
+    if is_cjk(word[0]):
+        habit = _IS_CJK
+    elif _CURRENCY.fullmatch(word):
+        habit = _LEANS_RIGHT
+    elif _PUNCTUATION.fullmatch(word) or (word[0] == "'" and word[1:2] in _ALPHA_SET):
+        habit = _LEANS_LEFT
+    elif _QUOTE.fullmatch(word):
+        habit = _QUOTES
+    else:
+        habit = _STANDS_ALONE
+    if len(_habits) > _MAX_KNOWN:
+        _habits.clear()
+    if len(word) <= MAX_REMEMBERED:
+        _habits[word] = habit
+    return habit
 
 
 def _space_out(text: str, is_first: bool, is_last: bool) -> list[str]:
@@ -296,11 +376,14 @@ def _place(words: Iterable[str], starts: Sequence[int], ends: Sequence[int]) -> 
     return placed
 
 
+def _to_character(match: re.Match[str]) -> str:
+    return _OLD_CHARACTERS[match.group()]
+
+
 def _unescape(word: str) -> str:
     """The characters behind the entities. In Moses' output every ampersand begins one."""
     return _ENTITY.sub(lambda match: _CHARACTERS[match.group()], word)
 
 
-_WORDS: ChunkMemo[list[str]] = ChunkMemo(
-    lambda keys: [[word.text for word in split_chunk(key)] for key in keys], 500_000
-)
+_known_words: dict[str, list[str]] = {"": []}
+_MAX_KNOWN = 500_000

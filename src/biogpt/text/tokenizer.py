@@ -1,32 +1,41 @@
-"""BioGptTokenizer: text <-> ids, with the ids of Hugging Face's slow tokenizer of the same name.
+"""BioGptTokenizer: text <-> ids, with the ids of transformers' slow tokenizer of that name, fast, and with offsets.
 
-Moses words (`biogpt.text.moses`), then BPE. This module knows nothing of models, and never imports torch.
+It derives from transformers' base class of fast tokenizers, because scripts ask for that (`is_fast`, or
+`isinstance(tokenizer, PreTrainedTokenizerFast)`), and because that class already has all of the surface: it only wants
+an object with the interface of a `tokenizers.Tokenizer`, and `biogpt.text.backend` is one. What is added here is
+BioGPT's own: its files, where it puts separators, and Moses' way of putting words together again.
+This module knows nothing of models, and never imports torch.
 """
 
+import json
 import os
-import re
-from collections.abc import Sequence
-from itertools import chain
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from sacremoses import MosesDetokenizer
-from tokenizers import Tokenizer
-from tokenizers.models import BPE
-from transformers import PreTrainedTokenizer
+from transformers import PreTrainedTokenizerFast
 
+from biogpt.errors import InputError
 from biogpt.text import bpe, moses
-
-_MEMO_LIMIT = 500_000
-_SURROGATE = re.compile("[\ud800-\udfff]")
+from biogpt.text.backend import Backend
 
 
-class BioGptTokenizer(PreTrainedTokenizer):
-    """Moses words, then BPE with `</w>` word ends.
+class BioGptTokenizer(PreTrainedTokenizerFast):
+    """Moses words, then byte-pair encoding with `</w>` at word ends.
 
     Args:
         vocab_file: `vocab.json`, pieces and ids.
         merges_file: `merges.txt`, the pairs that are merged.
+        unk_token: stands for what the vocabulary lacks.
+        bos_token: fairseq's begin of sentence. BioGPT does not use it: texts begin with `sep_token`.
+        eos_token: ends a text.
+        sep_token: stands before each text.
+        pad_token: fills up shorter texts of a batch.
+
+    Raises:
+        DataError: a file is damaged; the message names the line.
     """
 
     vocab_files_names = {"vocab_file": bpe.VOCABULARY_FILE, "merges_file": bpe.MERGES_FILE}  # noqa: RUF012
@@ -43,9 +52,12 @@ class BioGptTokenizer(PreTrainedTokenizer):
         pad_token: str = "<pad>",
         **kwargs: Any,
     ) -> None:
-        self._vocabulary = bpe.read_vocabulary(Path(vocab_file), Path(merges_file))
-        self._pieces = {index: piece for piece, index in self._vocabulary.ids.items()}
-        self._set_up()
+        self._vocabulary = bpe.read_vocabulary(vocab_file, merges_file)
+        self._tokenizer = Backend(self._vocabulary, str(unk_token))
+        self._strings: dict[int, str] | None = None
+        kwargs.pop("tokenizer_file", None)  # another tokenizer's serialised form, where a directory has one
+        # What the directories of the slow tokenizer say; it keeps AutoTokenizer from looking for a tokenizer.json.
+        kwargs.setdefault("backend", "custom")
         super().__init__(
             unk_token=unk_token,
             bos_token=bos_token,
@@ -55,74 +67,23 @@ class BioGptTokenizer(PreTrainedTokenizer):
             **kwargs,
         )
 
-    def _set_up(self) -> None:
-        """What can not be pickled: the merger and the memo."""
-        ids, merges = self._vocabulary
-        # Some merges make pieces that the vocabulary lacks; they get ids past its end, and become <unk> afterwards.
-        self._end = max(ids.values()) + 1
-        lacking = dict.fromkeys(piece for pair in merges for piece in (*pair, "".join(pair)) if piece not in ids)
-        all_ids = {**ids, **{piece: self._end + index for index, piece in enumerate(lacking)}}
-        model = BPE(vocab=all_ids, merges=merges, end_of_word_suffix="</w>", unk_token="<unk>", fuse_unk=False)
-        self._merger = Tokenizer(model)
-        self._memo: moses.ChunkMemo[list[int]] = moses.ChunkMemo(self._encode_keys, _MEMO_LIMIT)
+    @classmethod
+    def convert_to_native_format(cls, **kwargs: Any) -> dict[str, Any]:
+        """What `from_pretrained` found, as it is: this class reads the vocabulary's files itself."""
+        return kwargs
 
-    def _encode_keys(self, keys: list[str]) -> list[list[int]]:
-        return self._merge([[word.text for word in moses.split_chunk(key)] for key in keys])
+    def update_post_processor(self) -> None:
+        """Put the current `sep_token` before texts from now on."""
+        self._tokenizer.set_separator(self.sep_token, self.sep_token_id)
 
-    def _merge(self, batch: list[list[str]]) -> list[list[int]]:
-        """The ids of the pieces of each list of words."""
-        unknown: int = self._vocabulary.ids["<unk>"]
-        words = [list(map(_replace_surrogates, words)) for words in batch]
-        encodings = self._merger.encode_batch(words, is_pretokenized=True, add_special_tokens=False)
-        return [[index if index < self._end else unknown for index in encoding.ids] for encoding in encodings]
+    def _encode_plus(self, text: Any, text_pair: Any = None, **kwargs: Any) -> Any:
+        self.update_post_processor()  # `sep_token` may have been changed
+        return super()._encode_plus(text, text_pair, **kwargs)
 
-    def _encode_plain(self, texts: Sequence[str]) -> list[list[int]]:
-        """The ids of texts in which no special token is looked for."""
-        chunks = [[] if moses.is_entangled(text) else text.split() for text in texts]
-        ids = [list(chain.from_iterable(values)) for values in self._memo.look_up(chunks)]
-        for index, text in enumerate(texts):
-            if not chunks[index] and text:
-                ids[index] = self._merge([[word.text for word in moses.split_whole(text)]])[0]
+    def encode_ids(self, texts: Iterable[str]) -> list[list[int]]:
+        """The ids of each text, without the `</s>` that `tokenizer(text)` puts before it. For large collections."""
+        ids: list[list[int]] = self._tokenizer.encode_ids(texts)
         return ids
-
-    def encode_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """The ids of each text, without the `</s>` that `tokenizer(text)` puts before them. Made for large batches."""
-        special = self.tokens_trie
-        parts = [special.split(text) for text in texts]
-        known = self._added_tokens_encoder
-        plain = [part for text_parts in parts for part in text_parts if part not in known]
-        encoded = iter(self._encode_plain(plain))
-        return [
-            list(chain.from_iterable([known[part]] if part in known else next(encoded) for part in text_parts))
-            for text_parts in parts
-        ]
-
-    @property
-    def vocab_size(self) -> int:
-        return len(self._vocabulary.ids)
-
-    def get_vocab(self) -> dict[str, int]:
-        return {**self._vocabulary.ids, **self.added_tokens_encoder}
-
-    def _tokenize(self, text: str, **_: Any) -> list[str]:
-        words = moses.split_words([text])[0]
-        encoding = self._merger.encode(
-            list(map(_replace_surrogates, words)), is_pretokenized=True, add_special_tokens=False
-        )
-        tokens: list[str] = encoding.tokens
-        return tokens
-
-    def _convert_token_to_id(self, token: str) -> int:
-        return self._vocabulary.ids.get(token, self._vocabulary.ids["<unk>"])
-
-    def _convert_id_to_token(self, index: int) -> str:
-        return self._pieces.get(index, "<unk>")
-
-    def convert_tokens_to_string(self, tokens: list[str]) -> str:
-        """The text that pieces stand for, put together by Moses' rules."""
-        words = "".join(token.replace(" ", "").replace("</w>", " ") for token in tokens).split()
-        text: str = MosesDetokenizer("en").detokenize(words)
-        return text
 
     def build_inputs_with_special_tokens(
         self, token_ids_0: list[int], token_ids_1: list[int] | None = None
@@ -131,13 +92,20 @@ class BioGptTokenizer(PreTrainedTokenizer):
         first = [self.sep_token_id, *token_ids_0]
         return first if token_ids_1 is None else [*first, self.sep_token_id, *token_ids_1]
 
+    def create_token_type_ids_from_sequences(
+        self, token_ids_0: list[int], token_ids_1: list[int] | None = None
+    ) -> list[int]:
+        """0 for each token of `</s> A`, 1 for each of `</s> B`."""
+        first = [0] * (1 + len(token_ids_0))
+        return first if token_ids_1 is None else first + [1] * (1 + len(token_ids_1))
+
     def get_special_tokens_mask(
         self, token_ids_0: list[int], token_ids_1: list[int] | None = None, already_has_special_tokens: bool = False
     ) -> list[int]:
         """1 for each token that `build_inputs_with_special_tokens` adds, 0 for the others."""
         if already_has_special_tokens:
-            mask: list[int] = super().get_special_tokens_mask(token_ids_0, token_ids_1, True)
-            return mask
+            special = set(self.all_special_ids)
+            return [int(index in special) for index in token_ids_0]
         first = [1] + [0] * len(token_ids_0)
         return first if token_ids_1 is None else [*first, 1] + [0] * len(token_ids_1)
 
@@ -147,14 +115,85 @@ class BioGptTokenizer(PreTrainedTokenizer):
         vocabulary_path, merges_path = bpe.write_vocabulary(self._vocabulary, save_directory, prefix)
         return str(vocabulary_path), str(merges_path)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in ("_merger", "_memo")}
+    def _save_pretrained(
+        self,
+        save_directory: str | os.PathLike[str],
+        file_names: tuple[str, ...],
+        legacy_format: bool | None = None,
+        filename_prefix: str | None = None,
+    ) -> tuple[str, ...]:
+        """Write the vocabulary, and add to the configuration the added tokens, which the slow tokenizer reads there."""
+        if legacy_format is False:
+            raise InputError(
+                "Got legacy_format=False, which means a tokenizer.json; expected True or None. Leave it out."
+            )
+        config_path = Path(file_names[0])
+        config = json.loads(config_path.read_text(encoding="utf-8"))
+        added = self._tokenizer.get_added_tokens_decoder()
+        config["added_tokens_decoder"] = {str(index): token.__getstate__() for index, token in sorted(added.items())}
+        config_path.write_text(
+            json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
+        return file_names + self.save_vocabulary(str(save_directory), filename_prefix)
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._set_up()
+    def _add_tokens(self, new_tokens: list[Any], special_tokens: bool = False) -> int:
+        self._strings = None
+        count: int = super()._add_tokens(new_tokens, special_tokens)
+        return count
+
+    def convert_tokens_to_string(self, tokens: list[str]) -> str:
+        """The text that tokens stand for, put together by Moses' rules."""
+        return moses.join_words("".join(map(_to_string, tokens)).split())
+
+    def _decode(
+        self,
+        token_ids: int | Sequence[int],
+        skip_special_tokens: bool = False,
+        clean_up_tokenization_spaces: bool | None = None,
+        **_: Any,
+    ) -> str:
+        if self._strings is None:
+            self._strings = {index: _to_string(token) for token, index in self.get_vocab().items()}
+        strings = self._strings
+        unknown = _to_string(self.unk_token)
+        ids = [token_ids] if isinstance(token_ids, int) else token_ids
+        if skip_special_tokens:
+            special = set(self.all_special_ids)
+            ids = [index for index in ids if index not in special]
+        text = moses.join_words("".join([strings.get(index, unknown) for index in ids]).split())
+        if clean_up_tokenization_spaces is None:
+            clean_up_tokenization_spaces = self.clean_up_tokenization_spaces
+        return str(self.clean_up_tokenization(text)) if clean_up_tokenization_spaces else text
+
+    def train_new_from_iterator(
+        self,
+        text_iterator: Iterable[Sequence[str]],
+        vocab_size: int,
+        length: int | None = None,
+        new_special_tokens: list[Any] | None = None,
+        **settings: Any,
+    ) -> "BioGptTokenizer":
+        """A tokenizer of the same kind whose vocabulary is learned from other texts.
+
+        Args:
+            text_iterator: batches of texts.
+            vocab_size: how many pieces to have.
+            length: not used.
+            new_special_tokens: added to the new tokenizer.
+            settings: those of `biogpt.text.bpe.learn`.
+        """
+        counts: Counter[str] = Counter()
+        for texts in text_iterator:
+            for words in moses.split_words([texts] if isinstance(texts, str) else texts):
+                counts.update(words)
+        vocabulary = bpe.learn(counts.items(), vocab_size, **settings)
+        with tempfile.TemporaryDirectory() as directory:
+            tokenizer = type(self)(*bpe.write_vocabulary(vocabulary, directory))
+        if new_special_tokens:
+            tokenizer.add_special_tokens({"extra_special_tokens": new_special_tokens})
+        return tokenizer
 
 
-def _replace_surrogates(word: str) -> str:
-    """The word with a character that no vocabulary has (Moses drops it) for lone surrogates, which UTF-8 lacks."""
-    return word if word.isascii() else _SURROGATE.sub("\x00", word)
+def _to_string(token: str) -> str:
+    """What a token adds to a text in which words end in a space."""
+    return token.replace(" ", "").replace("</w>", " ")
