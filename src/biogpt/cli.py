@@ -19,7 +19,7 @@ import typer
 
 import biogpt
 from biogpt.errors import BioGptError
-from biogpt.inference.prompts import parse_prompts, read_prompt_file
+from biogpt.inference.prompts import check_prompt, parse_prompts, read_prompt_file
 from biogpt.inference.settings import GenerationSettings
 
 if TYPE_CHECKING:
@@ -137,6 +137,8 @@ def generate(
     )
     if not prompts:
         prompts = read_prompt_file(input_path) if input_path else parse_prompts(sys.stdin.buffer, "stdin")
+    for prompt in prompts:
+        check_prompt(prompt)  # the engine does it, too, but loading it takes a while
     engine = _load_engine(model)
     if len(prompts) == settings.num_return_sequences == settings.num_beams == 1 and not is_json:
         _print_stream(prompts[0], engine.stream(prompts[0], settings))

@@ -19,6 +19,7 @@ from transformers import GenerationConfig
 
 from biogpt.errors import InputError
 from biogpt.inference.continuation import Continuation
+from biogpt.inference.prompts import check_prompt, shorten
 from biogpt.inference.sampling import choose_likeliest, draw
 from biogpt.inference.settings import GenerationSettings
 from biogpt.model.checkpoint import load_causal_lm, load_tokenizer, resolve_model
@@ -170,27 +171,17 @@ class Engine:
 
     def _encode(self, prompt: str, settings: GenerationSettings) -> list[int]:
         """The ids of a prompt that can be completed."""
-        if not isinstance(prompt, str):
-            raise InputError(f"Got a prompt of type {type(prompt).__name__}, expected a string. Correct the prompts.")
-        if not prompt.strip():
-            raise InputError("The prompt is empty, expected some text to continue. Give at least one word.")
-        try:
-            prompt.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise InputError(
-                f"The prompt {_shorten(prompt)} is no valid text (character {error.start + 1} can not be encoded), "
-                "expected Unicode. Check where it was read from."
-            ) from error
+        check_prompt(prompt)
         ids: list[int] = self.tokenizer(prompt, verbose=False)["input_ids"]
         if len(ids) < 2:  # nothing but the </s> that begins every text
             raise InputError(
-                f"The prompt {_shorten(prompt)} has no character that the tokenizer keeps, expected some text to "
+                f"The prompt {shorten(prompt)} has no character that the tokenizer keeps, expected some text to "
                 "continue. Give at least one word."
             )
         num_needed = max(settings.min_new_tokens, 1)
         if len(ids) + num_needed > self.max_positions:
             raise InputError(
-                f"The prompt {_shorten(prompt)} has {len(ids)} tokens, expected at most "
+                f"The prompt {shorten(prompt)} has {len(ids)} tokens, expected at most "
                 f"{self.max_positions - num_needed}: the model has {self.max_positions} positions, and {num_needed} "
                 "must be left for new tokens. Shorten the prompt"
                 + (" or lower min_new_tokens." if num_needed > 1 else ".")
@@ -343,8 +334,3 @@ class Engine:
     def _pieces(self, ids: Sequence[int]) -> list[str]:
         pieces: list[str] = self.tokenizer.convert_ids_to_tokens(list(ids))
         return pieces
-
-
-def _shorten(prompt: str, max_length: int = 40) -> str:
-    """The prompt's beginning in quotes, to name it in a message."""
-    return repr(prompt if len(prompt) <= max_length else prompt[: max_length - 3] + "...")

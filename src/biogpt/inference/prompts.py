@@ -1,4 +1,4 @@
-"""Prompts out of a file or a pipe: one a line, or JSONL. Knows no model and never imports torch."""
+"""Prompts: read from a file or a pipe, one a line or JSONL, and checked. Knows no model and never imports torch."""
 
 import json
 from collections.abc import Iterable
@@ -59,6 +59,26 @@ def parse_prompts(lines: Iterable[bytes], name: str) -> list[str]:
             raise DataError(f"{place}: empty prompt, expected some text. Remove the line or fill it.")
         prompts.append(prompt)
     return prompts
+
+
+def check_prompt(prompt: str) -> None:
+    """Raise an `InputError` unless this is a text that a model could continue (how long it may be, the model knows)."""
+    if not isinstance(prompt, str):
+        raise InputError(f"Got a prompt of type {type(prompt).__name__}, expected a string. Correct the prompts.")
+    if not prompt.strip():
+        raise InputError("The prompt is empty, expected some text to continue. Give at least one word.")
+    try:
+        prompt.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"The prompt {shorten(prompt)} is no valid text (character {error.start + 1} can not be encoded), expected "
+            "Unicode. Check where it was read from."
+        ) from error
+
+
+def shorten(prompt: str, max_length: int = 40) -> str:
+    """The prompt's beginning in quotes, to name it in a message."""
+    return repr(prompt if len(prompt) <= max_length else prompt[: max_length - 3] + "...")
 
 
 def _decode(line: bytes, place: str) -> str:

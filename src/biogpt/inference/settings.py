@@ -66,18 +66,18 @@ class GenerationSettings:
             for name in ("temperature", "top_k", "top_p", "seed"):
                 if getattr(self, name) != defaults[name]:
                     raise InputError(
-                        f"Got {name} {getattr(self, name)} with num_beams {self.num_beams}, but beam search does not "
-                        f"sample. Leave out {name}, or num_beams."
+                        f"Got {name} {getattr(self, name)} with num_beams {self.num_beams}, expected only one of them: "
+                        f"beam search does not sample. Leave out {name} or num_beams."
                     )
             if self.num_return_sequences > self.num_beams:
                 raise InputError(
-                    f"Got num_return_sequences {self.num_return_sequences} with num_beams {self.num_beams}, but a beam "
-                    "search finds at most one completion a beam. Lower num_return_sequences or raise num_beams."
+                    f"Got num_return_sequences {self.num_return_sequences} with num_beams {self.num_beams}, expected "
+                    "at most one completion a beam. Lower num_return_sequences or raise num_beams."
                 )
         elif self.temperature == 0 and self.num_return_sequences > 1:
             raise InputError(
-                f"Got num_return_sequences {self.num_return_sequences} with temperature 0, but greedy completions of "
-                "one prompt are all the same. Raise temperature or num_beams, or leave out num_return_sequences."
+                f"Got num_return_sequences {self.num_return_sequences} with temperature 0, expected 1: greedy "
+                "completions are all the same. Raise temperature or num_beams, or leave out num_return_sequences."
             )
 
     def _check_integer(self, name: str, minimum: int) -> None:

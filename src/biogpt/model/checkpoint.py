@@ -169,10 +169,23 @@ def _fetch_from_hub(hub_id: str) -> Path:
             path = Path(snapshot_download(hub_id, allow_patterns=["*.json", "*.txt", PYTORCH_FILE]))
     except Exception as error:  # the hub client lets through errors of its network library, which varies by version
         raise CheckpointError(
-            f"Unknown model '{hub_id}': no such directory here, no copy of an earlier fetch, and the Hugging Face hub "
-            f"gave none ({type(error).__name__}: {_in_one_line(error)}). Check name and network, or name a directory."
+            f"Unknown model '{hub_id}': there is no such directory, no copy from an earlier fetch, and the Hugging "
+            f"Face hub {_why_not_fetched(error)}. Check the name and the network, or name a directory."
         ) from error
     return path
+
+
+def _why_not_fetched(error: Exception) -> str:
+    from huggingface_hub import constants
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+
+    if constants.HF_HUB_OFFLINE:
+        return "was not asked since HF_HUB_OFFLINE is set"
+    if isinstance(error, GatedRepoError):
+        return "wants you to accept its terms and to log in first ('hf auth login')"
+    if isinstance(error, RepositoryNotFoundError):
+        return "has no model of this name that you may read"
+    return f"could not be reached ({type(error.__cause__ or error).__name__})"
 
 
 def _read_weights(path: Path) -> tuple[Path, dict[str, torch.Tensor]]:

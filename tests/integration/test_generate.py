@@ -1,0 +1,255 @@
+"""`biogpt generate` as users run it: the installed command, in a process of its own."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from biogpt.inference.engine import Engine
+from biogpt.inference.settings import GenerationSettings
+from biogpt.model.checkpoint import BUNDLED
+
+BIOGPT = shutil.which("biogpt", path=str(Path(sys.executable).parent)) or "biogpt"
+PROMPTS = ["Aspirin reduces the risk of", "IL-6 and TNF-α", "The patients'"]
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory) -> dict[str, str]:
+    """No network, and no copies from earlier fetches."""
+    home = str(tmp_path_factory.mktemp("hub"))
+    return {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": home, "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="module")
+def engine(tiny_model_path) -> Engine:
+    return Engine.load(tiny_model_path)
+
+
+@pytest.fixture
+def run(environment, tiny_model_path):
+    def run_generate(*arguments, stdin: bytes = b"", model=tiny_model_path) -> subprocess.CompletedProcess[bytes]:
+        command = [BIOGPT, "generate", *map(str, arguments), "--model", str(model)]
+        return subprocess.run(command, input=stdin, env=environment, capture_output=True, check=False, timeout=120)
+
+    return run_generate
+
+
+def output_of(done: subprocess.CompletedProcess[bytes]) -> str:
+    """What was printed, of a process that ended well and said nothing else."""
+    assert (done.returncode, done.stderr.decode()) == (0, "")
+    return done.stdout.decode("utf-8")
+
+
+def assert_refused(done: subprocess.CompletedProcess[bytes], *says: str) -> None:
+    """One line on stderr, nothing on stdout, code 1."""
+    message = done.stderr.decode("utf-8")
+    assert (done.returncode, done.stdout) == (1, b""), message
+    assert message.count("\n") == 1, message
+    assert message.startswith("biogpt: "), message
+    assert "expected" in message or "Unknown model" in message, message
+    for part in says:
+        assert part in message
+
+
+# Output
+
+
+def test_one_prompt_prints_the_text_that_python_gives(run, engine):
+    completion = engine.generate(PROMPTS[0])[0]
+    assert output_of(run(PROMPTS[0])) == completion.prompt + completion.text + "\n"
+
+
+def test_several_prompts_print_a_line_each_in_order(run, engine):
+    expected = [one.prompt + one.text for (one,) in engine.generate(PROMPTS)]
+    assert output_of(run(*PROMPTS)).splitlines() == expected
+
+
+def test_json_lines_carry_what_a_completion_has(run, engine):
+    settings = {"temperature": 1.5, "top_k": 20, "top_p": 0.9, "seed": 7, "num_return_sequences": 2}
+    options = [part for name, value in settings.items() for part in (f"--{name.replace('_', '-')}", value)]
+    records = [json.loads(line) for line in output_of(run(*PROMPTS, "--json", *options)).splitlines()]
+    completions = [one for each in engine.generate(PROMPTS, GenerationSettings(**settings)) for one in each]
+    assert len(records) == len(completions) == 6
+    for record, completion in zip(records, completions, strict=True):
+        assert record.pop("score") == pytest.approx(completion.score, abs=1e-4)
+        assert record == {
+            "prompt": completion.prompt,
+            "text": completion.text,
+            "tokens": list(completion.tokens),
+            "stop_reason": completion.stop_reason,
+        }
+
+
+def test_beams_lengths_and_greedy_reach_the_engine(run, engine):
+    for settings, options in (
+        ({"num_beams": 3, "num_return_sequences": 2}, ["--num-beams", 3, "--num-return-sequences", 2]),
+        ({"temperature": 0, "max_new_tokens": 4}, ["--temperature", 0, "--max-new-tokens", 4]),
+        ({"min_new_tokens": 60, "max_new_tokens": 70}, ["--min-new-tokens", 60, "--max-new-tokens", 70]),
+    ):
+        expected = [one.prompt + one.text for one in engine.generate(PROMPTS[0], GenerationSettings(**settings))]
+        assert output_of(run(PROMPTS[0], *options)).splitlines() == expected
+
+
+def test_prompts_from_a_file_and_from_stdin_are_the_same_as_arguments(run, engine, tmp_path):
+    expected = "".join(f"{one.prompt}{one.text}\n" for (one,) in engine.generate(PROMPTS))
+    lines = "".join(f"{prompt}\n" for prompt in PROMPTS).encode()
+    records = "".join(json.dumps({"id": 1, "text": prompt}) + "\n" for prompt in PROMPTS).encode()
+    (tmp_path / "prompts.jsonl").write_bytes(records)
+    assert output_of(run(stdin=lines)) == expected
+    assert output_of(run("--input", tmp_path / "prompts.jsonl")) == expected
+
+
+def test_text_is_printed_as_it_is_made(environment, tiny_model_path):
+    """A reader that takes single characters sees the text grow in several steps, the prompt first."""
+    command = [BIOGPT, "generate", PROMPTS[0], "--model", str(tiny_model_path), "--min-new-tokens", "60"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, bufsize=0) as process:
+        parts = []
+        while part := os.read(process.stdout.fileno(), 10_000):
+            parts.append(part.decode("utf-8"))
+    assert process.returncode == 0
+    assert parts[0].startswith(PROMPTS[0])
+    assert len(parts) > 5
+
+
+# Endings
+
+
+@pytest.fixture
+def long_run(environment, tiny_model_path, tmp_path):
+    """A process that has printed its first line and has many more to print."""
+    (tmp_path / "prompts.txt").write_text(f"{PROMPTS[0]}\n" * 5000, encoding="utf-8")
+    command = [BIOGPT, "generate", "--input", str(tmp_path / "prompts.txt"), "--model", str(tiny_model_path)]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout.readline().startswith(PROMPTS[0].encode())
+        yield process
+        process.kill()
+
+
+def test_a_reader_that_leaves_early_ends_it_quietly(long_run):
+    long_run.stdout.close()
+    assert long_run.stderr.read() == b""
+    assert long_run.wait() == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for a process")
+def test_an_interruption_ends_it_quietly(long_run):
+    long_run.send_signal(signal.SIGINT)
+    assert long_run.communicate()[1] == b""
+    assert long_run.returncode == 130
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["Aspirin", "--temperature", "-1"], "Got temperature -1.0"),
+        (["Aspirin", "--temperature", "nan"], "Got temperature nan"),
+        (["Aspirin", "--top-p", "1.5"], "Got top_p 1.5"),
+        (["Aspirin", "--top-k", "-2"], "Got top_k -2"),
+        (["Aspirin", "--max-new-tokens", "0"], "Got max_new_tokens 0"),
+        (["Aspirin", "--min-new-tokens", "9", "--max-new-tokens", "8"], "min_new_tokens 9 above max_new_tokens 8"),
+        (["Aspirin", "--num-beams", "0"], "Got num_beams 0"),
+        (["Aspirin", "--num-beams", "2", "--num-return-sequences", "3"], "num_return_sequences 3 with num_beams 2"),
+        (["Aspirin", "--num-beams", "2", "--temperature", "0.5"], "temperature 0.5 with num_beams 2"),
+        (["Aspirin", "--seed", "-1"], "Got seed -1"),
+        ([""], "The prompt is empty"),
+        (["Aspirin", "  "], "The prompt is empty"),
+        (["Aspirin", "word " * 100], "tokens, expected at most 95"),
+        (["--input", "absent.txt"], "Can not read absent.txt"),
+        ([], "stdin is empty"),
+    ],
+)
+def test_impossible_numbers_and_prompts(run, arguments, says):
+    assert_refused(run(*arguments), says)
+
+
+@pytest.mark.parametrize(
+    ("content", "place"),
+    [
+        (b"Aspirin\ncaf\xe9\n", ":2: byte 4"),
+        (b"Aspirin\n\nIL-6\n", ":2: empty prompt"),
+        (b'{"prompt": "Aspirin"}\n{"prompt": \n', ":2: not JSON"),
+    ],
+)
+def test_a_bad_line_is_named_by_file_and_number(run, tmp_path, content, place):
+    path = tmp_path / "prompts.txt"
+    path.write_bytes(content)
+    assert_refused(run("--input", path), f"{path}{place}")
+    assert_refused(run(stdin=content), f"stdin{place}")
+
+
+def test_the_last_of_many_prompts_is_checked_before_the_first_is_completed(run):
+    assert_refused(run(stdin=b"Aspirin\n" * 100 + b"word " * 100), "tokens, expected at most 95")
+
+
+@pytest.mark.parametrize("name", ["minni", "./absent", "some/model"])
+def test_unknown_models_without_network(run, name):
+    assert_refused(run("Aspirin", model=name), f"Unknown model '{name}'")
+
+
+def test_a_hub_that_can_not_be_reached(run, environment, monkeypatch):
+    monkeypatch.setitem(environment, "HF_HUB_OFFLINE", "0")
+    monkeypatch.setitem(environment, "HF_ENDPOINT", "http://127.0.0.1:9")  # the discard port: nothing listens
+    assert_refused(run("Aspirin", model="some/model"), "Unknown model 'some/model'", "could not be reached")
+
+
+def cut_short(path: Path) -> None:
+    weights = path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:5000])
+
+
+def shrink_vocabulary(path: Path) -> None:
+    vocabulary = json.loads((path / "vocab.json").read_text(encoding="utf-8"))
+    kept = {piece: index for piece, index in vocabulary.items() if index < len(vocabulary) - 10}
+    (path / "vocab.json").write_text(json.dumps(kept), encoding="utf-8")
+
+
+def change_config(path: Path, **changes) -> None:
+    config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    (path / "config.json").write_text(json.dumps({**config, **changes}), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda path: (path / "config.json").unlink(), "config.json is missing"),
+        (lambda path: (path / "model.safetensors").unlink(), "has no weights"),
+        (lambda path: (path / "vocab.json").unlink(), "vocab.json is missing"),
+        (lambda path: (path / "merges.txt").unlink(), "merges.txt is missing"),
+        (cut_short, "model.safetensors can not be read"),
+        (shrink_vocabulary, "vocab.json: the vocabulary has"),
+        (lambda path: change_config(path, model_type="gpt2"), "model_type is 'gpt2', expected 'biogpt'"),
+        (lambda path: change_config(path, hidden_size=64), "has shape"),
+        (lambda path: change_config(path, num_hidden_layers=3), "16 missing"),
+    ],
+)
+def test_damaged_models(run, tiny_model_path, tmp_path, damage, says):
+    path = Path(shutil.copytree(tiny_model_path, tmp_path / "model"))
+    damage(path)
+    assert_refused(run("Aspirin", model=path), says, str(path))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--temperature", "warm", "Aspirin"], ["--no-such-option"], ["Aspirin", "--input", "prompts.txt"]],
+)
+def test_wrong_usage_is_code_2(run, arguments):
+    done = run(*arguments)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"Usage: biogpt generate" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not (BUNDLED["mini"] / "model.safetensors").exists(), reason="the bundled model is being trained")
+def test_the_bundled_model_writes_offline(environment):
+    done = subprocess.run([BIOGPT, "generate", PROMPTS[0]], env=environment, capture_output=True, check=False)
+    text = output_of(done)
+    assert text.startswith(PROMPTS[0] + " ")
+    assert len(text.split()) > 15
