@@ -5,13 +5,9 @@ hyphen that split one (`@-@`). So a text's beginning is final up to a boundary b
 may still become, such a hyphen. Everything here follows from that.
 """
 
-from __future__ import annotations
+from collections.abc import Collection, Sequence
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+from biogpt.text import moses
 
 WORD_END = "</w>"
 SPLIT_HYPHEN = "@-@"
@@ -20,18 +16,22 @@ SPLIT_HYPHEN = "@-@"
 class Continuation:
     """The text that follows one prompt, as its pieces come in.
 
+    Args:
+        prompt: as its author wrote it.
+        prompt_pieces: the vocabulary's pieces of it.
+        special_tokens: pieces that are no text.
+
     The text is what must be written directly after the prompt to read well: it begins with a space where one is due,
     unless the prompt ends with white space already. The prompt itself stays as its author wrote it, because Moses'
-    round trip may change it (`mg/kg` becomes `mg / kg`). Special tokens are no text.
+    round trip may change it (`mg/kg` becomes `mg / kg`).
 
     `add` gives the part that is new and final; all that `add` and `finish` gave, joined, is `text` after `finish`.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, prompt: str, prompt_pieces: Sequence[str]) -> None:
-        self._tokenizer = tokenizer
-        self._special = frozenset(tokenizer.all_special_tokens)
+    def __init__(self, prompt: str, prompt_pieces: Sequence[str], special_tokens: Collection[str] = ()) -> None:
+        self._special = frozenset(special_tokens)
         self._prompt_words = self._join(prompt_pieces).split()
-        self._prompt_text = self._write(self._prompt_words)
+        self._prompt_text = moses.join_words(self._prompt_words)
         self._has_space_before = prompt[-1:].isspace()
         self._joined = ""
         self._num_final_words = 0
@@ -61,18 +61,15 @@ class Continuation:
         """The text of `words` after the prompt."""
         if not words:
             return ""
-        whole = self._write([*self._prompt_words, *words])
+        whole = moses.join_words([*self._prompt_words, *words])
         # Where a hyphen joins the prompt's last sign to the next word, that sign may move: what is written stays
         # written.
         is_kept = whole.startswith(self._prompt_text)
-        text = whole[len(self._prompt_text) :] if is_kept else " " + self._write(words)
+        text = whole[len(self._prompt_text) :] if is_kept else " " + moses.join_words(words)
         return text.removeprefix(" ") if self._has_space_before else text
 
     def _join(self, pieces: Sequence[str]) -> str:
         return "".join(piece.replace(WORD_END, " ") for piece in pieces if piece not in self._special)
-
-    def _write(self, words: Sequence[str]) -> str:
-        return str(self._tokenizer.convert_tokens_to_string([word + WORD_END for word in words]))
 
 
 def _count_final(words: Sequence[str], num_complete: int) -> int:

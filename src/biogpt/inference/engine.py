@@ -329,7 +329,7 @@ class Engine:
         )
 
     def _continue(self, row: _Row) -> Continuation:
-        return Continuation(self.tokenizer, row.prompt, self._pieces(row.prompt_ids))
+        return Continuation(row.prompt, self._pieces(row.prompt_ids), self.tokenizer.all_special_tokens)
 
     def _pieces(self, ids: Sequence[int]) -> list[str]:
         pieces: list[str] = self.tokenizer.convert_ids_to_tokens(list(ids))

@@ -6,6 +6,7 @@ from biogpt import BioGptTokenizer
 from biogpt.inference.continuation import Continuation
 from biogpt.text import moses
 
+SPECIAL = ["</s>", "<pad>", "<s>", "<unk>"]
 # What Moses' detokeniser treats in its own way, whole and as parts of words, and special tokens.
 PIECES = [
     *("foo", "foo</w>", "s</w>", "s", "5</w>", "α</w>", "中", "文</w>", "</w>"),
@@ -14,7 +15,7 @@ PIECES = [
     *(",</w>", ".</w>", ",", ".", "?!</w>", "%</w>", ":</w>", "...</w>"),
     *("(</w>", ")</w>", "&#91;</w>", "&#93;</w>", "$</w>", "{</w>", "[</w>"),
     *("&amp;</w>", "&amp;lt;</w>", "&am", "p;</w>", "&lt;</w>", "&#124;</w>"),
-    *("</s>", "<pad>", "<s>", "<unk>"),
+    *SPECIAL,
 ]
 pieces_of_all_kinds = st.lists(st.sampled_from(PIECES), max_size=30)
 
@@ -28,12 +29,12 @@ def tokenizer(tiny_model_path) -> BioGptTokenizer:
 @example(prompt="x", prompt_pieces=["foo</w>", ",</w>"], pieces=["@-@</w>", "foo</w>"])
 @example(prompt="x", prompt_pieces=["foo</w>"], pieces=["@", "-", "@</w>", "foo</w>"])
 @example(prompt="x", prompt_pieces=["&apos;</w>"], pieces=["foo</w>", "&apos;</w>", "&apos;</w>"])
-def test_joined_parts_are_the_whole_and_nothing_is_taken_back(tokenizer, prompt, prompt_pieces, pieces):
-    whole = Continuation(tokenizer, prompt, prompt_pieces)
+def test_joined_parts_are_the_whole_and_nothing_is_taken_back(prompt, prompt_pieces, pieces):
+    whole = Continuation(prompt, prompt_pieces, SPECIAL)
     whole.add(pieces)
     whole.finish()
 
-    streamed = Continuation(tokenizer, prompt, prompt_pieces)
+    streamed = Continuation(prompt, prompt_pieces, SPECIAL)
     written = ""
     for piece in pieces:
         written += streamed.add([piece])
@@ -46,12 +47,11 @@ def test_joined_parts_are_the_whole_and_nothing_is_taken_back(tokenizer, prompt,
 @given(prompt_pieces=pieces_of_all_kinds, pieces=pieces_of_all_kinds)
 def test_prompt_and_continuation_are_the_tokenizers_own_text(tokenizer, prompt_pieces, pieces):
     prompt_pieces = [*prompt_pieces, "foo</w>"]  # a word that no hyphen after it can move
-    special = set(tokenizer.all_special_tokens)
-    continuation = Continuation(tokenizer, "foo", prompt_pieces)
+    continuation = Continuation("foo", prompt_pieces, SPECIAL)
     continuation.add(pieces)
     continuation.finish()
     prompt_text, whole_text = (
-        tokenizer.convert_tokens_to_string([piece for piece in shown if piece not in special])
+        tokenizer.convert_tokens_to_string([piece for piece in shown if piece not in SPECIAL])
         for shown in (prompt_pieces, prompt_pieces + pieces)
     )
     assert prompt_text + continuation.text == whole_text
@@ -71,16 +71,16 @@ def test_prompt_and_continuation_are_the_tokenizers_own_text(tokenizer, prompt_p
         ("aspirin,", ["@-@", "induced"], " -induced"),
     ],
 )
-def test_spaces_where_they_belong(tokenizer, prompt, following, text):
+def test_spaces_where_they_belong(prompt, following, text):
     words = prompt.replace(",", " ,").split()
-    continuation = Continuation(tokenizer, prompt, [f"{word}</w>" for word in words])
+    continuation = Continuation(prompt, [f"{word}</w>" for word in words])
     continuation.add([f"{word}</w>" for word in following])
     continuation.finish()
     assert continuation.text == text
 
 
-def test_a_word_is_written_when_the_next_one_begins(tokenizer):
-    continuation = Continuation(tokenizer, "x", ["x</w>"])
+def test_a_word_is_written_when_the_next_one_begins():
+    continuation = Continuation("x", ["x</w>"])
     pieces = ["beta</w>", "@", "-", "@</w>", "block", "ers</w>", "and</w>", "be", "ta</w>"]
     assert [continuation.add([piece]) for piece in pieces] == [*[""] * 6, " beta-blockers", " and", ""]
     assert continuation.finish() == " beta"
@@ -94,7 +94,7 @@ def test_real_texts_stream_without_a_change(tokenizer, data_path):
     for words in moses.split_words(texts):
         middle = len(words) // 3
         prompt_pieces, pieces = [f"{word}</w>" for word in words[:middle]], [f"{word}</w>" for word in words[middle:]]
-        continuation = Continuation(tokenizer, "x", prompt_pieces)
+        continuation = Continuation("x", prompt_pieces)
         written = "".join(continuation.add([piece]) for piece in pieces) + continuation.finish()
         assert tokenizer.convert_tokens_to_string(prompt_pieces) + written == tokenizer.convert_tokens_to_string(
             prompt_pieces + pieces
