@@ -149,18 +149,31 @@ def generate(
 
 
 def _load_engine(name: str) -> "Engine":
-    """The engine, without what the libraries below have to say about it on stderr."""
+    """The engine; what takes time is announced where someone is looking at stderr."""
     from biogpt.model.checkpoint import resolve_model
 
+    _quieten_libraries()
+    path = resolve_model(name)  # before the heavy imports: a wrong name is known at once
+    with _show_status(f"Loading {name}") if sys.stderr.isatty() else contextlib.nullcontext():
+        from biogpt.inference.engine import Engine
+
+        return Engine.load(path)
+
+
+def _quieten_libraries() -> None:
+    """Keep the libraries' warnings, and progress bars that no one sees, off stderr, unless the user asked for them."""
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
-    path = resolve_model(name)
-    import transformers
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # read when they are imported
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    if not sys.stderr.isatty():
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
-    from biogpt.inference.engine import Engine
 
-    transformers.logging.set_verbosity_error()
-    return Engine.load(path)
+def _show_status(text: str) -> contextlib.AbstractContextManager[object]:
+    from rich.console import Console
+
+    return Console(stderr=True).status(text)
 
 
 def _print_stream(prompt: str, texts: Iterator[str]) -> None:

@@ -6,9 +6,14 @@ import shutil
 import signal
 import subprocess
 import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from urllib.parse import unquote, urlparse
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from biogpt.inference.engine import Engine
 from biogpt.inference.settings import GenerationSettings
@@ -114,6 +119,87 @@ def test_text_is_printed_as_it_is_made(environment, tiny_model_path):
     assert process.returncode == 0
     assert parts[0].startswith(PROMPTS[0])
     assert len(parts) > 5
+
+
+class HubHandler(BaseHTTPRequestHandler):
+    """As much of the Hugging Face hub as fetching one model takes: what there is, its files, and their contents."""
+
+    server: "HubServer"
+
+    def do_GET(self) -> None:
+        path = unquote(urlparse(self.path).path)
+        files = list(self.server.model_path.iterdir())
+        headers = {}
+        if path.startswith("/api/models/some/model/tree/"):
+            entries = [
+                {"type": "file", "path": file.name, "size": file.stat().st_size, "oid": "a" * 40} for file in files
+            ]
+            content = json.dumps(entries).encode()
+        elif path.startswith("/api/models/some/model"):
+            siblings = [{"rfilename": file.name} for file in files]
+            content = json.dumps({"id": "some/model", "sha": "1" * 40, "siblings": siblings}).encode()
+        elif path.startswith("/some/model/resolve/"):
+            file = self.server.model_path / Path(path).name
+            content = file.read_bytes()
+            headers = {"ETag": f'"{file.name}"', "X-Repo-Commit": "1" * 40}
+            self.server.fetched.add(file.name)
+        else:
+            content = b""
+            headers = {"X-Error-Code": "RepoNotFound"}
+        self.send_response(404 if "X-Error-Code" in headers else 200)
+        for name, value in {**headers, "Content-Length": str(len(content))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content)
+
+    do_HEAD = do_GET
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+class HubServer(ThreadingHTTPServer):
+    def __init__(self, model_path: Path) -> None:
+        super().__init__(("127.0.0.1", 0), HubHandler)
+        self.model_path = model_path
+        self.fetched: set[str] = set()
+
+
+@pytest.fixture
+def hub(environment, tiny_model_path, tmp_path, monkeypatch):
+    """A hub on this machine that has one model, `some/model`, and something that is no part of one."""
+    path = Path(shutil.copytree(tiny_model_path, tmp_path / "hub"))
+    (path / "training.log").write_bytes(b"of no use here")
+    server = HubServer(path)
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    monkeypatch.setitem(environment, "HF_HUB_OFFLINE", "0")
+    monkeypatch.setitem(environment, "HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setitem(environment, "HF_HOME", str(tmp_path / "home"))
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_a_hub_model_is_fetched_once_and_found_offline(run, hub, environment, monkeypatch, engine):
+    torch.save(load_file(hub.model_path / "model.safetensors"), hub.model_path / "pytorch_model.bin")
+    completion = engine.generate(PROMPTS[0])[0]
+    assert output_of(run(PROMPTS[0], model="some/model")) == completion.prompt + completion.text + "\n"
+    assert "model.safetensors" in hub.fetched
+    assert not hub.fetched & {"pytorch_model.bin", "training.log"}
+    monkeypatch.setitem(environment, "HF_HUB_OFFLINE", "1")
+    assert output_of(run(PROMPTS[0], model="some/model")) == completion.prompt + completion.text + "\n"
+    assert_refused(run(PROMPTS[0], model="some/other"), "Unknown model 'some/other'", "HF_HUB_OFFLINE")
+
+
+def test_a_hub_model_with_pytorch_weights_only(run, hub, engine):
+    torch.save(load_file(hub.model_path / "model.safetensors"), hub.model_path / "pytorch_model.bin")
+    (hub.model_path / "model.safetensors").unlink()
+    completion = engine.generate(PROMPTS[0])[0]
+    assert output_of(run(PROMPTS[0], model="some/model")) == completion.prompt + completion.text + "\n"
+    assert_refused(run(PROMPTS[0], model="some/other"), "hub has no model of this name")
 
 
 # Endings

@@ -42,6 +42,11 @@ def test_generate_has_an_option_for_every_setting_with_the_same_default():
         assert parameters[field.name].default == field.default
 
 
+def test_the_package_runs_as_a_module():
+    done = subprocess.run([sys.executable, "-m", "biogpt", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"biogpt {__version__}\n"
+
+
 def run_ending(error: BaseException) -> int:
     @cli.plain_endings()
     def verb() -> None:
