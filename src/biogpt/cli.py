@@ -148,6 +148,27 @@ def generate(
             print(_as_json(completion) if is_json else completion.prompt + completion.text, flush=True)
 
 
+@app.command(no_args_is_help=True)
+@plain_endings()
+def pretrain(
+    recipe_path: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="The run: see docs/pretraining.md.")],
+) -> None:
+    """Pre-train a model from files of documents.
+
+    A run that was killed is resumed by the same command. Under torchrun it uses all processes:
+    torchrun --nproc-per-node 8 -m biogpt pretrain CONFIG.toml. The final scores are printed as JSON.
+    """
+    from biogpt.training.recipe import read_recipe
+
+    recipe = read_recipe(recipe_path)
+    _quieten_libraries()
+    from biogpt.training.pretrain import pretrain
+
+    report = pretrain(recipe)
+    if os.environ.get("RANK", "0") == "0":
+        print(json.dumps(report))
+
+
 def _load_engine(name: str) -> "Engine":
     """The engine; what takes time is announced where someone is looking at stderr."""
     from biogpt.model.checkpoint import resolve_model
@@ -191,13 +212,16 @@ def _as_json(completion: "Completion") -> str:
 
 
 def _show_progress(completed: Iterator[Sequence["Completion"]], num_prompts: int) -> Iterator[Sequence["Completion"]]:
-    """A bar on stderr, where someone is looking at stderr and the output goes elsewhere."""
+    """Hand over what comes, with a bar on stderr where someone looks at stderr and the output goes elsewhere."""
     if sys.stdout.isatty() or not sys.stderr.isatty():
-        return completed
+        yield from completed
+        return
     from rich.console import Console
-    from rich.progress import track
+    from rich.progress import Progress
 
-    return iter(track(completed, "Generating", total=num_prompts, console=Console(stderr=True)))
+    # Left to itself, rich would take over stdout and print the data beside the bar.
+    with Progress(console=Console(stderr=True), redirect_stdout=False, redirect_stderr=False) as progress:
+        yield from progress.track(completed, total=num_prompts, description="Generating")
 
 
 def _write_utf8() -> None:

@@ -1,5 +1,6 @@
 """`biogpt generate` as users run it: the installed command, in a process of its own."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -119,6 +120,29 @@ def test_text_is_printed_as_it_is_made(environment, tiny_model_path):
     assert process.returncode == 0
     assert parts[0].startswith(PROMPTS[0])
     assert len(parts) > 5
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no pseudo-terminals")
+def test_someone_looking_sees_progress_and_the_output_is_the_same(environment, tiny_model_path, tmp_path, engine):
+    import pty
+
+    looking, shown = pty.openpty()
+    command = [BIOGPT, "generate", *PROMPTS, "--model", str(tiny_model_path)]
+    seen = b""
+    with (
+        (tmp_path / "output.txt").open("wb") as output,
+        subprocess.Popen(command, env=environment, stdin=shown, stdout=output, stderr=shown) as process,
+    ):
+        os.close(shown)
+        with contextlib.suppress(OSError):  # Linux reports a terminal's end as an error
+            while part := os.read(looking, 10_000):
+                seen += part
+    os.close(looking)
+    assert process.returncode == 0
+    assert b"Loading" in seen
+    assert b"100%" in seen
+    expected = "".join(f"{one.prompt}{one.text}\n" for (one,) in engine.generate(PROMPTS))
+    assert (tmp_path / "output.txt").read_text(encoding="utf-8") == expected
 
 
 class HubHandler(BaseHTTPRequestHandler):
