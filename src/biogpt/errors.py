@@ -5,6 +5,7 @@
     ├── ConfigError         (ValueError)   a settings file or a set of settings is impossible
     ├── DataError           (ValueError)   a data file is not what it should be
     ├── CheckpointError     (OSError)      a model's files are missing, damaged or do not fit together
+    ├── TrainingError                      a training run can not go on
     └── MissingExtraError   (ImportError)  an optional part of the package is not installed
 
 Each message says what was got, what was expected and what to do; the command line prints it on one line, exit code 1.
@@ -32,6 +33,10 @@ class DataError(BioGptError, ValueError):
 
 class CheckpointError(BioGptError, OSError):
     """A model's files are missing, damaged, or do not fit together."""
+
+
+class TrainingError(BioGptError):
+    """A training run can not go on; its last checkpoint stays."""
 
 
 class MissingExtraError(BioGptError, ImportError):

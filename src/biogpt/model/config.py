@@ -19,11 +19,13 @@ RELEASED_LAYER_NORM_EPS = 1e-12
 PRESETS: dict[str, dict[str, Any]] = {
     "mini": {
         "vocab_size": 8192,
-        "hidden_size": 256,
+        "hidden_size": 320,
         "num_hidden_layers": 6,
-        "num_attention_heads": 4,
-        "intermediate_size": 1024,
+        "num_attention_heads": 5,
+        "intermediate_size": 1280,
         "max_position_embeddings": 1024,
+        "hidden_dropout_prob": 0.0,
+        "attention_probs_dropout_prob": 0.0,
     },
     "base": {
         "vocab_size": 42384,

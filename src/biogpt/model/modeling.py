@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import GenerationMixin, PreTrainedModel
+from transformers import AttentionInterface, GenerationMixin, PreTrainedModel
 from transformers.activations import ACT2FN
 from transformers.cache_utils import Cache, DynamicCache
 from transformers.masking_utils import create_causal_mask
@@ -25,6 +25,9 @@ from biogpt.model.config import BioGptConfig
 
 # fairseq numbers positions from padding_idx + 1 = 2, so row 2 of the table is position 0, and row 1 that of padding.
 POSITION_OFFSET = 2
+
+# Queries per block of `blocked_attention`: smaller blocks skip more of the masked half but waste matrix products.
+ATTENTION_BLOCK = 128
 
 
 class BioGptScaledWordEmbedding(nn.Embedding):
@@ -67,6 +70,44 @@ def eager_attention(
             scores = scores + attention_mask
     weights = nn.functional.dropout(scores.softmax(dim=-1), p=dropout, training=module.training)
     return torch.matmul(weights, value).transpose(1, 2).contiguous(), weights  # (B, T, H, D), (B, H, T, S)
+
+
+def blocked_attention(
+    module: nn.Module,
+    query: torch.Tensor,  # (B, H, T, D)
+    key: torch.Tensor,  # (B, H, T, D)
+    value: torch.Tensor,  # (B, H, T, D)
+    attention_mask: torch.Tensor | None,
+    scaling: float,
+    dropout: float = 0.0,
+    **_: Any,
+) -> tuple[torch.Tensor, None]:
+    """Causal attention over whole unpadded sequences, block after block of queries: `attn_implementation="blocked"`.
+
+    A block multiplies only with the keys that its last query may see, which halves the work and keeps the scores in
+    the processor's cache. Under torch.compile on a CPU it trains faster than PyTorch's flash kernel
+    (benchmarks/training.py). It is for pre-training on packed sequences: no padding, no cache.
+    """
+    num_tokens = query.shape[2]
+    if attention_mask is not None or key.shape[2] != num_tokens:
+        raise InputError(
+            "Got a padded batch or a cache with attn_implementation='blocked', expected whole sequences without "
+            "padding. Choose 'sdpa' or 'eager'."
+        )
+    attended = []
+    for start in range(0, num_tokens, ATTENTION_BLOCK):
+        stop = min(start + ATTENTION_BLOCK, num_tokens)
+        scores = torch.matmul(
+            query[:, :, start:stop] * scaling, key[:, :, :stop].transpose(2, 3)
+        )  # (B, H, block, stop)
+        visible = torch.ones(stop - start, stop, dtype=torch.bool, device=query.device).tril(start)
+        weights = scores.float().masked_fill(~visible, -torch.inf).softmax(dim=-1).to(query.dtype)
+        weights = nn.functional.dropout(weights, p=dropout, training=module.training)
+        attended.append(torch.matmul(weights, value[:, :, :stop]))
+    return torch.cat(attended, dim=2).transpose(1, 2).contiguous(), None  # (B, T, H, D)
+
+
+AttentionInterface.register("blocked", blocked_attention)
 
 
 class BioGptAttention(nn.Module):

@@ -1,0 +1,353 @@
+"""Pre-training: a recipe in, a trained Hugging Face directory out.
+
+The objective is the paper's: predict each next token of packed PubMed text (Luo et al. 2022, "Pre-training"). The loop,
+its checkpoints and its processes are those of transformers' Trainer, so the same recipe runs on one machine or, under
+`torchrun`, on many. Everything goes to the recipe's `output`:
+
+    corpus/         the prepared corpus (biogpt.training.corpus)
+    checkpoints/    what a killed run goes on from
+    model/          the trained model, an ordinary Hugging Face directory
+    recipe.json     resolved settings and versions
+    curve.csv/png   the loss curve
+    report.json     the final scores
+"""
+
+import importlib.metadata
+import importlib.util
+import json
+import math
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
+from transformers.trainer_utils import get_last_checkpoint
+from transformers.utils import logging as transformers_logging
+
+from biogpt.errors import ConfigError, MissingExtraError, TrainingError
+from biogpt.inference.scoring import Likelihood, ScoredDocument, score_documents
+from biogpt.model.checkpoint import load_causal_lm, load_tokenizer, resolve_model
+from biogpt.model.config import BioGptConfig
+from biogpt.model.modeling import BioGptForCausalLM
+from biogpt.text.tokenizer import BioGptTokenizer
+from biogpt.training.corpus import Corpus, prepare
+from biogpt.training.optimization import make_optimizer
+from biogpt.training.progress import TrainingProgress
+from biogpt.training.recipe import CADENCE, ModelRecipe, PretrainRecipe, TrainingRecipe
+
+RECIPE_FILE = "recipe.json"
+REPORT_FILE = "report.json"
+
+
+def pretrain(recipe: PretrainRecipe) -> dict[str, Any]:
+    """Prepare the corpus, train, evaluate and save; what is done already is not done again.
+
+    Call it in every process under `torchrun`. A killed run is resumed by the same call: it goes on from the last
+    checkpoint with the losses of an unbroken run.
+
+    Args:
+        recipe: the run.
+
+    Returns:
+        The report that is also written to `output/report.json`: held-out bits per byte, tokens, seconds, versions.
+
+    Raises:
+        ConfigError: impossible settings, or an output directory that holds a run of another recipe.
+        DataError: the corpus can not be read.
+        TrainingError: the loss is no longer a number; the last good checkpoint stays.
+    """
+    _require_extra()
+    transformers_logging.disable_progress_bar()  # one bar is enough: TrainingProgress has it
+    is_main = int(os.environ.get("RANK", "0")) == 0
+    _claim_output(recipe, is_main)
+    corpus = _prepare_corpus(recipe, is_main)
+    tokenizer = load_tokenizer(corpus.tokenizer_path, corpus.vocabulary_size)
+    set_seed(recipe.training.seed)
+    model = build_model(recipe.model, recipe.training, num_tokens=len(tokenizer))
+    trainer = _make_trainer(model, tokenizer, corpus, recipe)
+
+    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(recipe.output / "checkpoints")))
+
+    likelihood = trainer.score(None)
+    report = _make_report(recipe, trainer, likelihood, model)
+    if trainer.is_world_process_zero():
+        save_model(model, tokenizer, recipe.output / "model")
+        _write_json(recipe.output / REPORT_FILE, report)
+    return report
+
+
+def build_model(recipe: ModelRecipe, training: TrainingRecipe, num_tokens: int) -> BioGptForCausalLM:
+    """The network that a recipe describes, in float32, with random weights or those of `start_from`.
+
+    Raises:
+        ConfigError: the vocabulary, the sequence length and the network do not fit together.
+    """
+    if recipe.start_from is not None:
+        model = load_causal_lm(resolve_model(recipe.start_from))
+        for name, value in recipe.overrides.items():
+            setattr(model.config, name, value)
+    else:
+        config = BioGptConfig.preset(recipe.preset, **{"vocab_size": num_tokens, **recipe.overrides})
+        model = BioGptForCausalLM(config)
+    if model.config.vocab_size != num_tokens:
+        raise ConfigError(
+            f"Got a model of {model.config.vocab_size} token ids and a corpus of {num_tokens}, expected the same. "
+            "Set corpus.tokenizer to the directory of the model that is started from."
+        )
+    if training.sequence_length > model.config.max_position_embeddings:
+        raise ConfigError(
+            f"Got training.sequence_length = {training.sequence_length} for a model of "
+            f"{model.config.max_position_embeddings} positions, expected at most that. Shorten the one or raise "
+            "model.max_position_embeddings."
+        )
+    return model
+
+
+def save_model(model: BioGptForCausalLM, tokenizer: BioGptTokenizer, path: Path) -> None:
+    """Write an ordinary Hugging Face directory: configuration, weights (safetensors) and tokenizer, in one move."""
+    partial = path.with_name(f"{path.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    model.set_attn_implementation("sdpa")
+    model.save_pretrained(partial)
+    tokenizer.save_pretrained(partial)
+    shutil.rmtree(path, ignore_errors=True)
+    partial.rename(path)
+
+
+class TokenBlocks(Dataset[dict[str, torch.Tensor]]):
+    """A corpus as training examples: consecutive blocks of `length` tokens, borders of documents inside."""
+
+    def __init__(self, blocks: Sequence[np.ndarray]) -> None:
+        self.blocks = blocks
+
+    def __len__(self) -> int:
+        return len(self.blocks)
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        ids = torch.from_numpy(np.asarray(self.blocks[index], dtype=np.int64))  # (T,)
+        return {"input_ids": ids, "labels": ids}
+
+
+class PretrainTrainer(Trainer):
+    """transformers' Trainer, plus: evaluation in bits per byte, tokens and speed in the log, a stop at NaN."""
+
+    def __init__(self, recipe: TrainingRecipe, held_out: list[ScoredDocument], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.recipe = recipe
+        self.held_out = held_out
+        self.use_bf16 = computes_bf16(recipe, self.args.device)
+        self.seconds_before = 0.0
+        self.last_row = (0, 0.0)
+        self.began_at = 0.0
+        self.last_metrics: tuple[int, dict[str, float]] = (-1, {})
+        self.remove_callback(PrinterCallback)  # it writes to stdout, which is for data
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        self.began_at = time.monotonic()
+        self.last_row = (0, self.began_at)
+        return super().train(*args, **kwargs)
+
+    def compute_loss(self, model: Any, *args: Any, **kwargs: Any) -> Any:
+        # Autocast here rather than by accelerate, which would copy all logits to float32 after the model has returned.
+        with torch.autocast(self.args.device.type, torch.bfloat16, enabled=self.use_bf16):
+            return super().compute_loss(model, *args, **kwargs)
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        now = time.monotonic()
+        step = self.state.global_step
+        if "loss" in logs:
+            if not math.isfinite(logs["loss"]):
+                raise TrainingError(
+                    f"The loss is {logs['loss']} at step {step}, expected a number. The last checkpoint is kept: lower "
+                    "training.learning_rate or set training.max_grad_norm, and start again."
+                )
+            # After a resume the time and the tokens of earlier processes come from the log that the checkpoint kept.
+            if not self.last_row[0] and self.state.log_history:
+                earlier = [row for row in self.state.log_history if "seconds" in row]
+                self.seconds_before = earlier[-1]["seconds"] if earlier else 0.0
+                self.last_row = (earlier[-1]["step"] if earlier else 0, self.began_at)
+            num_tokens = (step - self.last_row[0]) * self.recipe.tokens_per_step
+            logs["tokens_per_second"] = num_tokens / (now - self.last_row[1])
+            logs["seconds"] = self.seconds_before + now - self.began_at
+            self.last_row = (step, now)
+        if "loss" in logs or "eval_loss" in logs:
+            logs["tokens"] = step * self.recipe.tokens_per_step
+        super().log(logs, *args, **kwargs)
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        if self.last_metrics[0] == self.state.global_step:  # the Trainer asks twice where the last step is due anyway
+            return self.last_metrics[1]
+        began_at = time.monotonic()
+        likelihood = self.score(self.recipe.eval_documents)
+        metrics = {"eval_loss": likelihood.nats_per_token, "eval_bits_per_byte": likelihood.bits_per_byte}
+        self.log(metrics)
+        self.last_row = (self.last_row[0], self.last_row[1] + time.monotonic() - began_at)
+        self.last_metrics = (self.state.global_step, metrics)
+        return metrics
+
+    def score(self, num_documents: int | None) -> Likelihood:
+        """Score the first `num_documents` held-out documents (None: all), shared out over the processes."""
+        rank, num_processes = self.args.process_index, self.args.world_size
+        with torch.autocast(self.args.device.type, torch.bfloat16, enabled=self.use_bf16):
+            mine = score_documents(
+                self.accelerator.unwrap_model(self.model, keep_torch_compile=False),
+                self.held_out[:num_documents][rank::num_processes],
+                eos_token_id=2,
+                max_length=self.recipe.sequence_length,
+            )
+        sums = torch.tensor([[mine.nats, mine.num_tokens, mine.num_bytes]], dtype=torch.float64)
+        nats, num_tokens, num_bytes = self.accelerator.gather(sums.to(self.args.device)).sum(dim=0).tolist()
+        return Likelihood(nats, int(num_tokens), int(num_bytes))
+
+
+def computes_bf16(recipe: TrainingRecipe, device: torch.device) -> bool:
+    """Whether training computes in bfloat16: where asked for, or `"auto"` and the hardware multiplies it natively."""
+    if recipe.precision != "auto":
+        return recipe.precision == "bf16"
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return device.type == "cpu" and bool(getattr(torch.cpu, "_is_avx512_bf16_supported", bool)())
+
+
+def _make_trainer(
+    model: BioGptForCausalLM, tokenizer: BioGptTokenizer, corpus: Corpus, recipe: PretrainRecipe
+) -> PretrainTrainer:
+    training = recipe.training
+    num_processes = int(os.environ.get("WORLD_SIZE", "1"))
+    per_pass = training.sequence_length * training.sequences_per_device * num_processes
+    if training.tokens_per_step % per_pass:
+        raise ConfigError(
+            f"Got training.tokens_per_step = {training.tokens_per_step} on {num_processes} processes, expected a "
+            f"multiple of sequence_length x sequences_per_device x processes = {per_pass}. Change one of them."
+        )
+    has_gpu = torch.cuda.is_available()
+    model.set_attn_implementation(training.attention or ("sdpa" if has_gpu else "blocked"))
+    has_compiler = has_gpu or any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++", "cl"))
+    arguments = TrainingArguments(
+        output_dir=str(recipe.output / "checkpoints"),
+        max_steps=training.num_steps,
+        per_device_train_batch_size=training.sequences_per_device,
+        gradient_accumulation_steps=training.tokens_per_step // per_pass,
+        learning_rate=training.learning_rate,
+        max_grad_norm=training.max_grad_norm,
+        logging_steps=training.log_every,
+        logging_nan_inf_filter=False,
+        eval_strategy="steps",
+        eval_steps=training.evaluate_every,
+        save_steps=training.checkpoint_every,
+        save_total_limit=training.keep_checkpoints,
+        torch_compile=has_compiler if training.compile is None else training.compile,
+        seed=training.seed,
+        data_seed=training.seed,
+        use_cpu=not has_gpu,
+        ddp_backend=None if num_processes == 1 else "nccl" if has_gpu else "gloo",
+        ddp_find_unused_parameters=False,
+        dataloader_drop_last=True,
+        remove_unused_columns=False,
+        disable_tqdm=True,
+        report_to=[],
+    )
+    optimizer = make_optimizer(model, training)
+    return PretrainTrainer(
+        recipe=training,
+        held_out=_encode_held_out(corpus, tokenizer),
+        model=model,
+        args=arguments,
+        train_dataset=TokenBlocks(corpus.train_tokens().blocks(training.sequence_length)),
+        eval_dataset=[],
+        optimizers=(optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, training.learning_rate_factor)),
+        callbacks=[TrainingProgress(recipe.output)],
+    )
+
+
+def _encode_held_out(corpus: Corpus, tokenizer: BioGptTokenizer) -> list[ScoredDocument]:
+    texts = list(corpus.heldout_texts())
+    return [
+        ScoredDocument(ids, len(text.encode())) for ids, text in zip(tokenizer.encode_ids(texts), texts, strict=True)
+    ]
+
+
+def _prepare_corpus(recipe: PretrainRecipe, is_main: bool) -> Corpus:
+    """The main process prepares; the others wait for its result, however long it takes."""
+    if is_main:
+        return prepare(recipe.corpus, recipe.corpus_path)
+    while not (recipe.corpus_path / "corpus.json").is_file():
+        time.sleep(1.0)
+    return Corpus.open(recipe.corpus_path)
+
+
+def _claim_output(recipe: PretrainRecipe, is_main: bool) -> None:
+    """Write the resolved recipe, or hold it against the one that the output directory was begun with."""
+    path = recipe.output / RECIPE_FILE
+    settings = recipe.as_dict()
+    if path.is_file():
+        begun = json.loads(path.read_text(encoding="utf-8"))["recipe"]
+        may_change = {f"training.{name}" for name in CADENCE}
+        if settings["training"]["schedule"] != "cosine":
+            may_change.add("training.num_steps")  # these schedules do not depend on it before their end
+        old, new = dict(_flatten(begun)), dict(_flatten(settings))
+        changed = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
+        changed = [name for name in changed if name not in may_change and not name.startswith("output")]
+        if changed:
+            name = changed[0]
+            raise ConfigError(
+                f"{recipe.output} holds a run with {name} = {old.get(name)!r}, got {new.get(name)!r}"
+                f"{f' (and {len(changed) - 1} more differences)' if len(changed) > 1 else ''}. "
+                "Choose another output, or delete it to start anew."
+            )
+    if is_main:
+        try:
+            recipe.output.mkdir(parents=True, exist_ok=True)
+            _write_json(path, {"recipe": settings, "versions": _versions()})
+        except OSError as error:
+            raise ConfigError(f"Can not write to {recipe.output}: {error.strerror}. Choose another output.") from error
+
+
+def _flatten(settings: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    flat: list[tuple[str, Any]] = []
+    for name, value in settings.items():
+        flat += _flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else [(f"{prefix}{name}", value)]
+    return flat
+
+
+def _make_report(
+    recipe: PretrainRecipe, trainer: PretrainTrainer, likelihood: Likelihood, model: BioGptForCausalLM
+) -> dict[str, Any]:
+    seconds = [row["seconds"] for row in trainer.state.log_history if "seconds" in row]
+    return {
+        "heldout_bits_per_byte": round(likelihood.bits_per_byte, 4),
+        "heldout_nats_per_token": round(likelihood.nats_per_token, 4),
+        "heldout_documents": len(trainer.held_out),
+        "heldout_bytes": likelihood.num_bytes,
+        "heldout_tokens": likelihood.num_tokens,
+        "parameters": model.num_parameters(),
+        "steps": trainer.state.global_step,
+        "tokens": trainer.state.global_step * recipe.training.tokens_per_step,
+        "training_seconds": round(seconds[-1]) if seconds else 0,
+        "precision": "bf16" if trainer.use_bf16 else "fp32",
+        "device": str(trainer.args.device),
+        "processes": trainer.args.world_size,
+        "versions": _versions(),
+    }
+
+
+def _versions() -> dict[str, str]:
+    return {name: importlib.metadata.version(name) for name in ("biogpt", "torch", "transformers", "tokenizers")}
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def _require_extra() -> None:
+    for module in ("accelerate", "matplotlib"):
+        if importlib.util.find_spec(module) is None:
+            raise MissingExtraError(module, "train")
