@@ -28,7 +28,8 @@ completion = engine.generate("COVID-19 is", GenerationSettings(num_beams=5, max_
 print(completion.prompt + completion.text + "\n")
 
 # As it is made.
-print("Objective:", end="")
-for text in engine.stream("Objective:", GenerationSettings(max_new_tokens=40)):
+prompt = "The aim of this study was"
+print(prompt, end="")
+for text in engine.stream(prompt, GenerationSettings(max_new_tokens=40)):
     print(text, end="", flush=True)
 print()

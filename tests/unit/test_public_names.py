@@ -8,6 +8,8 @@ import biogpt
 PUBLIC_NAMES = [
     "BioGptConfig",
     "BioGptForCausalLM",
+    "BioGptForSequenceClassification",
+    "BioGptForTokenClassification",
     "BioGptModel",
     "BioGptTokenizer",
     "Completion",

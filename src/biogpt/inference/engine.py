@@ -282,6 +282,7 @@ class Engine:
             num_beams=settings.num_beams,
             num_return_sequences=settings.num_return_sequences,
             do_sample=False,
+            use_cache=True,
             early_stopping=True,  # as fairseq: done when there are as many finished texts as beams
             length_penalty=1.0,
             repetition_penalty=1.0,
