@@ -263,7 +263,10 @@ def _identify(recipe: CorpusRecipe, sources: list[Path], board: JobBoard) -> dic
     for name in _INDIFFERENT:
         del settings[name]
     if recipe.tokenizer:
-        settings["tokenizer"] = {name: _digest(Path(recipe.tokenizer, name)) for name in stages.VOCABULARY_FILES}
+        files = [Path(recipe.tokenizer, name) for name in stages.VOCABULARY_FILES]
+        missing = " and ".join(path.name for path in files if not path.is_file())
+        _require(not missing, f"tokenizer is '{recipe.tokenizer}', which lacks {missing}. Give a directory with both.")
+        settings["tokenizer"] = {path.name: _digest(path) for path in files}
     return settings
 
 
@@ -273,11 +276,14 @@ _INDIFFERENT = ("max_problem_fraction", "num_workers")  # settings that do not c
 
 def _digest(path: Path, tick: Tick | None = None) -> str:
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while part := file.read(1 << 20):
-            digest.update(part)
-            if tick:
-                tick(0, len(part))
+    try:
+        with path.open("rb") as file:
+            while part := file.read(1 << 20):
+                digest.update(part)
+                if tick:
+                    tick(0, len(part))
+    except OSError as error:
+        raise DataError(f"Can not read {path}: {error.strerror}. Check the file and the disk.") from error
     return digest.hexdigest()
 
 

@@ -191,18 +191,18 @@ def select(
         selected["source"] = sources[order]
         for name in ("offset", "length", "size"):
             selected[name] = rows[name][order]
-        texts = _Texts(work)
         # Held-out documents win, then longer ones: again the full text rather than its abstract.
         ranked = np.lexsort((-selected["size"].astype(np.int64), ~is_heldout))
         is_near = np.empty(len(order), dtype=np.bool_)
-        is_near[ranked] = duplicates.find_near_duplicates(
-            len(order),
-            int(is_heldout.sum()),
-            rows["pmid"][order[ranked]],
-            lambda band: _read_band(work, num_sources, band)[order[ranked]],
-            lambda rank: duplicates.compared_words(texts.read(selected[ranked[rank]])),
-            near_duplicates,
-        )
+        with _Texts(work) as texts:
+            is_near[ranked] = duplicates.find_near_duplicates(
+                len(order),
+                int(is_heldout.sum()),
+                rows["pmid"][order[ranked]],
+                lambda band: _read_band(work, num_sources, band)[order[ranked]],
+                lambda rank: duplicates.compared_words(texts.read(selected[ranked[rank]])),
+                near_duplicates,
+            )
     with atomic(work / "selection.rows") as file:
         file.write(selected[~is_near].tobytes())
     counts = {
@@ -226,14 +226,18 @@ def _read_band(work: Path, num_sources: int, band: int) -> duplicates.Hashes:
     return np.concatenate([np.empty(0, dtype=np.uint64), *columns])
 
 
-class _Texts:
-    """The stored texts of all sources, read where a row says. Keeps a limited number of files open."""
+class _Texts(contextlib.AbstractContextManager["_Texts"]):
+    """The stored texts of all sources, read where a row says. Keeps a limited number of files open, until its end."""
 
     _MAX_OPEN = 64
 
     def __init__(self, work: Path) -> None:
         self._work = work
         self._files: OrderedDict[int, IO[bytes]] = OrderedDict()
+
+    def __exit__(self, *_: object) -> None:
+        for file in self._files.values():
+            file.close()
 
     def read(self, row: np.void) -> Document:
         source = int(row["source"])
@@ -272,8 +276,9 @@ class Selection:
         return int(self.rows["size"][first:end].sum(dtype=np.int64))
 
     def documents(self, first: int, end: int) -> Iterator[Document]:
-        texts = _Texts(self.work)
-        return (texts.read(row) for row in self.rows[first:end])
+        """Read a run of documents."""
+        with _Texts(self.work) as texts:
+            yield from map(texts.read, self.rows[first:end])
 
 
 def _batches(documents: Iterator[Document]) -> Iterator[list[Document]]:

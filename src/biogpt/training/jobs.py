@@ -93,6 +93,8 @@ class JobBoard:
         Raises:
             Whatever a call raises; other calls that are under way end at their next tick.
         """
+        if not jobs:
+            return
         with self.stage(description, num_bytes) as tick:
             if min(self._num_workers, len(jobs)) <= 1:
                 for job in jobs:
