@@ -12,6 +12,7 @@ its checkpoints and its processes are those of transformers' Trainer, so the sam
     report.json     the final scores
 """
 
+import dataclasses
 import importlib.metadata
 import importlib.util
 import json
@@ -25,14 +26,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
-from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
-from transformers.trainer_utils import get_last_checkpoint
+from torch.utils.data import Dataset, SequentialSampler
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
 from transformers.utils import logging as transformers_logging
 
-from biogpt.errors import ConfigError, MissingExtraError, TrainingError
+from biogpt.errors import ConfigError, MissingExtraError, TrainingError, suggest
 from biogpt.inference.scoring import Likelihood, ScoredDocument, score_documents
-from biogpt.model.checkpoint import load_causal_lm, load_tokenizer, resolve_model
+from biogpt.model.checkpoint import load_causal_lm, load_config, load_tokenizer, resolve_model
 from biogpt.model.config import BioGptConfig
 from biogpt.model.modeling import BioGptForCausalLM
 from biogpt.text.tokenizer import BioGptTokenizer
@@ -65,14 +65,15 @@ def pretrain(recipe: PretrainRecipe) -> dict[str, Any]:
     _require_extra()
     transformers_logging.disable_progress_bar()  # one bar is enough: TrainingProgress has it
     is_main = int(os.environ.get("RANK", "0")) == 0
+    config = resolve_config(recipe.model, recipe.training)
     _claim_output(recipe, is_main)
     corpus = _prepare_corpus(recipe, is_main)
     tokenizer = load_tokenizer(corpus.tokenizer_path, corpus.vocabulary_size)
     set_seed(recipe.training.seed)
-    model = build_model(recipe.model, recipe.training, num_tokens=len(tokenizer))
+    model = build_model(recipe.model, config, corpus.vocabulary_size)
     trainer = _make_trainer(model, tokenizer, corpus, recipe)
 
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(recipe.output / "checkpoints")))
+    trainer.train(resume_from_checkpoint=_find_checkpoint(recipe.output / "checkpoints", is_main))
 
     likelihood = trainer.score(None)
     report = _make_report(recipe, trainer, likelihood, model)
@@ -82,31 +83,52 @@ def pretrain(recipe: PretrainRecipe) -> dict[str, Any]:
     return report
 
 
-def build_model(recipe: ModelRecipe, training: TrainingRecipe, num_tokens: int) -> BioGptForCausalLM:
-    """The network that a recipe describes, in float32, with random weights or those of `start_from`.
+def resolve_config(recipe: ModelRecipe, training: TrainingRecipe) -> BioGptConfig:
+    """The network's configuration: that of `start_from`, or the preset's, with the recipe's overrides.
 
     Raises:
-        ConfigError: the vocabulary, the sequence length and the network do not fit together.
+        ConfigError: an unknown or impossible setting, or sequences longer than the network reads.
+        CheckpointError: there is no model to start from.
     """
-    if recipe.start_from is not None:
-        model = load_causal_lm(resolve_model(recipe.start_from))
-        for name, value in recipe.overrides.items():
-            setattr(model.config, name, value)
+    known = {field.name for field in dataclasses.fields(BioGptConfig)}
+    for name in recipe.overrides:
+        if name not in known:
+            raise ConfigError(
+                f"Unknown setting 'model.{name}', expected preset, start_from or a field of BioGptConfig."
+                f"{suggest(name, known | {'preset', 'start_from'})}"
+            )
+    if recipe.start_from is None:
+        config = BioGptConfig.preset(recipe.preset, **recipe.overrides)
     else:
-        config = BioGptConfig.preset(recipe.preset, **{"vocab_size": num_tokens, **recipe.overrides})
-        model = BioGptForCausalLM(config)
-    if model.config.vocab_size != num_tokens:
-        raise ConfigError(
-            f"Got a model of {model.config.vocab_size} token ids and a corpus of {num_tokens}, expected the same. "
-            "Set corpus.tokenizer to the directory of the model that is started from."
-        )
-    if training.sequence_length > model.config.max_position_embeddings:
+        start = load_config(resolve_model(recipe.start_from))
+        config = BioGptConfig.from_dict({**start.to_dict(), **recipe.overrides})
+    if training.sequence_length > config.max_position_embeddings:
         raise ConfigError(
             f"Got training.sequence_length = {training.sequence_length} for a model of "
-            f"{model.config.max_position_embeddings} positions, expected at most that. Shorten the one or raise "
+            f"{config.max_position_embeddings} positions, expected at most that. Shorten the one or raise "
             "model.max_position_embeddings."
         )
-    return model
+    return config
+
+
+def build_model(recipe: ModelRecipe, config: BioGptConfig, vocabulary_size: int) -> BioGptForCausalLM:
+    """The network in float32, with random weights or those of `start_from`.
+
+    Raises:
+        ConfigError: the model that is started from has another vocabulary than the corpus.
+    """
+    if recipe.start_from is None:
+        config.vocab_size = vocabulary_size
+        return BioGptForCausalLM(config)
+    if config.vocab_size != vocabulary_size:
+        raise ConfigError(
+            f"Got a model of {config.vocab_size} token ids and a corpus of {vocabulary_size}, expected the same. "
+            "Set corpus.tokenizer to the directory of the model that is started from."
+        )
+    model = load_causal_lm(resolve_model(recipe.start_from))
+    trained = BioGptForCausalLM(config)
+    trained.load_state_dict(model.state_dict())
+    return trained
 
 
 def save_model(model: BioGptForCausalLM, tokenizer: BioGptTokenizer, path: Path) -> None:
@@ -121,17 +143,29 @@ def save_model(model: BioGptForCausalLM, tokenizer: BioGptTokenizer, path: Path)
 
 
 class TokenBlocks(Dataset[dict[str, torch.Tensor]]):
-    """A corpus as training examples: consecutive blocks of `length` tokens, borders of documents inside."""
+    """A corpus as training examples: blocks of consecutive tokens, documents' borders inside, shuffled every epoch.
 
-    def __init__(self, blocks: Sequence[np.ndarray]) -> None:
+    Example `i` depends on `i` and the seed alone, so neither a resume nor the number of processes changes the order.
+    """
+
+    def __init__(self, blocks: Sequence[np.ndarray], num_examples: int, seed: int) -> None:
         self.blocks = blocks
+        self.num_examples = num_examples
+        self.seed = seed
+        self.epoch = -1
+        self.order = np.empty(0, dtype=np.int64)
 
     def __len__(self) -> int:
-        return len(self.blocks)
+        return self.num_examples
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        ids = torch.from_numpy(np.asarray(self.blocks[index], dtype=np.int64))  # (T,)
-        return {"input_ids": ids, "labels": ids}
+        epoch, place = divmod(index, len(self.blocks))
+        if epoch != self.epoch:
+            self.epoch, self.order = epoch, np.random.default_rng((self.seed, epoch)).permutation(len(self.blocks))
+        ids = torch.from_numpy(np.asarray(self.blocks[self.order[place]], dtype=np.int64))  # (T,)
+        labels = ids.clone()
+        labels[0] = -100  # nothing predicts it, and the Trainer divides the loss by the number of labels
+        return {"input_ids": ids, "labels": labels}
 
 
 class PretrainTrainer(Trainer):
@@ -152,6 +186,9 @@ class PretrainTrainer(Trainer):
         self.began_at = time.monotonic()
         self.last_row = (0, self.began_at)
         return super().train(*args, **kwargs)
+
+    def _get_train_sampler(self, *_: Any, **__: Any) -> SequentialSampler:
+        return SequentialSampler(self.train_dataset)  # the data set shuffles itself
 
     def compute_loss(self, model: Any, *args: Any, **kwargs: Any) -> Any:
         # Autocast here rather than by accelerate, which would copy all logits to float32 after the model has returned.
@@ -204,6 +241,18 @@ class PretrainTrainer(Trainer):
         sums = torch.tensor([[mine.nats, mine.num_tokens, mine.num_bytes]], dtype=torch.float64)
         nats, num_tokens, num_bytes = self.accelerator.gather(sums.to(self.args.device)).sum(dim=0).tolist()
         return Likelihood(nats, int(num_tokens), int(num_bytes))
+
+
+class _CheckpointMarker(TrainerCallback):
+    """Marks each checkpoint once all processes have written their parts of it: a kill may come in between."""
+
+    FILE = "complete"
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if torch.distributed.is_initialized():
+            torch.distributed.barrier()
+        if state.is_world_process_zero:
+            (Path(args.output_dir) / f"checkpoint-{state.global_step}" / self.FILE).touch()
 
 
 def computes_bf16(recipe: TrainingRecipe, device: torch.device) -> bool:
@@ -259,10 +308,14 @@ def _make_trainer(
         held_out=_encode_held_out(corpus, tokenizer),
         model=model,
         args=arguments,
-        train_dataset=TokenBlocks(corpus.train_tokens().blocks(training.sequence_length)),
+        train_dataset=TokenBlocks(
+            corpus.train_tokens().blocks(training.sequence_length),
+            num_examples=training.num_steps * (training.tokens_per_step // training.sequence_length),
+            seed=training.seed,
+        ),
         eval_dataset=[],
         optimizers=(optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, training.learning_rate_factor)),
-        callbacks=[TrainingProgress(recipe.output)],
+        callbacks=[TrainingProgress(recipe.output), _CheckpointMarker()],
     )
 
 
@@ -271,6 +324,16 @@ def _encode_held_out(corpus: Corpus, tokenizer: BioGptTokenizer) -> list[ScoredD
     return [
         ScoredDocument(ids, len(text.encode())) for ids, text in zip(tokenizer.encode_ids(texts), texts, strict=True)
     ]
+
+
+def _find_checkpoint(directory: Path, is_main: bool) -> str | None:
+    """The last complete checkpoint, if there is one; what a kill left of a later one is removed."""
+    checkpoints = {int(path.name.rpartition("-")[2]): path for path in directory.glob("checkpoint-*")}
+    complete = [step for step, path in checkpoints.items() if (path / _CheckpointMarker.FILE).is_file()]
+    if is_main:
+        for step in checkpoints.keys() - complete:
+            shutil.rmtree(checkpoints[step])
+    return str(checkpoints[max(complete)]) if complete else None
 
 
 def _prepare_corpus(recipe: PretrainRecipe, is_main: bool) -> Corpus:

@@ -54,7 +54,7 @@ class TrainingRecipe:
         evaluate_every: steps between evaluations on held-out documents.
         eval_documents: how many held-out documents these evaluations read (the last one reads all).
         checkpoint_every: steps between checkpoints; a multiple of `log_every`.
-        keep_checkpoints: how many are kept.
+        keep_checkpoints: how many are kept; at least 2, for a kill may come while the newest is being written.
         seed: of weights and of the order of the data.
     """
 
@@ -83,7 +83,8 @@ class TrainingRecipe:
     def __post_init__(self) -> None:
         for name in ("sequence_length", "tokens_per_step", "sequences_per_device", "num_steps", "log_every"):
             _require(getattr(self, name) >= 1, f"training.{name}", getattr(self, name), "at least 1")
-        for name in ("evaluate_every", "eval_documents", "checkpoint_every", "keep_checkpoints"):
+        _require(self.keep_checkpoints >= 2, "training.keep_checkpoints", self.keep_checkpoints, "at least 2")
+        for name in ("evaluate_every", "eval_documents", "checkpoint_every"):
             _require(getattr(self, name) >= 1, f"training.{name}", getattr(self, name), "at least 1")
         _require(self.sequence_length >= 2, "training.sequence_length", self.sequence_length, "at least 2")
         _require(self.learning_rate > 0, "training.learning_rate", self.learning_rate, "more than 0")

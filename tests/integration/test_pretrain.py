@@ -1,0 +1,181 @@
+"""Pre-training as real processes: kill and resume, several processes, the model that comes out, and the errors."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from biogpt import BioGptForCausalLM, BioGptTokenizer
+
+RECIPE = """
+output = "run"
+corpus_path = "corpus"
+
+[corpus]
+sources = ["{sources}"]
+vocabulary_size = 1000
+heldout_fraction = 0.05
+
+[model]
+hidden_size = 32
+num_hidden_layers = 2
+num_attention_heads = 2
+intermediate_size = 64
+max_position_embeddings = 64
+hidden_dropout_prob = 0.1
+attention_probs_dropout_prob = 0.0
+
+[training]
+sequence_length = 64
+tokens_per_step = 512
+sequences_per_device = 2
+num_steps = 16
+optimizer = "adam"
+learning_rate = 1e-2
+warmup_steps = 4
+log_every = 1
+evaluate_every = 8
+checkpoint_every = 4
+eval_documents = 10
+compile = false
+precision = "fp32"
+"""
+
+
+def run(path: Path, *launcher: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", *launcher, "biogpt", "pretrain", str(path)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+
+def losses(directory: Path) -> list[float]:
+    with (directory / "run" / "curve.csv").open(newline="") as file:
+        return [float(row["loss"]) for row in csv.DictReader(file)]
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory, data_path: Path) -> Path:
+    """A finished run on a MEDLINE file of 604 citations; its corpus serves the other runs."""
+    directory = tmp_path_factory.mktemp("pretrain")
+    sources = data_path / "pubmed_xml" / "medline16n0902.xml.gz"
+    (directory / "recipe.toml").write_text(RECIPE.format(sources=sources))
+    result = run(directory / "recipe.toml")
+    assert result.returncode == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert report == json.loads((directory / "run" / "report.json").read_text())
+    assert (report["steps"], report["tokens"]) == (16, 16 * 512)
+    return directory
+
+
+def variant(unbroken: Path, tmp_path: Path, old: str = "", new: str = "") -> Path:
+    """The unbroken run's recipe, with a change, in a directory of its own that shares the corpus."""
+    text = (unbroken / "recipe.toml").read_text().replace('"corpus"', f'"{unbroken / "corpus"}"')
+    assert old in text
+    (tmp_path / "recipe.toml").write_text(text.replace(old, new))
+    return tmp_path / "recipe.toml"
+
+
+def test_what_a_run_leaves(unbroken: Path) -> None:
+    run_path = unbroken / "run"
+    assert losses(unbroken)[-1] < losses(unbroken)[0] - 0.5
+    assert (run_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads((run_path / "recipe.json").read_text())["recipe"]["training"]["seed"] == 0
+    assert {path.name for path in (run_path / "model").iterdir()} >= {
+        "config.json", "generation_config.json", "model.safetensors", "vocab.json", "merges.txt"
+    }  # fmt: skip
+
+
+def test_the_model_loads_here_and_in_transformers(unbroken: Path) -> None:
+    import transformers
+
+    path = unbroken / "run" / "model"
+    tokenizer = BioGptTokenizer.from_pretrained(path)
+    ids = torch.tensor([tokenizer("The patients were treated with")["input_ids"]])
+    ours = BioGptForCausalLM.from_pretrained(path)(ids).logits
+    theirs = transformers.BioGptForCausalLM.from_pretrained(path)(ids).logits
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_a_killed_run_goes_on_with_the_same_losses(unbroken: Path, tmp_path: Path) -> None:
+    recipe = variant(unbroken, tmp_path)
+    command = [sys.executable, "-m", "biogpt", "pretrain", str(recipe)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "run" / "checkpoints" / "checkpoint-8").is_dir() and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "run" / "model").exists()
+
+    result = run(recipe)
+    assert result.returncode == 0, result.stderr
+    assert losses(tmp_path) == losses(unbroken)
+
+
+def test_two_processes_train_the_same_model(unbroken: Path, tmp_path: Path) -> None:
+    text = variant(unbroken, tmp_path, "_prob = 0.1", "_prob = 0.0").read_text()
+    curves = []
+    for name, launcher in (("one", ()), ("two", ("torch.distributed.run", "--nproc-per-node=2", "-m"))):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "recipe.toml").write_text(text.replace("num_steps = 16", "num_steps = 8"))
+        result = run(tmp_path / name / "recipe.toml", *launcher)
+        assert result.returncode == 0, result.stderr
+        curves.append((json.loads(result.stdout)["processes"], losses(tmp_path / name)))
+    assert [num_processes for num_processes, _ in curves] == [1, 2]
+    assert curves[0][1] == pytest.approx(curves[1][1], abs=1e-4)
+
+
+def test_training_goes_on_from_a_trained_model(unbroken: Path, tmp_path: Path) -> None:
+    start = f'start_from = "{unbroken / "run" / "model"}"\n[training]'
+    text = variant(unbroken, tmp_path).read_text()
+    head, tail = text.split("[model]")
+    tail = start + tail.split("[training]")[1].replace("num_steps = 16", "num_steps = 2")
+    (tmp_path / "recipe.toml").write_text(f"{head}[model]\n{tail}")
+    result = run(tmp_path / "recipe.toml")
+    assert result.returncode == 0, result.stderr
+    assert losses(tmp_path)[0] < losses(unbroken)[3]
+
+
+def test_a_loss_that_is_no_number_stops_the_run(unbroken: Path, tmp_path: Path) -> None:
+    recipe = variant(unbroken, tmp_path, "learning_rate = 1e-2", "learning_rate = 1e30")
+    result = run(recipe)
+    assert result.returncode == 1
+    assert "expected a number" in result.stderr.splitlines()[-1]
+    assert not (tmp_path / "run" / "model").exists()
+
+
+def test_a_mistake_costs_one_line(unbroken: Path, tmp_path: Path) -> None:
+    result = run(variant(unbroken, tmp_path, "hidden_size = 32", "hidden_size = 33"))
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert result.stderr.splitlines() == [
+        "biogpt: Got hidden_size=33, expected a multiple of num_attention_heads=2. Correct the configuration."
+    ]
+    assert not (tmp_path / "run").exists()
+
+
+def test_another_recipe_in_the_same_output_is_refused(unbroken: Path) -> None:
+    before = (unbroken / "run" / "recipe.json").read_bytes()
+    text = (unbroken / "recipe.toml").read_text()
+    (unbroken / "other.toml").write_text(text.replace("warmup_steps = 4", "warmup_steps = 5"))
+    result = run(unbroken / "other.toml")
+    assert result.returncode == 1
+    assert "training.warmup_steps = 4, got 5" in result.stderr
+    assert (unbroken / "run" / "recipe.json").read_bytes() == before
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_an_unwritable_output_is_refused(unbroken: Path, tmp_path: Path) -> None:
+    recipe = variant(unbroken, tmp_path)
+    tmp_path.chmod(0o500)
+    result = run(recipe)
+    tmp_path.chmod(0o700)
+    assert result.returncode == 1
+    assert "Can not write to" in result.stderr
