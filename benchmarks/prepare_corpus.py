@@ -4,8 +4,8 @@
         [--num-workers 1]
 
 Prepares in a process of its own and adds up, five times a second, the resident memory of it and of its workers (pages
-that several processes share count for each). Linux only. Prints one JSON object: what ran, on what, and the counts of
-corpus.json.
+that several processes share count for each). Linux only. Prints one JSON object: what ran, on what, the seconds from
+the start to the end of each stage, and the counts of corpus.json.
 """
 
 import argparse
@@ -30,6 +30,17 @@ def resident_bytes(pid: int) -> int:
     return own + sum(resident_bytes(int(child)) for child in children)
 
 
+def finished_stages(directory: Path, num_sources: int) -> dict[str, bool]:
+    """Which stages are over, by the files they leave."""
+    work = directory / "work"
+    return {
+        "read": len(list(work.glob("source-*.json"))) == num_sources,
+        "duplicates": (work / "selection.json").exists(),
+        "vocabulary": (work / "tokenizer").exists(),
+        "encode": (directory / "corpus.json").exists(),
+    }
+
+
 def main() -> None:
     """Measure one preparation."""
     parser = argparse.ArgumentParser(description="Time and memory of preparing a corpus.")
@@ -49,8 +60,13 @@ def main() -> None:
     process = multiprocessing.get_context("spawn").Process(target=prepare, args=(recipe, arguments.directory))
     process.start()
     peak = 0
+    ends: dict[str, float] = {}
+    num_sources = len(recipe.source_paths())
     while process.is_alive():
         peak = max(peak, resident_bytes(process.pid or 0))
+        for stage, is_over in finished_stages(arguments.directory, num_sources).items():
+            if is_over:
+                ends.setdefault(stage, round(time.perf_counter() - begin, 1))
         time.sleep(0.2)
     if process.exitcode:
         raise SystemExit(process.exitcode)
@@ -61,6 +77,7 @@ def main() -> None:
         "machine": f"{platform.machine()}, Python {platform.python_version()}",
         "num_workers": arguments.num_workers,
         "seconds": round(time.perf_counter() - begin, 1),
+        "stages_end_at_seconds": ends,
         "peak_resident_mib": peak >> 20,
     }
     print(json.dumps(result | {name: value for name, value in summary.items() if name.startswith("num_")}, indent=1))

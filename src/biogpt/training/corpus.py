@@ -215,12 +215,13 @@ def prepare(recipe: CorpusRecipe, directory: str | Path, progress: bool = True) 
     sources = recipe.source_paths()
     board = JobBoard(recipe.num_workers, progress)
     with _explain_os_errors(path), board:
+        work = path / "work"
         identity = _identify(recipe, sources, board)
         if Corpus.is_complete(path):
             corpus = Corpus.open(path)
             _require_same(identity, corpus.summary["recipe"], path)
+            shutil.rmtree(work, ignore_errors=True)  # of a run that was killed at the very end
             return corpus
-        work = path / "work"
         if not (work / "identity.json").is_file() and path.exists() and {*path.iterdir()} - {work}:
             raise ConfigError(f"{path} holds other files. Expected an empty or new directory; choose another one.")
         work.mkdir(parents=True, exist_ok=True)

@@ -55,6 +55,7 @@ class JobBoard:
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=console,
+            redirect_stdout=False,
             disable=not progress or not console.is_terminal,
         )
 

@@ -358,6 +358,13 @@ class TestDirectory:
         assert again == corpus == Corpus.open(tmp_path / "corpus")
         assert times == {path: path.stat().st_mtime_ns for path in corpus.path.iterdir()}
 
+    def test_a_run_that_was_killed_at_the_very_end_is_tidied_up(self, tmp_path: Path, source: Path) -> None:
+        work = prepare(make_recipe(source), tmp_path / "corpus").path / "work"
+        work.mkdir()
+        (work / "lock").touch()
+        prepare(make_recipe(source), tmp_path / "corpus")
+        assert not work.exists()
+
     def test_sources_may_move(self, tmp_path: Path, source: Path) -> None:
         prepare(make_recipe(source), tmp_path / "corpus")
         (tmp_path / "elsewhere").mkdir()
