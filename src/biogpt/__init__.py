@@ -12,6 +12,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "BioGptConfig": "biogpt.model.config",
     "BioGptForCausalLM": "biogpt.model.modeling",
+    "BioGptForSequenceClassification": "biogpt.model.modeling",
+    "BioGptForTokenClassification": "biogpt.model.modeling",
     "BioGptModel": "biogpt.model.modeling",
     "BioGptTokenizer": "biogpt.text.tokenizer",
     "Completion": "biogpt.inference.engine",
@@ -21,6 +23,8 @@ _HOMES = {
 __all__ = [
     "BioGptConfig",
     "BioGptForCausalLM",
+    "BioGptForSequenceClassification",
+    "BioGptForTokenClassification",
     "BioGptModel",
     "BioGptTokenizer",
     "Completion",
@@ -31,7 +35,12 @@ __all__ = [
 if TYPE_CHECKING:
     from biogpt.inference.engine import Completion, Engine
     from biogpt.model.config import BioGptConfig
-    from biogpt.model.modeling import BioGptForCausalLM, BioGptModel
+    from biogpt.model.modeling import (
+        BioGptForCausalLM,
+        BioGptForSequenceClassification,
+        BioGptForTokenClassification,
+        BioGptModel,
+    )
     from biogpt.text.tokenizer import BioGptTokenizer
 
 

@@ -3,10 +3,12 @@
 Knows nothing of weights or files beyond what transformers' `PreTrainedConfig` does with `config.json`.
 """
 
+import math
 from typing import Any
 
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
+from transformers.activations import ACT2FN
 
 from biogpt.errors import ConfigError, suggest
 
@@ -56,7 +58,8 @@ class BioGptConfig(PreTrainedConfig):
         num_hidden_layers: number of decoder layers.
         num_attention_heads: attention heads per layer; must divide `hidden_size`.
         intermediate_size: width of the feed-forward layer.
-        hidden_act: its activation: `"gelu"` (the exact, erf form), `"relu"`, `"silu"`, `"swish"` or `"gelu_new"`.
+        hidden_act: its activation: `"gelu"` (the exact, erf form), `"relu"`, `"silu"`, `"swish"`, `"gelu_new"`,
+            or another name of transformers' activations.
         hidden_dropout_prob: dropout on embeddings and on what each block adds to the residual stream.
         attention_probs_dropout_prob: dropout on attention weights.
         max_position_embeddings: longest sequence in tokens; the position table has two more rows (see modeling.py).
@@ -67,8 +70,10 @@ class BioGptConfig(PreTrainedConfig):
         use_cache: return the key/value cache by default.
         layerdrop: probability of skipping a whole layer in training.
         activation_dropout: dropout inside the feed-forward layer.
+        classifier_dropout: dropout before the token-classification head; None means `hidden_dropout_prob`.
         pad_token_id, bos_token_id, eos_token_id: ids of `<pad>`, `<s>` and `</s>`.
         tie_word_embeddings: share one matrix between token embeddings and output projection.
+        kwargs: what every `PreTrainedConfig` knows, such as `num_labels`, `id2label`, `label2id`, `problem_type`.
 
     Raises:
         ConfigError: (also a `ValueError`) a value that no network can have, named.
@@ -91,6 +96,7 @@ class BioGptConfig(PreTrainedConfig):
     use_cache: bool = True
     layerdrop: float | int = 0.0
     activation_dropout: float | int = 0.0
+    classifier_dropout: float | int | None = None
     pad_token_id: int | None = 1
     bos_token_id: int | None = 0
     eos_token_id: int | list[int] | None = 2
@@ -112,14 +118,34 @@ class BioGptConfig(PreTrainedConfig):
                 )
         if self.hidden_size % self.num_attention_heads:
             raise ConfigError(
-                f"hidden_size={self.hidden_size} can not be split over num_attention_heads={self.num_attention_heads}: "
-                "expected a multiple of it. Change one of the two."
+                f"Got hidden_size={self.hidden_size}, expected a multiple of num_attention_heads="
+                f"{self.num_attention_heads}. Correct the configuration."
             )
-        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "activation_dropout", "layerdrop"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
+        if self.hidden_act not in ACT2FN:
+            raise ConfigError(
+                f"Unknown hidden_act={self.hidden_act!r}, expected an activation such as 'gelu', 'relu', 'silu' or "
+                f"'gelu_new'.{suggest(self.hidden_act, ACT2FN)} Correct it in the configuration."
+            )
+        for name in (
+            "hidden_dropout_prob",
+            "attention_probs_dropout_prob",
+            "activation_dropout",
+            "classifier_dropout",
+            "layerdrop",
+        ):
+            value = getattr(self, name)
+            if value is not None and not 0.0 <= value <= 1.0:
+                raise ConfigError(f"Got {name}={value}, expected a probability (0 to 1). Correct the configuration.")
+        for name in ("initializer_range", "layer_norm_eps"):
+            if not 0.0 <= getattr(self, name) < math.inf:
                 raise ConfigError(
-                    f"Got {name}={getattr(self, name)}, expected a probability (0 to 1). Correct the configuration."
+                    f"Got {name}={getattr(self, name)}, expected a number from 0 up. Correct the configuration."
                 )
+        if self.pad_token_id is not None and self.pad_token_id >= self.vocab_size:
+            raise ConfigError(
+                f"pad_token_id={self.pad_token_id} is not among the token ids, expected less than "
+                f"vocab_size={self.vocab_size}. Correct the configuration."
+            )
 
     @property
     def effective_layer_norm_eps(self) -> float:

@@ -1,12 +1,13 @@
-"""The whole network, to be read from top to bottom: embeddings, attention, layer, decoder, language-model head.
+"""The whole network, to be read from top to bottom: embeddings, attention, layer, decoder, and the heads on it.
 
 A pre-LayerNorm GPT with learned positions (Luo et al. 2022, "Model"; fairseq `transformer_lm_gpt2`). Parameter names
 are Hugging Face's, so weights go back and forth. It knows tensors only: no files, no text, no tasks.
 
 Shapes in comments: B batch, T new tokens, S tokens seen so far including the new ones, H heads, D size of a head,
-C hidden size (H * D), V vocabulary.
+C hidden size (H * D), V vocabulary, L labels.
 """
 
+import copy
 import math
 from typing import Any
 
@@ -17,7 +18,12 @@ from transformers.activations import ACT2FN
 from transformers.cache_utils import Cache, DynamicCache
 from transformers.masking_utils import create_causal_mask
 from transformers.modeling_layers import GradientCheckpointingLayer
-from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions, CausalLMOutputWithCrossAttentions
+from transformers.modeling_outputs import (
+    BaseModelOutputWithPastAndCrossAttentions,
+    CausalLMOutputWithCrossAttentions,
+    SequenceClassifierOutputWithPast,
+    TokenClassifierOutput,
+)
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from biogpt.errors import InputError
@@ -28,6 +34,15 @@ POSITION_OFFSET = 2
 
 # Queries per block of `blocked_attention`: smaller blocks skip more of the masked half but waste matrix products.
 ATTENTION_BLOCK = 128
+
+# The label that losses ignore: PyTorch's own default, and Hugging Face's convention.
+IGNORED_LABEL = -100
+
+# Keyword arguments of transformers' loss, which Trainer hands to `forward` and attention kernels must not see.
+_LOSS_ARGUMENTS = frozenset({"num_items_in_batch", "shift_labels", "ignore_index"})
+
+# How caches were written before transformers had classes for them: keys and values, (B, H, S, D) each, of every layer.
+KeyValuePairs = tuple[tuple[torch.Tensor, torch.Tensor], ...]
 
 
 class BioGptScaledWordEmbedding(nn.Embedding):
@@ -59,6 +74,7 @@ def eager_attention(
     attention_mask: torch.Tensor | None,  # (B, 1, T, S): True or 0 may be seen, False or a large negative may not
     scaling: float,
     dropout: float = 0.0,
+    head_mask: torch.Tensor | None = None,  # (H,): each head's weights are multiplied by it
     **_: Any,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Attention written out, the only form that can return its weights; called as transformers' kernels are."""
@@ -68,7 +84,10 @@ def eager_attention(
             scores = scores.masked_fill(~attention_mask, torch.finfo(scores.dtype).min)
         else:
             scores = scores + attention_mask
-    weights = nn.functional.dropout(scores.softmax(dim=-1), p=dropout, training=module.training)
+    weights = scores.softmax(dim=-1)
+    if head_mask is not None:
+        weights = weights * head_mask.view(1, -1, 1, 1)
+    weights = nn.functional.dropout(weights, p=dropout, training=module.training)
     return torch.matmul(weights, value).transpose(1, 2).contiguous(), weights  # (B, T, H, D), (B, H, T, S)
 
 
@@ -132,7 +151,7 @@ class BioGptAttention(nn.Module):
         hidden_states: torch.Tensor,  # (B, T, C)
         attention_mask: Any = None,
         past_key_values: Cache | None = None,
-        output_attentions: bool = False,
+        implementation: str | None = None,
         **kwargs: Any,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         split = (*hidden_states.shape[:-1], -1, self.head_dim)
@@ -142,7 +161,7 @@ class BioGptAttention(nn.Module):
         if past_key_values is not None:
             key, value = past_key_values.update(key, value, self.layer_idx)  # (B, H, S, D)
 
-        implementation = "eager" if output_attentions else self.config._attn_implementation
+        implementation = implementation or self.config._attn_implementation
         attend = ALL_ATTENTION_FUNCTIONS.get_interface(implementation, eager_attention)
         dropout = self.dropout if self.training else 0.0
         attended, weights = attend(
@@ -171,7 +190,7 @@ class BioGptDecoderLayer(GradientCheckpointingLayer):
         hidden_states: torch.Tensor,  # (B, T, C)
         attention_mask: Any = None,
         past_key_values: Cache | None = None,
-        output_attentions: bool = False,
+        implementation: str | None = None,
         **kwargs: Any,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         drop = nn.functional.dropout
@@ -179,7 +198,7 @@ class BioGptDecoderLayer(GradientCheckpointingLayer):
             self.self_attn_layer_norm(hidden_states),
             attention_mask=attention_mask,
             past_key_values=past_key_values,
-            output_attentions=output_attentions,
+            implementation=implementation,
             **kwargs,
         )
         hidden_states = hidden_states + drop(attended, p=self.dropout, training=self.training)
@@ -230,9 +249,10 @@ class BioGptModel(BioGptPreTrainedModel):
         input_ids: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
         inputs_embeds: torch.Tensor | None = None,
-        past_key_values: Cache | None = None,
+        past_key_values: Cache | KeyValuePairs | None = None,
         use_cache: bool | None = None,
         position_ids: torch.Tensor | None = None,
+        head_mask: torch.Tensor | None = None,
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
@@ -246,15 +266,19 @@ class BioGptModel(BioGptPreTrainedModel):
                 Positions are counted from it, so padding on either side never changes a result. A prepared
                 (B, 1, T, S) mask is used as it is.
             inputs_embeds: scaled embeddings in place of `input_ids`, (B, T, C).
-            past_key_values: cache of earlier tokens; it is extended in place.
+            past_key_values: cache of earlier tokens, which is extended in place; or the (key, value) pairs of all
+                layers, which stay as they are, and pairs come back.
             use_cache: return the cache (created when none is given).
             position_ids: positions of the new tokens, (B, T) or (1, T), overriding those counted from the mask.
+            head_mask: factor of each head's attention weights (0 switches a head off), (H,) or one (H,) per layer;
+                uses the eager attention.
             output_attentions: return attention weights, one (B, H, T, S) per layer; uses the eager attention.
             output_hidden_states: return the input of every layer and the final output, (B, T, C) each.
             return_dict: return a `ModelOutput` rather than a tuple.
 
         Raises:
-            InputError: both or neither of `input_ids` and `inputs_embeds`, or a mask shorter than past and new tokens.
+            InputError: both or neither of `input_ids` and `inputs_embeds`, a mask shorter than past and new tokens,
+                more tokens than positions, or a `head_mask` or pairs of another shape.
         """
         config = self.config
         use_cache = config.use_cache if use_cache is None else use_cache
@@ -270,64 +294,121 @@ class BioGptModel(BioGptPreTrainedModel):
             raise InputError(
                 "Got both or neither of input_ids and inputs_embeds, expected exactly one. Pass one of them."
             )
-        if use_cache and past_key_values is None:
-            past_key_values = DynamicCache(config=config)
-        num_past = past_key_values.get_seq_length() if past_key_values is not None else 0
+        cache = past_key_values if isinstance(past_key_values, Cache) else None
+        if cache is None and (use_cache or past_key_values is not None):
+            cache = make_cache(config, past_key_values or ())
+        num_past = cache.get_seq_length() if cache is not None else 0
 
         if position_ids is None:
-            position_ids = count_positions(attention_mask, num_past, inputs_embeds)
+            position_ids = count_positions(
+                attention_mask, num_past, inputs_embeds, self.embed_positions.num_embeddings - POSITION_OFFSET
+            )
+        head_masks = split_head_mask(config, head_mask)
+        implementation = None
+        mask_config = config
+        if output_attentions or head_mask is not None:
+            implementation = "eager"
+            mask_config = copy.copy(config)
+            mask_config._attn_implementation = "eager"
         causal_mask = create_causal_mask(
-            config=config,
+            config=mask_config,
             inputs_embeds=inputs_embeds,
             attention_mask=attention_mask,
-            past_key_values=past_key_values,
-            allow_is_causal_skip=not output_attentions,
+            past_key_values=cache,
         )
 
         hidden_states = inputs_embeds + self.embed_positions(position_ids)
         hidden_states = nn.functional.dropout(hidden_states, p=config.hidden_dropout_prob, training=self.training)
         all_hidden_states: tuple[torch.Tensor, ...] = ()
         all_attentions: tuple[torch.Tensor | None, ...] = ()
-        for layer in self.layers:
+        for layer, layer_head_mask in zip(self.layers, head_masks, strict=True):
             all_hidden_states += (hidden_states,)
             if self.training and config.layerdrop > 0.0 and torch.rand([]) < config.layerdrop:
                 continue
             hidden_states, weights = layer(
                 hidden_states,
                 attention_mask=causal_mask,
-                past_key_values=past_key_values,
-                output_attentions=output_attentions,
+                past_key_values=cache,
+                implementation=implementation,
+                **({} if layer_head_mask is None else {"head_mask": layer_head_mask}),
                 **kwargs,
             )
             all_attentions += (weights,)
         hidden_states = self.layer_norm(hidden_states)
 
+        if isinstance(past_key_values, tuple | list) and cache is not None:
+            cache = tuple((layer.keys, layer.values) for layer in cache.layers)  # the form that was passed in
         output = BaseModelOutputWithPastAndCrossAttentions(
             last_hidden_state=hidden_states,
-            past_key_values=past_key_values if use_cache else None,
+            past_key_values=cache if use_cache else None,
             hidden_states=(*all_hidden_states, hidden_states) if output_hidden_states else None,
             attentions=all_attentions if output_attentions else None,
         )
         return output if return_dict else output.to_tuple()
 
 
-def count_positions(attention_mask: torch.Tensor | None, num_past: int, inputs_embeds: torch.Tensor) -> torch.Tensor:
+def make_cache(config: BioGptConfig, pairs: KeyValuePairs) -> Cache:
+    """A cache that holds the (key, value) pairs of all layers, or, where there are none, an empty one."""
+    cache = DynamicCache(config=config)
+    if pairs and (len(pairs) != config.num_hidden_layers or any(len(pair) != 2 for pair in pairs)):
+        raise InputError(
+            f"Got past_key_values of {len(pairs)} layers, expected a pair of key and value for each of the "
+            f"{config.num_hidden_layers} layers. Pass what an earlier call returned."
+        )
+    for index, (key, value) in enumerate(pairs):
+        cache.update(key, value, index)
+    return cache
+
+
+def split_head_mask(config: BioGptConfig, head_mask: torch.Tensor | None) -> list[torch.Tensor | None]:
+    """The head mask of each layer, (H,), from one for all layers or one per layer."""
+    if head_mask is None:
+        return [None] * config.num_hidden_layers
+    shape = (config.num_hidden_layers, config.num_attention_heads)
+    if tuple(head_mask.shape) not in (shape, shape[1:]):
+        raise InputError(
+            f"Got a head_mask of shape {tuple(head_mask.shape)}, expected {shape[1:]} or {shape}: a factor for each "
+            "attention head, of all layers alike or of each layer. Reshape it."
+        )
+    return list(head_mask.expand(shape))
+
+
+def count_positions(
+    attention_mask: torch.Tensor | None,
+    num_past: int | torch.Tensor,
+    inputs_embeds: torch.Tensor,
+    max_positions: int,
+) -> torch.Tensor:
     """Positions of the new tokens, (B, T) or (1, T): counted over the mask where there is one, -1 at padding.
 
     Hugging Face's v4.34 did this inside the model; later versions count from the index unless told otherwise, which
     makes a left-padded batch differ from its members run alone.
     """
     num_new = inputs_embeds.shape[1]
+    # A static cache counts its tokens in a tensor: looking at that would stop a GPU, and split a compiled graph.
+    is_known = isinstance(num_past, int) and not torch.compiler.is_compiling()
+    new = torch.arange(num_new, device=inputs_embeds.device) + num_past
     if attention_mask is None or attention_mask.dim() != 2:
-        return (torch.arange(num_new, device=inputs_embeds.device) + num_past).unsqueeze(0)
-    if not torch.compiler.is_compiling() and attention_mask.shape[1] < num_past + num_new:
+        if is_known and num_past + num_new > max_positions:
+            raise _too_long(int(num_past + num_new), max_positions)
+        return new.unsqueeze(0)
+    if is_known and attention_mask.shape[1] < num_past + num_new:
         raise InputError(
             f"Got an attention_mask of {attention_mask.shape[1]} columns for {num_past} cached and {num_new} new "
             f"tokens, expected {num_past + num_new}. Extend the mask with the cached tokens' part."
         )
     mask = attention_mask.long()
+    if is_known and num_past + num_new > max_positions and (num_tokens := int(mask.sum(dim=1).max())) > max_positions:
+        raise _too_long(num_tokens, max_positions)
     positions = mask.cumsum(dim=1) * mask - 1
-    return positions[:, num_past : num_past + num_new]
+    return positions.index_select(1, new)
+
+
+def _too_long(num_tokens: int, max_positions: int) -> InputError:
+    return InputError(
+        f"Got {num_tokens} tokens, expected at most {max_positions}, which is the number of positions of this model. "
+        "Shorten the text (a tokenizer does with truncation=True, max_length=...)."
+    )
 
 
 class BioGptForCausalLM(BioGptPreTrainedModel, GenerationMixin):
@@ -352,10 +433,11 @@ class BioGptForCausalLM(BioGptPreTrainedModel, GenerationMixin):
         input_ids: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
         inputs_embeds: torch.Tensor | None = None,
-        past_key_values: Cache | None = None,
+        past_key_values: Cache | KeyValuePairs | None = None,
         labels: torch.Tensor | None = None,
         use_cache: bool | None = None,
         position_ids: torch.Tensor | None = None,
+        head_mask: torch.Tensor | None = None,
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
@@ -380,6 +462,7 @@ class BioGptForCausalLM(BioGptPreTrainedModel, GenerationMixin):
             past_key_values=past_key_values,
             use_cache=use_cache,
             position_ids=position_ids,
+            head_mask=head_mask,
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
             return_dict=True,
@@ -401,5 +484,176 @@ class BioGptForCausalLM(BioGptPreTrainedModel, GenerationMixin):
         return output if return_dict else output.to_tuple()
 
 
-# Keyword arguments of transformers' loss, which Trainer hands to `forward` and attention kernels must not see.
-_LOSS_ARGUMENTS = frozenset({"num_items_in_batch", "shift_labels", "ignore_index"})
+class BioGptForTokenClassification(BioGptPreTrainedModel):
+    """The decoder with a label for every token, as for named entities."""
+
+    accepts_loss_kwargs = False  # tells Trainer that the loss is the mean over this batch
+
+    def __init__(self, config: BioGptConfig) -> None:
+        super().__init__(config)
+        self.num_labels = config.num_labels
+        self.biogpt = BioGptModel(config)
+        dropout = config.hidden_dropout_prob if config.classifier_dropout is None else config.classifier_dropout
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        token_type_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        past_key_values: Cache | KeyValuePairs | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        use_cache: bool | None = None,
+        position_ids: torch.Tensor | None = None,
+        head_mask: torch.Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        **kwargs: Any,
+    ) -> tuple[Any, ...] | TokenClassifierOutput:
+        """Label each token; arguments as `BioGptModel.forward`, and:
+
+        Args:
+            token_type_ids: accepted for tokenizers that make them; BioGPT has no types of tokens.
+            labels: a label of each token, (B, T), 0 to L - 1. Where it is -100 or the mask is 0, it is ignored.
+
+        Returns:
+            Loss (with `labels`: mean cross-entropy in nats per token), logits (B, T, L), and what else was asked for.
+        """
+        return_dict = self.config.return_dict if return_dict is None else return_dict
+        decoded = self.biogpt(
+            input_ids,
+            attention_mask=attention_mask,
+            inputs_embeds=inputs_embeds,
+            past_key_values=past_key_values,
+            use_cache=use_cache,
+            position_ids=position_ids,
+            head_mask=head_mask,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            return_dict=True,
+            **kwargs,
+        )
+        logits = self.classifier(self.dropout(decoded.last_hidden_state))  # (B, T, L)
+        loss = None
+        if labels is not None:
+            labels = labels.to(logits.device)
+            if attention_mask is not None and attention_mask.dim() == 2:
+                is_token = attention_mask[:, -labels.shape[1] :].to(labels.device) == 1
+                labels = labels.masked_fill(~is_token, IGNORED_LABEL)
+            loss = nn.functional.cross_entropy(
+                logits.view(-1, self.num_labels), labels.reshape(-1), ignore_index=IGNORED_LABEL
+            )
+
+        output = TokenClassifierOutput(
+            loss=loss, logits=logits, hidden_states=decoded.hidden_states, attentions=decoded.attentions
+        )
+        return output if return_dict else output.to_tuple()
+
+
+class BioGptForSequenceClassification(BioGptPreTrainedModel):
+    """The decoder with labels or values for a whole text, read off its last token, the only one that has seen all."""
+
+    accepts_loss_kwargs = False  # tells Trainer that the loss is the mean over this batch
+
+    def __init__(self, config: BioGptConfig) -> None:
+        super().__init__(config)
+        self.num_labels = config.num_labels
+        self.biogpt = BioGptModel(config)
+        self.score = nn.Linear(config.hidden_size, config.num_labels, bias=False)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        past_key_values: Cache | KeyValuePairs | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        use_cache: bool | None = None,
+        position_ids: torch.Tensor | None = None,
+        head_mask: torch.Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        logits_to_keep: int | torch.Tensor = 0,
+        **kwargs: Any,
+    ) -> tuple[Any, ...] | SequenceClassifierOutputWithPast:
+        """Classify texts; arguments as `BioGptModel.forward`, and:
+
+        Args:
+            labels: (B,) labels from 0 to L - 1, (B,) or (B, L) values to regress on, or (B, L) of 0 and 1. Which loss
+                they mean is `config.problem_type`; where that is None it becomes `"regression"` for one label,
+                `"single_label_classification"` for integer labels, `"multi_label_classification"` for others.
+            logits_to_keep: accepted and of no effect: one position of each text is scored anyway.
+
+        Returns:
+            Loss (with `labels`: mean square, cross-entropy, or binary cross-entropy), logits (B, L), the cache, and
+            what else was asked for.
+
+        Raises:
+            InputError: a batch of several texts without `config.pad_token_id`: where would a text end?
+        """
+        return_dict = self.config.return_dict if return_dict is None else return_dict
+        decoded = self.biogpt(
+            input_ids,
+            attention_mask=attention_mask,
+            inputs_embeds=inputs_embeds,
+            past_key_values=past_key_values,
+            use_cache=use_cache,
+            position_ids=position_ids,
+            head_mask=head_mask,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            return_dict=True,
+            **kwargs,
+        )
+        hidden_states = decoded.last_hidden_state
+        last = find_last_tokens(self.config.pad_token_id, input_ids, attention_mask, hidden_states)
+        rows = torch.arange(hidden_states.shape[0], device=hidden_states.device)
+        logits = self.score(hidden_states[rows, last])  # (B, L)
+        loss = None if labels is None else self._compute_loss(logits, labels.to(logits.device))
+
+        output = SequenceClassifierOutputWithPast(
+            loss=loss,
+            logits=logits,
+            past_key_values=decoded.past_key_values,
+            hidden_states=decoded.hidden_states,
+            attentions=decoded.attentions,
+        )
+        return output if return_dict else output.to_tuple()
+
+    def _compute_loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        if self.config.problem_type is None:  # remembered, so that pipelines know what the scores mean
+            is_integer = labels.dtype in (torch.long, torch.int)
+            several = "single_label_classification" if is_integer else "multi_label_classification"
+            self.config.problem_type = "regression" if self.num_labels == 1 else several
+        if self.config.problem_type == "regression":
+            return nn.functional.mse_loss(logits, labels.view_as(logits).to(logits.dtype))
+        if self.config.problem_type == "single_label_classification":
+            return nn.functional.cross_entropy(logits, labels.view(-1))
+        return nn.functional.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))
+
+
+def find_last_tokens(
+    pad_token_id: int | None,
+    input_ids: torch.Tensor | None,
+    attention_mask: torch.Tensor | None,
+    hidden_states: torch.Tensor,
+) -> torch.Tensor:
+    """Index of the last token of each text that is neither masked nor the pad token, (B,), whichever side is padded."""
+    batch_size, num_new = hidden_states.shape[:2]
+    if pad_token_id is None and batch_size > 1:
+        raise InputError(
+            f"Got {batch_size} texts and no pad_token_id, expected one text or to know which tokens are padding. Set "
+            "model.config.pad_token_id (BioGPT's is 1)."
+        )
+    is_token = torch.ones(batch_size, num_new, dtype=torch.bool, device=hidden_states.device)
+    if attention_mask is not None and attention_mask.dim() == 2:
+        is_token = is_token & (attention_mask[:, -num_new:].to(is_token.device) != 0)
+    if input_ids is not None and pad_token_id is not None:
+        is_token = is_token & (input_ids.to(is_token.device) != pad_token_id)
+    return (is_token * torch.arange(num_new, device=is_token.device)).argmax(dim=1)
