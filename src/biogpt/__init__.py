@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 
 # Public name -> the module that defines it.
 _HOMES = {
+    "BioGptError": "biogpt.errors",
     "BioGptConfig": "biogpt.model.config",
     "BioGptForCausalLM": "biogpt.model.modeling",
     "BioGptForSequenceClassification": "biogpt.model.modeling",
@@ -18,10 +19,12 @@ _HOMES = {
     "BioGptTokenizer": "biogpt.text.tokenizer",
     "Completion": "biogpt.inference.engine",
     "Engine": "biogpt.inference.engine",
+    "GenerationSettings": "biogpt.inference.settings",
 }
 
 __all__ = [
     "BioGptConfig",
+    "BioGptError",
     "BioGptForCausalLM",
     "BioGptForSequenceClassification",
     "BioGptForTokenClassification",
@@ -29,11 +32,14 @@ __all__ = [
     "BioGptTokenizer",
     "Completion",
     "Engine",
+    "GenerationSettings",
     "__version__",
 ]
 
 if TYPE_CHECKING:
+    from biogpt.errors import BioGptError
     from biogpt.inference.engine import Completion, Engine
+    from biogpt.inference.settings import GenerationSettings
     from biogpt.model.config import BioGptConfig
     from biogpt.model.modeling import (
         BioGptForCausalLM,

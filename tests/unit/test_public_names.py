@@ -7,6 +7,7 @@ import biogpt
 
 PUBLIC_NAMES = [
     "BioGptConfig",
+    "BioGptError",
     "BioGptForCausalLM",
     "BioGptForSequenceClassification",
     "BioGptForTokenClassification",
@@ -14,6 +15,7 @@ PUBLIC_NAMES = [
     "BioGptTokenizer",
     "Completion",
     "Engine",
+    "GenerationSettings",
 ]
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from biogpt.errors import ConfigError, suggest
+from biogpt.model.checkpoint import resolve_model
 from biogpt.training.corpus import CorpusRecipe
 
 Schedule = Literal["inverse_sqrt", "cosine", "warmup_stable_decay"]
@@ -160,6 +161,7 @@ def read_recipe(path: str | Path) -> PretrainRecipe:
 
     Raises:
         ConfigError: the file is missing or no TOML, or a setting is unknown, of the wrong type or impossible.
+        CheckpointError: there is no model of the name that `start_from` or `corpus.tokenizer` gives.
     """
     path = Path(path)
     try:
@@ -184,20 +186,27 @@ def read_recipe(path: str | Path) -> PretrainRecipe:
     corpus = dict(settings["corpus"])
     if isinstance(corpus.get("sources"), list):
         corpus["sources"] = [str(base / str(source)) for source in corpus["sources"]]
-    if corpus.get("tokenizer"):
-        corpus["tokenizer"] = str(base / str(corpus["tokenizer"]))
     model = dict(settings.get("model", {}))
-    known_model = {name: model.pop(name) for name in ("preset", "start_from") if name in model}
-    if "start_from" in known_model and (base / known_model["start_from"]).is_dir():
-        known_model["start_from"] = str(base / known_model["start_from"])  # else a bundled name or a hub id
+    chosen = {name: model.pop(name) for name in ("preset", "start_from") if name in model}
+    if "start_from" in chosen:
+        chosen["start_from"] = _near(base, chosen["start_from"])
+        if not corpus.get("vocabulary_size"):
+            corpus.setdefault("tokenizer", chosen["start_from"])  # a trained model is of use with its own ids only
+    if corpus.get("tokenizer"):
+        corpus["tokenizer"] = str(resolve_model(_near(base, corpus["tokenizer"])))
     output = base / settings["output"]
     return PretrainRecipe(
         output=output,
         corpus=from_settings(CorpusRecipe, corpus, "corpus"),
-        model=ModelRecipe(**known_model, overrides=model),
+        model=ModelRecipe(**chosen, overrides=model),
         training=from_settings(TrainingRecipe, dict(settings.get("training", {})), "training"),
         corpus_path=base / settings["corpus_path"] if "corpus_path" in settings else output / "corpus",
     )
+
+
+def _near(base: Path, name: object) -> str:
+    """A model's name, as an absolute path where it is a directory near the recipe; else a bundled name or a hub id."""
+    return str(base / str(name)) if (base / str(name)).is_dir() else str(name)
 
 
 def from_settings(recipe: type[Recipe], settings: dict[str, Any], section: str) -> Recipe:

@@ -1,0 +1,47 @@
+"""Runs the code blocks of the README and the docs, file by file, in an empty directory.
+
+```python blocks of a file run one after the other in one process, so that a later block may use what an earlier one
+made; ```console blocks run as commands, each after a `$ `. A block marked `no-run` says itself why it can not run here.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+FILES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```(python|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def blocks(path: Path) -> list[tuple[str, str]]:
+    return BLOCK.findall(path.read_text(encoding="utf-8"))
+
+
+def run(command: list[str], directory: Path) -> str:
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    result = subprocess.run(
+        command, cwd=directory, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert result.returncode == 0, f"{command}\n{result.stdout}\n{result.stderr}"
+    return result.stdout
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if blocks(path)], ids=lambda path: path.name)
+def test_code_blocks_run(path: Path, tmp_path: Path) -> None:
+    found = blocks(path)
+    assert found
+    for _, text in (block for block in found if block[0] == "console"):
+        for command in re.findall(r"^\$ (.+)$", text, re.MULTILINE):
+            run(["bash", "-euo", "pipefail", "-c", command], tmp_path)
+    script = "\n".join(text for language, text in found if language == "python")
+    run([sys.executable, "-W", "ignore", "-c", script], tmp_path)
+
+
+def test_links_lead_somewhere() -> None:
+    for path in FILES:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
+            assert (path.parent / target).exists(), f"{path.name} links to {target}"
