@@ -10,8 +10,8 @@ import re
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from itertools import chain
-from typing import Any, NamedTuple, cast
+from itertools import chain, repeat
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,12 +110,12 @@ class Encoder:
             chunks += moses.chunks_of(text) if added_id is None else [f"{_ADDED}{added_id} {text}"]
             chunks.append("")
             bounds.append(len(chunks))
-        rows = np.array(self._look_up(chunks, bounds), np.int64)
+        rows = self._look_up(chunks, bounds)
 
         counts = self._num_pieces[rows]
         before = np.cumsum(counts) - counts  # how many pieces come before each chunk
-        places = np.arange(before[-1]) + np.repeat(self._first[rows] - before, counts)
-        shifts = np.repeat(_chunk_starts(chunks, bounds, segments), counts)
+        places = _runs(self._first[rows], counts)
+        shifts = np.repeat(_chunk_starts(self._widths[rows], chunks, bounds, segments), counts)
         starts = self._starts[places] + shifts
         ends = self._ends[places] + shifts
         segment_bounds = before[np.array(bounds) - 1]  # in pieces; at the empty string before each segment
@@ -130,84 +130,125 @@ class Encoder:
             words = self._words[places] + np.repeat(words_before, counts)
         return Pieces(self._ids[places], starts, ends, words, segment_bounds[document_bounds])
 
-    def _look_up(self, chunks: list[str], bounds: list[int]) -> list[int]:
+    def _look_up(self, chunks: list[str], bounds: list[int]) -> Array:
         """The row of each chunk; new rows are made as needed."""
         if self._ids.size > self._max_remembered:
             self._forget()
-        rows, missing = moses.look_up(chunks, bounds, self._rows)
+        known = self._rows
+        rows = np.fromiter(map(known.get, chunks, repeat(-1)), np.int64, len(chunks))
+        keys = moses.keys_of(chunks, bounds, np.nonzero(rows < 0)[0].tolist())
+        new = [key for key in keys if key not in known]
+        plain = [key for key in new if moses.is_plain(key)]
+        others = [key for key in new if not moses.is_plain(key)]
         first_row = self._first.size
-        self._add_rows(list(missing))
-        for row, (key, places) in enumerate(missing.items(), start=first_row):
+        self._add_plain_rows(plain)
+        self._add_other_rows(others)
+        made = {key: row for row, key in enumerate(chain(plain, others), start=first_row)}
+        for key, places in keys.items():
+            row = made[key] if key in made else known[key]
             for place in places:
                 rows[place] = row
-            if len(key) <= moses.MAX_REMEMBERED:
-                self._rows[key] = row
+        known.update((key, row) for key, row in made.items() if len(key) <= moses.MAX_REMEMBERED)
         return rows
 
     def _forget(self) -> None:
-        """Empty the table, but for row 0, which is that of no text."""
+        """Empty the tables, but for the rows of no text and of marks."""
+        # Chunks. One entry a row: its first piece, how many pieces and words it has, and its width in characters.
         self._rows: dict[str, int] = {"": 0}
-        self._merged: dict[str, _Merged] = {}
-        # One entry a row: its first piece, and how many pieces and words it has.
-        self._first, self._num_pieces, self._num_words = _Column([0]), _Column([0]), _Column([0])
+        self._first, self._num_pieces, self._num_words, self._widths = (_Column([0]) for _ in range(4))
         # One entry a piece: its id, where it starts and ends in the chunk, and the number of its word in the chunk.
-        self._ids, self._starts, self._ends, self._words = _Column(), _Column(), _Column(), _Column()
+        self._ids, self._starts, self._ends, self._words = (_Column() for _ in range(4))
+        # Words, as they stand in a chunk. One entry a row: first piece, number of pieces, width.
+        self._word_rows: dict[str, int] = {mark: row for row, mark in enumerate(moses.MARKS)}
+        self._word_first, self._word_num_pieces, self._word_widths = (_Column([0] * len(moses.MARKS)) for _ in range(3))
+        # One entry a piece: its id, where it starts and ends in the word.
+        self._word_ids, self._word_starts, self._word_ends = (_Column() for _ in range(3))
 
-    def _add_rows(self, keys: list[str]) -> None:
-        """Make a row for each key."""
-        split = [self._split(key) for key in keys]
-        self._merge(word.text for words in split for word in words)
-        ids: list[int] = []
-        starts: list[int] = []
-        ends: list[int] = []
-        numbers: list[int] = []
-        firsts = []
-        for words in split:
-            firsts.append(len(ids))
-            for number, (text, word_starts, word_ends) in enumerate(words):
-                merged = self._merged[text]
-                ids += merged.ids
-                starts += [word_starts[place] for place in merged.starts]
-                ends += [word_ends[place] for place in merged.lasts]
-                numbers += [number] * len(merged.ids)
-        self._num_pieces.extend(np.diff(firsts, append=len(ids)))
-        self._num_words.extend(list(map(len, split)))
-        self._first.extend(np.array(firsts, np.int64) + self._ids.size)
+    def _add_plain_rows(self, keys: list[str]) -> None:
+        """Make a row for each key that is plain, all at once."""
+        if not keys:
+            return
+        words = moses.split_plain(keys)
+        self._add_words(words)
+        rows = np.fromiter(map(self._word_rows.__getitem__, words), np.int64, len(words))
+        marks = np.nonzero(rows < len(moses.MARKS))[0]
+        firsts = np.append(0, marks[:-1] + 1)  # of keys, in words
+        sizes = np.diff(firsts, append=len(words))  # of keys, in words, the mark included
+        widths = self._word_widths[rows]
+        starts = np.cumsum(widths) - widths
+        starts -= np.repeat(starts[firsts], sizes)
+        numbers = np.arange(len(words)) - np.repeat(firsts, sizes)
+        counts = self._word_num_pieces[rows]
+        places = _runs(self._word_first[rows], counts)
+        shifts = np.repeat(starts, counts)
+        before = np.cumsum(counts) - counts
+        self._first.extend(self._ids.size + before[firsts])
+        self._num_pieces.extend(before[marks] - before[firsts])
+        self._num_words.extend(sizes - 1)
+        self._widths.extend(starts[marks])
+        self._ids.extend(self._word_ids[places])
+        self._starts.extend(self._word_starts[places] + shifts)
+        self._ends.extend(self._word_ends[places] + shifts)
+        self._words.extend(np.repeat(numbers, counts))
+
+    def _add_other_rows(self, keys: list[str]) -> None:
+        """Make a row for each key: added tokens, and what is split by Moses' rules one by one."""
+        split = [[] if key[0] == _ADDED else moses.split_key(key) for key in keys]
+        self._add_words(word.text for words in split for word in words)
+        for key, words in zip(keys, split, strict=True):
+            if key[0] == _ADDED:
+                _, added_id, token = key.split(_ADDED, 2)
+                self._add_row([int(added_id)], [0], [len(token)], [0], len(token))
+                continue
+            ids: list[int] = []
+            starts: list[int] = []
+            ends: list[int] = []
+            numbers: list[int] = []
+            for number, word in enumerate(words):
+                row = self._word_rows[word.text]
+                first = self._word_first[row]
+                places = slice(first, first + self._word_num_pieces[row])
+                ids += self._word_ids[places].tolist()
+                starts += [word.starts[place] for place in self._word_starts[places].tolist()]
+                ends += [word.ends[place - 1] for place in self._word_ends[places].tolist()]
+                numbers += [number] * (len(ids) - len(numbers))
+            self._add_row(ids, starts, ends, numbers, moses.width(key))
+
+    def _add_row(self, ids: list[int], starts: list[int], ends: list[int], numbers: list[int], width: int) -> None:
+        self._first.extend([self._ids.size])
+        self._num_pieces.extend([len(ids)])
+        self._num_words.extend([numbers[-1] + 1 if numbers else 0])
+        self._widths.extend([width])
         self._ids.extend(ids)
         self._starts.extend(starts)
         self._ends.extend(ends)
         self._words.extend(numbers)
 
-    def _split(self, key: str) -> list[moses.Word]:
-        """The words that a key stands for; an added token is one word of one piece."""
-        if key[0] != _ADDED:
-            return moses.split_key(key)
-        _, added_id, token = key.split(_ADDED, 2)
-        self._merged[key] = _Merged([int(added_id)], [0], [0])
-        return [moses.Word(key, [0], [len(token)])]
+    def _add_words(self, words: Iterable[str]) -> None:
+        """Make rows for words that have none yet.
 
-    def _merge(self, words: Iterable[str]) -> None:
-        """Put what BPE makes of words that have not been seen yet into `_merged`."""
-        known = self._merged
-        new = list(dict.fromkeys(word for word in words if word not in known))
-        texts = [word if word.isascii() else _SURROGATE.sub(_NO_PIECE, word) for word in new]
+        Args:
+            words: as `moses.split_plain` gives them, or with entities.
+        """
+        known = self._word_rows
+        new = [word for word in dict.fromkeys(words) if word not in known]
+        if not new:
+            return
+        texts = [moses.ENTITIES.get(word) or word.replace(moses.JOINED_DOT, ".") for word in new]
+        texts = [text if text.isascii() else _SURROGATE.sub(_NO_PIECE, text) for text in texts]
         encoding = self._merger.encode(texts, is_pretokenized=True, add_special_tokens=False)
-        for word in new:
-            known[word] = _Merged([], [], [])
-        numbers = cast(list[int], encoding.word_ids)  # none is None: there are no special tokens
-        for index, (start, end), number in zip(encoding.ids, encoding.offsets, numbers, strict=True):
-            ids, starts, lasts = known[new[number]]
-            ids.append(index if index < self._end else self._unknown_id)
-            starts.append(start)
-            lasts.append(end - 1)
-
-
-class _Merged(NamedTuple):
-    """The pieces of one word: ids, and the characters in the word with which each begins and ends."""
-
-    ids: list[int]
-    starts: list[int]
-    lasts: list[int]
+        ids = np.array(encoding.ids, np.int64)
+        offsets = np.array(encoding.offsets, np.int64).reshape(-1, 2)
+        counts = np.bincount(np.array(encoding.word_ids, np.int64), minlength=len(new))
+        # All pieces of an entity stand for the one character that it was.
+        is_entity = np.repeat([word in moses.ENTITIES for word in new], counts)
+        known.update(zip(new, range(self._word_first.size, self._word_first.size + len(new)), strict=True))
+        self._word_first.extend(self._word_ids.size + np.cumsum(counts) - counts)
+        self._word_num_pieces.extend(counts)
+        self._word_widths.extend(list(map(len, new)))
+        self._word_ids.extend(np.where(ids < self._end, ids, self._unknown_id))
+        self._word_starts.extend(np.where(is_entity, 0, offsets[:, 0]))
+        self._word_ends.extend(np.where(is_entity, 1, offsets[:, 1]))
 
 
 class _Column:
@@ -225,8 +266,16 @@ class _Column:
         self._values[self.size : size] = values
         self.size = size
 
-    def __getitem__(self, places: Array) -> Array:
+    def __getitem__(self, places: Any) -> Any:
         return self._values[places]
+
+
+def _runs(firsts: Array, counts: Array) -> Array:
+    """For each first and count the numbers first, first + 1, ...: count of them."""
+    ends = np.cumsum(counts)
+    total = int(ends[-1]) if ends.size else 0
+    runs: Array = np.arange(total) + np.repeat(firsts - (ends - counts), counts)
+    return runs
 
 
 def _batches(documents: Iterable[Sequence[Segment]]) -> Iterator[list[Sequence[Segment]]]:
@@ -243,22 +292,16 @@ def _batches(documents: Iterable[Sequence[Segment]]) -> Iterator[list[Sequence[S
         yield batch
 
 
-def _chunk_starts(chunks: list[str], bounds: list[int], segments: list[Segment]) -> Array:
+def _chunk_starts(widths: Array, chunks: list[str], bounds: list[int], segments: list[Segment]) -> Array:
     """Where in its document each chunk starts; anything for the empty strings between segments."""
-    widths = np.fromiter(map(len, chunks), np.int64, len(chunks)) + 1  # a chunk and one space
-    starts = np.cumsum(widths) - widths
+    starts = np.cumsum(widths + 1) - (widths + 1)  # if one space follows each
     firsts = np.array(bounds[:-1])
-    sizes = np.diff(bounds)
     shifts = np.array([segment.start for segment in segments]) - starts[firsts]
-    starts[1:] += np.repeat(shifts, sizes)
-    # Where each segment should end, if nothing but single spaces separates its chunks; others are searched.
-    ends = starts[np.array(bounds[1:]) - 1]
+    starts[1:] += np.repeat(shifts, np.diff(bounds))
+    # The empty string after a segment starts one past its end, if just single spaces separate its chunks.
     expected = np.array([segment.start + len(segment.text) + 1 for segment in segments])
-    for index in np.nonzero(ends != expected)[0]:
+    for index in np.nonzero(starts[np.array(bounds[1:]) - 1] != expected)[0]:
         text, start, _, _ = segments[index]
-        first, last = bounds[index], bounds[index + 1] - 1
-        if chunks[first][:1].isspace():
-            starts[first] = start
-        else:
-            starts[first:last] = [start + match.start() for match in _NOT_SPACE.finditer(text)]
+        places = slice(bounds[index], bounds[index + 1] - 1)
+        starts[places] = [start + match.start() for match in _NOT_SPACE.finditer(text)]
     return starts

@@ -14,9 +14,9 @@ This module knows nothing of pieces, ids or vocabularies, and never imports torc
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain, pairwise
-from typing import NamedTuple, TypeVar
+from collections.abc import Iterable, Sequence
+from itertools import chain, pairwise, takewhile
+from typing import NamedTuple, cast
 
 from sacremoses import MosesTokenizer
 from sacremoses.util import is_cjk
@@ -55,12 +55,14 @@ _REFERENCE = MosesTokenizer("en")
 _NUMERIC_PREFIXES = frozenset(_REFERENCE.NUMERIC_ONLY_PREFIXES)
 _PREFIXES = frozenset(_REFERENCE.NONBREAKING_PREFIXES) - _NUMERIC_PREFIXES
 
-# Stand-ins while a chunk is taken apart. Moses drops both characters from its input, so none can come from there.
-_SPLIT_HYPHEN = "\x00"
-_JOINED_DOT = "\x01"
+# Moses drops these characters from its input, so here they can stand for something else: a hyphen that splits a word, a
+# dot that is not alone, and the ends of chunks.
+SPLIT_HYPHEN = "\x00"
+JOINED_DOT = "\x01"
+MARKS = "\x02\x03\x04"
+_MARK_CLASS = re.escape(MARKS)
 
-_PLAIN = re.compile(rf"[{_ALNUM}]+")
-_OTHER = re.compile(rf"[^{_ALNUM}\s.'`,\-]")
+_OTHER = re.compile(rf"([^{_ALNUM}\s.'`,\-{_MARK_CLASS}])")
 _HYPHEN = re.compile(rf"(?<=[{_ALNUM}])-(?=[{_ALNUM}])")
 _DOTS = re.compile(r"\.{2,}")
 # A space goes where these match, one rule after the other. Each rule consumes the characters around the sign, as Moses'
@@ -70,6 +72,9 @@ _COMMAS = [
     (re.compile(rf",([^{_NUMBER}])"), r" , \1"),
     (re.compile(rf"([{_NUMBER}]),$"), r"\1 , "),
 ]
+# The same for chunks between others without two commas in a row, where consuming makes no difference.
+_LOOSE_COMMA = re.compile(rf"(?<=[^{_NUMBER}]),|,(?=[^{_NUMBER}])")
+_STOP = re.compile(r"\.(?= +(\S))")
 _APOSTROPHES = [
     (re.compile(rf"([^{_ALPHA}])'([^{_ALPHA}])"), r"\1 ' \2"),
     (re.compile(rf"([^{_ALPHA}{_NUMBER}])'([{_ALPHA}])"), r"\1 ' \2"),
@@ -77,7 +82,7 @@ _APOSTROPHES = [
     (re.compile(rf"([{_ALPHA}])'([{_ALPHA}])"), r"\1 '\2"),
     (re.compile(rf"([{_NUMBER}])'(s)"), r"\1 '\2"),
 ]
-_ENTITIES = {
+ENTITIES = {
     "&": "&amp;",
     "|": "&#124;",
     "<": "&lt;",
@@ -86,12 +91,12 @@ _ENTITIES = {
     '"': "&quot;",
     "[": "&#91;",
     "]": "&#93;",
-    _SPLIT_HYPHEN: "@-@",
-    _JOINED_DOT: ".",
+    SPLIT_HYPHEN: "@-@",
+    JOINED_DOT: ".",
 }
-_ESCAPABLE = re.compile("[" + re.escape("".join(_ENTITIES)) + "]")
+_ESCAPABLE = re.compile("[" + re.escape("".join(ENTITIES)) + "]")
 _ENTITY = re.compile("&[a-z0-9#]+;")
-_CHARACTERS = {entity: character for character, entity in _ENTITIES.items()}
+_CHARACTERS = {entity: character for character, entity in ENTITIES.items()}
 # Older Moses wrote some entities differently. The detokeniser reads both.
 _OLD_CHARACTERS = {**_CHARACTERS, "&bar;": "|", "&bra;": "[", "&ket;": "]"}
 del _OLD_CHARACTERS["@-@"], _OLD_CHARACTERS["."]
@@ -113,13 +118,14 @@ _TWO_APOSTROPHES = re.compile(r"'\s+'")
 # What makes up a chunk's context in its key: where it stands, and what kind of character follows it after white space.
 _FIRST, _LAST = "^", "$"
 _LOWER, _DIGIT, _ELSE = "a", "0", "A"
+_MARK_OF = dict(zip(("", _ELSE, _LOWER, _DIGIT), MARKS[0] + MARKS, strict=True))
+_CONTEXT_OF = {mark: context for context, mark in _MARK_OF.items()}
+_NOT_PLAIN = re.compile(r"'|,,|^\s| [\^$]")
 # The key of a whole text. No chunk begins with white space.
 _WHOLE = "\n"
 
 MAX_REMEMBERED = 100
 """Longer keys (in characters) are not worth remembering: they hardly come again, and whole texts are among them."""
-
-Value = TypeVar("Value")
 
 
 def chunks_of(text: str) -> list[str]:
@@ -129,44 +135,29 @@ def chunks_of(text: str) -> list[str]:
     return text.split()
 
 
-def look_up(
-    chunks: list[str], bounds: Sequence[int], known: Mapping[str, Value]
-) -> tuple[list[Value], dict[str, list[int]]]:
-    """Find what is known of each chunk in its context.
+def keys_of(chunks: list[str], bounds: Sequence[int], unknown: Iterable[int]) -> dict[str, list[int]]:
+    """What to look up in place of bare chunks, which stand for chunks between others and without a full stop.
 
     Args:
         chunks: an empty string, then the chunks of each text (`chunks_of`) and an empty string after them. Strings that
-            begin with white space are keys already, and have no context.
+            begin with white space are keys already.
         bounds: where in `chunks` each text begins, and the length of `chunks`.
-        known: key -> value. It has to know the empty string.
+        unknown: places of chunks that are not known as they stand; among them all that end in a full stop.
 
     Returns:
-        A value for each chunk, and the keys that are not known, each with the places where its value is missing.
+        The keys of these chunks, and of those at the ends of texts that make a difference there, with their places.
     """
-    values: list[Value] = list(map(known.get, chunks))  # type: ignore[arg-type]  # the caller fills in what is missing
-    missing: dict[str, list[int]] = {}
-
-    def look_closer(place: int) -> None:
-        key = _key(chunks, place)
-        value = known.get(key)
-        if value is None:
-            missing.setdefault(key, []).append(place)
-        else:
-            values[place] = value
-
-    place = -1
-    for _ in range(values.count(None)):  # type: ignore[arg-type]
-        place = values.index(None, place + 1)  # type: ignore[arg-type]
-        look_closer(place)
+    places: dict[str, list[int]] = {}
+    for place in unknown:
+        places.setdefault(_key(chunks, place), []).append(place)
     for first, end in pairwise(bounds):
         last = end - 2
         if last >= first:
-            # A bare chunk in the table is one with neighbours; at an end of a text these two may be something else.
             if chunks[first][0] in "',":
-                look_closer(first)
+                places.setdefault(_key(chunks, first), []).append(first)
             if chunks[last][-1] in "',":
-                look_closer(last)
-    return values, missing
+                places.setdefault(_key(chunks, last), []).append(last)
+    return places
 
 
 def _key(chunks: list[str], place: int) -> str:
@@ -185,9 +176,44 @@ def _key(chunks: list[str], place: int) -> str:
     return f"{chunk} {context}" if context else chunk
 
 
+def width(key: str) -> int:
+    """How many characters what a key stands for has."""
+    return len(key) - 1 if key[0] == _WHOLE else len(key.partition(" ")[0])
+
+
 def split_key(key: str) -> list[Word]:
     """The words of what a key stands for: a chunk in its context, or a whole text."""
     return split_whole(key[1:]) if key[0] == _WHOLE else split_chunk(key)
+
+
+def is_plain(key: str) -> bool:
+    """Whether `split_plain` may be used: the key is of a chunk with neither apostrophes nor two commas in a row."""
+    return not _NOT_PLAIN.search(key)
+
+
+def split_plain(keys: Iterable[str]) -> list[str]:
+    """The words of many chunks that are `is_plain`, in a tenth of the time of one by one.
+
+    Returns:
+        For each key its words, as they stand in the chunk (so without entities), and then one of MARKS. Together the
+        words are the chunk's characters; SPLIT_HYPHEN and JOINED_DOT stand for some of them.
+    """
+    marked = (f"{chunk} {_MARK_OF[context]}" for chunk, _, context in (key.partition(" ") for key in keys))
+    text = " " + " ".join(marked) + " "
+    text = " ".join(_OTHER.split(text))
+    text = _HYPHEN.sub(f" {SPLIT_HYPHEN} ", text)
+    text = _DOTS.sub(_join_dots, text)
+    text = _LOOSE_COMMA.sub(" , ", text)
+    text = _STOP.sub(_cut_stop, text)
+    return text.split()
+
+
+def _cut_stop(match: re.Match[str]) -> str:
+    """A full stop at a word's end, cut off where it is no part of the word."""
+    text, place = match.string, match.start()
+    prefix = text[text.rfind(" ", 0, place) + 1 : place]
+    following = match.group(1)
+    return "." if not prefix or _keeps_stop(prefix, _CONTEXT_OF.get(following, following)) else " ."
 
 
 def split_chunk(key: str) -> list[Word]:
@@ -197,11 +223,8 @@ def split_chunk(key: str) -> list[Word]:
         key: the chunk; if its context matters, followed by a space and the context.
     """
     chunk, _, context = key.partition(" ")
-    if _PLAIN.fullmatch(chunk):
-        return [Word(chunk, range(len(chunk)), range(1, len(chunk) + 1))]
     is_last = _LAST in context
-    words = _space_out(chunk, _FIRST in context, is_last)
-    words = _split_stops(words, is_last, context.strip(_FIRST + _LAST))
+    words = _split_stops(_space_out(chunk, _FIRST in context, is_last), is_last, context.strip(_FIRST + _LAST))
     return _place(words, range(len(chunk)), range(1, len(chunk) + 1))
 
 
@@ -218,7 +241,7 @@ def split_whole(text: str) -> list[Word]:
     if _MARKER in cleaned:
         escaped = _REFERENCE.tokenize(text, aggressive_dash_splits=True, escape=True)
         words = [word if word == "@-@" else _unescape(word) for word in escaped]
-        words = [_SPLIT_HYPHEN if word == "@-@" else word for word in words]
+        words = [SPLIT_HYPHEN if word == "@-@" else word for word in words]
     else:
         words = _space_out(_WHITE_SPACE.sub(" ", cleaned).strip(), True, True)
         words = _split_stops(words, True, "")
@@ -233,16 +256,31 @@ def split_words(texts: Sequence[str]) -> list[list[str]]:
         chunks += chunks_of(text)
         chunks.append("")
         bounds.append(len(chunks))
-    values, missing = look_up(chunks, bounds, _known_words)
-    made = {key: [word.text for word in split_key(key)] for key in missing}
-    for key, places in missing.items():
+    known = _known_words
+    values = list(map(known.get, chunks))
+    unknown = (place for place, value in enumerate(values) if value is None)
+    keys = keys_of(chunks, bounds, unknown)
+    made = _split_all([key for key in keys if key not in known])
+    for key, places in keys.items():
+        words = made[key] if key in made else known[key]
         for place in places:
-            values[place] = made[key]
-    if len(_known_words) > _MAX_KNOWN:
-        _known_words.clear()
-        _known_words[""] = []
-    _known_words.update((key, words) for key, words in made.items() if len(key) <= MAX_REMEMBERED)
-    return [list(chain.from_iterable(values[first:end])) for first, end in pairwise(bounds)]
+            values[place] = words
+    if len(known) > _MAX_KNOWN:
+        known.clear()
+        known[""] = []
+    known.update((key, words) for key, words in made.items() if len(key) <= MAX_REMEMBERED)
+    filled = cast(list[list[str]], values)
+    return [list(chain.from_iterable(filled[first:end])) for first, end in pairwise(bounds)]
+
+
+def _split_all(keys: list[str]) -> dict[str, list[str]]:
+    """The escaped words of each key."""
+    made = {key: [word.text for word in split_key(key)] for key in keys if not is_plain(key)}
+    plain = [key for key in keys if key not in made]
+    words = iter(split_plain(plain))
+    for key in plain:
+        made[key] = [escape(word) for word in takewhile(lambda word: word not in MARKS, words)]
+    return made
 
 
 def join_words(words: Iterable[str]) -> str:
@@ -316,8 +354,8 @@ def _space_out(text: str, is_first: bool, is_last: bool) -> list[str]:
     Returns:
         Unescaped words with stand-ins.
     """
-    text = _OTHER.sub(r" \g<0> ", text)
-    text = _HYPHEN.sub(f" {_SPLIT_HYPHEN} ", text)
+    text = " ".join(_OTHER.split(text))
+    text = _HYPHEN.sub(f" {SPLIT_HYPHEN} ", text)
     text = _DOTS.sub(_join_dots, text)
     text = ("" if is_first else " ") + text + ("" if is_last else " ")
     if "," in text:
@@ -330,7 +368,7 @@ def _space_out(text: str, is_first: bool, is_last: bool) -> list[str]:
 
 
 def _join_dots(match: re.Match[str]) -> str:
-    return " " + _JOINED_DOT * len(match.group()) + " "
+    return " " + JOINED_DOT * len(match.group()) + " "
 
 
 def _split_stops(words: list[str], is_last: bool, following: str) -> list[str]:
@@ -364,16 +402,21 @@ def _place(words: Iterable[str], starts: Sequence[int], ends: Sequence[int]) -> 
     first = 0
     for word in words:
         last = first + len(word)
-        word_starts, word_ends = starts[first:last], ends[first:last]
-        if _ESCAPABLE.search(word):
-            pieces = [_ENTITIES.get(character, character) for character in word]
-            word_starts = [start for piece, start in zip(pieces, word_starts, strict=True) for _ in piece]
-            word_ends = [end for piece, end in zip(pieces, word_ends, strict=True) for _ in piece]
-            placed.append(Word("".join(pieces), word_starts, word_ends))
-        else:
-            placed.append(Word(word, word_starts, word_ends))
+        widths = [len(ENTITIES.get(character, character)) for character in word]
+        word_starts = [start for start, width in zip(starts[first:last], widths, strict=True) for _ in range(width)]
+        word_ends = [end for end, width in zip(ends[first:last], widths, strict=True) for _ in range(width)]
+        placed.append(Word(escape(word), word_starts, word_ends))
         first = last
     return placed
+
+
+def escape(word: str) -> str:
+    """The word with entities, and without stand-ins."""
+    return _ESCAPABLE.sub(_to_entity, word)
+
+
+def _to_entity(match: re.Match[str]) -> str:
+    return ENTITIES[match.group()]
 
 
 def _to_character(match: re.Match[str]) -> str:
