@@ -177,7 +177,7 @@ def test_gradients_of_sdpa(padding):
     ours.set_attn_implementation("sdpa")
     batch = make_batch(padding)
     labels = labels_for("BioGptForCausalLM", batch)
-    # The first token after padding would be predicted from padding, whose attention is over nothing: kernels differ there.
+    # The first token after padding is predicted from padding, which attends to nothing: kernels differ there.
     labels["labels"][batch["attention_mask"].cumsum(1) == 1] = -100
     theirs(**batch, position_ids=positions_of(batch["attention_mask"]), **labels).loss.backward()
     ours(**batch, **labels).loss.backward()

@@ -109,10 +109,7 @@ def blocked_attention(
     """
     num_tokens = query.shape[2]
     if attention_mask is not None or key.shape[2] != num_tokens:
-        raise InputError(
-            "Got a padded batch or a cache with attn_implementation='blocked', expected whole sequences without "
-            "padding. Choose 'sdpa' or 'eager'."
-        )
+        raise _unsuited_to_blocks()
     attended = []
     for start in range(0, num_tokens, ATTENTION_BLOCK):
         stop = min(start + ATTENTION_BLOCK, num_tokens)
@@ -124,6 +121,13 @@ def blocked_attention(
         weights = nn.functional.dropout(weights, p=dropout, training=module.training)
         attended.append(torch.matmul(weights, value[:, :, :stop]))
     return torch.cat(attended, dim=2).transpose(1, 2).contiguous(), None  # (B, T, H, D)
+
+
+def _unsuited_to_blocks() -> InputError:
+    return InputError(
+        "Got a padded batch or a cache with attn_implementation='blocked', expected whole sequences without padding. "
+        "Choose 'sdpa' or 'eager'."
+    )
 
 
 AttentionInterface.register("blocked", blocked_attention)
@@ -303,6 +307,9 @@ class BioGptModel(BioGptPreTrainedModel):
             position_ids = count_positions(
                 attention_mask, num_past, inputs_embeds, self.embed_positions.num_embeddings - POSITION_OFFSET
             )
+        is_blocked = config._attn_implementation == "blocked"  # transformers makes no mask for it
+        if is_blocked and attention_mask is not None and not torch.compiler.is_compiling() and not attention_mask.all():
+            raise _unsuited_to_blocks()
         head_masks = split_head_mask(config, head_mask)
         implementation = None
         mask_config = config
