@@ -175,9 +175,10 @@ class WordModel:
         self.numbers = {piece: number for number, piece in enumerate(known, start=2)}
         self.spelling = ByteModel([piece for piece, count in counts.items() if count == 1], spelling_order)
         del counts
-        self.ngrams = NgramModel(self._to_symbols(texts), len(known) + 2, order)
+        self.ngrams = NgramModel(self.to_symbols(texts), len(known) + 2, order)
 
-    def _to_symbols(self, texts: Sequence[str]) -> Symbols:
+    def to_symbols(self, texts: Sequence[str]) -> Symbols:
+        """One stream of pieces: `END`, and each text with `END` behind it."""
         numbers, unknown = self.numbers, self.UNKNOWN
         parts = [np.array([self.END], dtype=np.int32)]
         for text in texts:
@@ -190,5 +191,5 @@ class WordModel:
 
     def bits(self, texts: Sequence[str]) -> float:
         """Bits that the texts, their ends and the spelling of unknown words take."""
-        words = float(-np.log2(self.ngrams.probabilities(self._to_symbols(texts))).sum())
+        words = float(-np.log2(self.ngrams.probabilities(self.to_symbols(texts))).sum())
         return words + self.spelling.bits(self.unknown_pieces(texts))
