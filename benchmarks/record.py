@@ -6,6 +6,7 @@ Knows nothing of what is measured.
 import json
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -53,7 +54,7 @@ def _run_git(*arguments: str) -> str:
 def _describe_command() -> str:
     """The command line. Of absolute paths only the last part: the others say nothing to somebody else."""
     arguments = [Path(one).name if one.startswith(("/", "~")) else one for one in sys.argv[1:]]
-    return " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *arguments])
+    return shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *arguments])
 
 
 def _describe_machine() -> dict[str, Any]:
