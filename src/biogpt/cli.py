@@ -169,6 +169,35 @@ def pretrain(
         print(json.dumps(report))
 
 
+@app.command(no_args_is_help=True)
+@plain_endings()
+def convert(
+    source: Annotated[
+        str, typer.Argument(metavar="SRC", help="A model's name, directory or hub id, or a fairseq checkpoint.pt.")
+    ],
+    destination: Annotated[Path, typer.Argument(metavar="DST", help="The directory to make.")],
+    layout: Annotated[str, typer.Option("--to", metavar="LAYOUT", help="'hf' or 'fairseq'.")] = "hf",
+    vocabulary_path: Annotated[
+        Path | None,
+        typer.Option("--vocabulary", metavar="DIR", help="Where dict.txt and bpecodes lie, if not beside the weights."),
+    ] = None,
+) -> None:
+    """Convert a model between Hugging Face's layout and fairseq's.
+
+    Nothing that a file holds is run, and neither fairseq nor omegaconf is needed. The destination is printed.
+    """
+    from biogpt.model.conversion import convert
+
+    _quieten_libraries()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        path = convert(source, destination, layout, vocabulary_path)
+    for warning in caught:
+        if issubclass(warning.category, UserWarning):
+            print("biogpt: warning:", warning.message, file=sys.stderr)
+    print(path)
+
+
 def _load_engine(name: str) -> "Engine":
     """The engine; what takes time is announced where someone is looking at stderr."""
     from biogpt.model.checkpoint import resolve_model

@@ -1,18 +1,21 @@
 """Models on disk: from a name to a directory, and from a directory to a model and its tokenizer, checked file by file.
 
-Foreign files are data here: weights are read from safetensors, or from a PyTorch file by the reader that only accepts
-tensors. Nothing is unpickled. Knows nothing of what a model is used for. Importing this module does not import torch.
+A directory has Hugging Face's layout, or fairseq's (`checkpoint.pt`, `dict.txt`, `bpecodes`). Foreign files are data
+here: nothing in them is run. Knows nothing of what a model is used for. Importing this module does not import torch.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import tempfile
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from biogpt.errors import BioGptError, CheckpointError, suggest
+from biogpt.errors import BioGptError, CheckpointError, DataError, suggest
+from biogpt.model import fairseq
 
 if TYPE_CHECKING:
     import torch
@@ -30,6 +33,12 @@ MERGES_FILE = "merges.txt"
 SAFETENSORS_FILE = "model.safetensors"
 SAFETENSORS_INDEX_FILE = "model.safetensors.index.json"
 PYTORCH_FILE = "pytorch_model.bin"
+FAIRSEQ_FILE = "checkpoint.pt"
+DICTIONARY_FILE = "dict.txt"
+CODES_FILE = "bpecodes"
+
+# More rows than this beyond the dictionary's are no soft prompt (the paper tries up to 17) but another vocabulary.
+_MOST_LEARNED = 100
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.\-]*/[A-Za-z0-9][\w.\-]*")
 
@@ -63,6 +72,27 @@ def resolve_model(name: str | Path) -> Path:
     raise CheckpointError(f"Unknown model '{name}', expected {known}.{suggest(str(name), BUNDLED)} Check the name.")
 
 
+def find_fairseq_file(path: Path) -> Path | None:
+    """fairseq's checkpoint in the directory `path` (or `path` itself), or None where it is Hugging Face's.
+
+    Raises:
+        CheckpointError: there are several, and none is called `checkpoint.pt`.
+    """
+    if path.is_file():
+        return path
+    files = sorted(path.glob("*.pt"))
+    if (path / CONFIG_FILE).exists() or not files:
+        return None
+    if path / FAIRSEQ_FILE in files:
+        return path / FAIRSEQ_FILE
+    if len(files) > 1:
+        raise CheckpointError(
+            f"{path} has {len(files)} checkpoints ({files[0].name}, {files[1].name}, ...), expected one, or one called "
+            f"{FAIRSEQ_FILE}. Rename the one you mean, or put it into a directory of its own."
+        )
+    return files[0]
+
+
 def load_config(path: Path) -> BioGptConfig:
     """The configuration of the model in the directory `path`.
 
@@ -73,6 +103,8 @@ def load_config(path: Path) -> BioGptConfig:
 
     from biogpt.model.config import BioGptConfig
 
+    if fairseq_file := find_fairseq_file(path):
+        return fairseq.read_checkpoint(fairseq_file)[0]
     file = path / CONFIG_FILE
     values = _read_json_object(file)
     model_type = values.get("model_type")
@@ -82,50 +114,113 @@ def load_config(path: Path) -> BioGptConfig:
         )
     try:
         return BioGptConfig.from_dict(values)  # type: ignore[no-any-return]
-    except (BioGptError, StrictDataclassError, TypeError, ValueError) as error:
+    except (BioGptError, StrictDataclassError, TypeError, ValueError, AttributeError, KeyError) as error:
         raise CheckpointError(f"{file}: {_in_one_line(error)} Correct the file, or fetch it again.") from error
+
+
+def read_model(path: Path) -> tuple[BioGptConfig, dict[str, torch.Tensor]]:
+    """Configuration and weights of the language model in the directory `path`, checked against each other.
+
+    Hugging Face's weights come from `model.safetensors`, its shards, or `pytorch_model.bin`, the first that is there.
+    Every tensor of the model must be there in the right shape, and no other: what is left over means that another
+    network was saved. A tied projection is left out. Weights keep the precision of the file, and may still lie in it.
+
+    Raises:
+        CheckpointError: a file is missing, damaged, or does not fit the configuration.
+
+    Warns:
+        UserWarning: there are weights that are no numbers.
+    """
+    import torch
+
+    if fairseq_file := find_fairseq_file(path):
+        file = fairseq_file
+        config, weights = fairseq.read_checkpoint(file)
+    else:
+        config = load_config(path)
+        file, weights = _read_weights(path)
+        if config.tie_word_embeddings and fairseq.PROJECTION in weights:
+            projection = weights.pop(fairseq.PROJECTION)  # the same matrix saved a second time, it has to be
+            embedding = weights.get(fairseq.EMBEDDING)
+            if embedding is not None and not torch.equal(projection, embedding):
+                raise CheckpointError(
+                    f"{file}: {fairseq.PROJECTION} differs from {fairseq.EMBEDDING}, expected the same matrix since "
+                    f'{CONFIG_FILE} ties them. Set "tie_word_embeddings": false there if both are meant.'
+                )
+    _check_weights(file, config, weights)
+    return config, weights
 
 
 def load_causal_lm(path: Path) -> BioGptForCausalLM:
     """The model in the directory `path` with its language-model head, in float32, ready to run (not to train).
 
-    Weights come from `model.safetensors`, its shards, or `pytorch_model.bin`, the first that is there. Every tensor of
-    the model must be there in the right shape, and no other: what is left over means that another network was saved.
-
     Raises:
         CheckpointError: a file is missing, damaged, or does not fit the configuration.
+
+    Warns:
+        UserWarning: there are weights that are no numbers.
     """
     import torch
 
     from biogpt.model.modeling import BioGptForCausalLM
 
-    config = load_config(path)
-    file, weights = _read_weights(path)
+    config, weights = read_model(path)
+    config.dtype = None  # what the file has; the model has float32
     with torch.device("meta"):  # shapes only: filling the weights at random first would take longer than reading them
         model = BioGptForCausalLM(config)
-    expected = model.state_dict()
-    tied = set(BioGptForCausalLM._tied_weights_keys) if config.tie_word_embeddings else set()
-    for name in tied & weights.keys():  # the same matrix saved a second time
-        del weights[name]
-    _check_names(file, weights, expected.keys() - tied)
+    model.load_state_dict({name: tensor.float() for name, tensor in weights.items()}, strict=False, assign=True)
+    model.tie_weights()
+    model.eval()
+    return model
+
+
+def _check_weights(file: Path, config: BioGptConfig, weights: Mapping[str, torch.Tensor]) -> None:
+    """Raise unless names and shapes are those of the configuration; warn of weights that are no numbers."""
+    import torch
+
+    from biogpt.model.modeling import BioGptForCausalLM
+
+    if config.num_hidden_layers > len(weights):  # a number out of a damaged file could take for ever to lay out
+        raise CheckpointError(
+            f"{file}: got {len(weights)} tensors, expected those of the {config.num_hidden_layers} layers that "
+            f"{CONFIG_FILE} describes. Put files together that were saved together."
+        )
+    try:
+        with torch.device("meta"):
+            expected = BioGptForCausalLM(config).state_dict()
+    except (RuntimeError, OverflowError, TypeError) as error:  # sizes beyond what a tensor can have
+        raise CheckpointError(
+            f"{file}: the configuration's sizes are impossible ({_in_one_line(error)}), expected those of a BioGPT. "
+            "Fetch the model again."
+        ) from error
+    if config.tie_word_embeddings:
+        del expected[fairseq.PROJECTION]
+    _check_names(file, weights, expected)
     for name, tensor in weights.items():
         if tensor.shape != expected[name].shape:
             raise CheckpointError(
                 f"{file}: {name} has shape {tuple(tensor.shape)}, expected {tuple(expected[name].shape)} from "
                 f"{CONFIG_FILE}. Put files together that were saved together."
             )
-        weights[name] = tensor.float()
-    model.load_state_dict(weights, strict=False, assign=True)
-    model.tie_weights()
-    model.eval()
-    return model
+        if not tensor.is_floating_point():
+            raise CheckpointError(
+                f"{file}: {name} holds {tensor.dtype}, expected floating-point numbers. Fetch the model again."
+            )
+    broken = [name for name, tensor in weights.items() if not tensor.sum(dtype=torch.float32).isfinite()]
+    if broken:
+        warnings.warn(
+            f"{file}: {len(broken)} tensors hold values that are not finite numbers (such as {broken[0]}), expected "
+            "numbers. The model will write nonsense: fetch it again.",
+            stacklevel=3,
+        )
 
 
 def load_tokenizer(path: Path, vocab_size: int) -> BioGptTokenizer:
     """The tokenizer in the directory `path`.
 
     Args:
-        path: directory with `vocab.json`, `merges.txt` and perhaps `tokenizer_config.json`.
+        path: directory with `vocab.json`, `merges.txt` and perhaps `tokenizer_config.json`, or fairseq's with
+            `dict.txt` and `bpecodes`.
         vocab_size: number of token ids the model knows, which must be as many as the vocabulary has.
 
     Raises:
@@ -133,6 +228,8 @@ def load_tokenizer(path: Path, vocab_size: int) -> BioGptTokenizer:
     """
     from biogpt.text.tokenizer import BioGptTokenizer
 
+    if not (path / VOCAB_FILE).exists() and (path / DICTIONARY_FILE).exists():
+        return _load_fairseq_tokenizer(path, vocab_size)
     vocab_file, merges_file = path / VOCAB_FILE, path / MERGES_FILE
     vocabulary = _read_json_object(vocab_file)
     if not all(type(index) is int for index in vocabulary.values()) or sorted(vocabulary.values()) != list(
@@ -156,6 +253,35 @@ def load_tokenizer(path: Path, vocab_size: int) -> BioGptTokenizer:
             f"and {CONFIG_FILE} have. Put files together that were saved together."
         )
     return tokenizer  # type: ignore[no-any-return]
+
+
+def _load_fairseq_tokenizer(path: Path, vocab_size: int) -> BioGptTokenizer:
+    """The tokenizer of `dict.txt` and `bpecodes`.
+
+    Rows of the embedding beyond the dictionary are a soft prompt: they become the special tokens learned1, learned2...,
+    which decoding leaves out with `skip_special_tokens=True`.
+    """
+    from biogpt.text import bpe
+    from biogpt.text.tokenizer import BioGptTokenizer
+
+    for name in (DICTIONARY_FILE, CODES_FILE):
+        _read_text(path / name)
+    try:
+        vocabulary = bpe.read_fairseq_vocabulary(path / DICTIONARY_FILE, path / CODES_FILE)
+    except DataError as error:
+        raise CheckpointError(str(error)) from error
+    num_learned = vocab_size - len(vocabulary.ids)
+    if not 0 <= num_learned <= _MOST_LEARNED:
+        raise CheckpointError(
+            f"{path / DICTIONARY_FILE}: the vocabulary has {len(vocabulary.ids)} entries, expected {vocab_size} as the "
+            "model's weights have. Put files together that belong together."
+        )
+    learned = [f"learned{number}" for number in range(1, num_learned + 1)]
+    ids = {**vocabulary.ids, **{token: len(vocabulary.ids) + index for index, token in enumerate(learned)}}
+    with tempfile.TemporaryDirectory() as directory:
+        files = bpe.write_vocabulary(bpe.Vocabulary(ids, vocabulary.merges), directory)
+        settings: dict[str, Any] = {"extra_special_tokens": learned} if learned else {}
+        return BioGptTokenizer(*files, **settings)
 
 
 def _fetch_from_hub(hub_id: str) -> Path:
@@ -224,17 +350,16 @@ def _read_safetensors(file: Path) -> dict[str, torch.Tensor]:
 def _read_pytorch(file: Path) -> dict[str, torch.Tensor]:
     import torch
 
-    try:
-        weights = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # damaged archives surface as errors of zip, pickle, or torch's own
-        # torch's own message is left out: it suggests to unpickle whatever the file holds
-        raise CheckpointError(
-            f"{file} can not be read ({type(error).__name__}), expected a PyTorch file that holds tensors and nothing "
-            "else. It may be cut short: fetch it again, or convert it to safetensors where it comes from."
-        ) from error
+    weights = fairseq.load_inertly(file)
     if not isinstance(weights, Mapping) or not all(isinstance(tensor, torch.Tensor) for tensor in weights.values()):
         raise CheckpointError(
             f"{file}: got something else than named tensors, expected a state dictionary. Save the model again."
+        )
+    if not all(isinstance(name, str) for name in weights) or any(
+        tensor.layout != torch.strided or tensor.is_meta or not tensor.is_contiguous() for tensor in weights.values()
+    ):
+        raise CheckpointError(
+            f"{file}: got tensors that are no plain ones, expected those of a BioGPT. Fetch it again."
         )
     return dict(weights)
 
