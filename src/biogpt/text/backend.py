@@ -246,6 +246,9 @@ class Backend:
         return Segment(text, start, added_id=known[0] if known else None)
 
 
+_NO_PADDING: dict[str, Any] = {}
+
+
 class Encoding:
     """The encoding of one text: in place of a `tokenizers.Encoding`, and with all its methods.
 
@@ -257,12 +260,26 @@ class Encoding:
         length: how many of them to keep.
     """
 
+    __slots__ = (
+        "_backend",
+        "_kept",
+        "_length",
+        "_num_left",
+        "_num_right",
+        "_num_separators",
+        "_padding",
+        "_rust",
+        "_separator_id",
+        "_span",
+        "_truncation",
+    )
+
     def __init__(
         self, backend: Backend, span: Span, separator_id: int | None, truncation: Truncation | None, length: int
     ) -> None:
         self._backend, self._span, self._separator_id = backend, span, separator_id
         self._truncation, self._length = truncation, length
-        self._padding: dict[str, Any] = {}
+        self._padding = _NO_PADDING
         self._num_left = self._num_right = 0
         self._rust: tokenizers.Encoding | None = None
         self._num_separators = 0 if separator_id is None else 1

@@ -27,7 +27,7 @@ SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>")
 VOCABULARY_FILE = "vocab.json"
 MERGES_FILE = "merges.txt"
 
-_WORD_END = "</w>"
+WORD_END = "</w>"
 
 
 class Vocabulary(NamedTuple):
@@ -88,7 +88,7 @@ def read_fairseq_vocabulary(dictionary_path: StrPath, codes_path: StrPath) -> Vo
         name, _, count = line.rpartition(" ")
         if not name or not count.isdecimal():
             raise _damage(dictionary_path, number, f"is {line[:80]!r}", "'piece count'")
-        piece = name.removesuffix("@@") if name.endswith("@@") else name + _WORD_END
+        piece = name.removesuffix("@@") if name.endswith("@@") else name + WORD_END
         if piece in ids:
             raise _damage(dictionary_path, number, f"repeats the piece {name!r}", "each once")
         ids[piece] = len(ids)
@@ -138,13 +138,13 @@ def learn(
     alphabet = sorted(character for character in ranked[:alphabet_size] if characters[character] >= min_character_count)
     # The trainer numbers pieces as it meets them and breaks ties by number, so they are all given to it beforehand,
     # sorted, as if they were special: only so does the outcome not depend on the order of its hash tables.
-    pieces = [*SPECIAL_TOKENS, *alphabet, *(character + _WORD_END for character in alphabet)]
+    pieces = [*SPECIAL_TOKENS, *alphabet, *(character + WORD_END for character in alphabet)]
     if not alphabet or len(pieces) > vocabulary_size:
         raise InputError(
             f"Can not learn a vocabulary of {vocabulary_size} pieces: {len(alphabet)} different characters take"
             f" {len(pieces)} of them. Give words, and a larger vocabulary_size or a smaller alphabet_size."
         )
-    tokenizer = Tokenizer(BPE(end_of_word_suffix=_WORD_END))
+    tokenizer = Tokenizer(BPE(end_of_word_suffix=WORD_END))
     tokenizer.pre_tokenizer = WhitespaceSplit()
     trainer = BpeTrainer(
         vocab_size=vocabulary_size,
@@ -152,7 +152,7 @@ def learn(
         special_tokens=pieces,
         initial_alphabet=alphabet,
         limit_alphabet=len(alphabet),
-        end_of_word_suffix=_WORD_END,
+        end_of_word_suffix=WORD_END,
         show_progress=False,
     )
     tokenizer.train_from_iterator(_repeat(counts), trainer)
