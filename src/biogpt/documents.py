@@ -114,18 +114,32 @@ def read_documents(
         MissingExtraError: XML without lxml.
     """
     path = Path(path)
-    reader = _READERS.get(document_format(path))
-    if reader is None:
-        known = ", ".join(_READERS)
-        raise DataError(
-            f"Can not tell by its name what {path} holds. Expected a name ending in {known}, or these with .gz."
-        )
+    check_format(path)
     try:
         stored = path.open("rb")
     except OSError as error:
         raise DataError(f"Can not read {path}: {error.strerror}. Expected a readable file; check the path.") from error
     reading = _Reading(path, on_problem, on_deletion or _ignore)
-    return _read(reader, stored, reading, on_read)
+    return _read(_READERS[document_format(path)], stored, reading, on_read)
+
+
+def check_format(path: Path) -> None:
+    """Make sure that files of this kind can be read, without opening it.
+
+    Raises:
+        DataError: the name has an unknown ending.
+        MissingExtraError: XML without lxml.
+    """
+    known = document_format(path)
+    if known not in _READERS:
+        endings = ", ".join(_READERS)
+        message = f"Expected a name ending in {endings}, or these with .gz."
+        raise DataError(f"Can not tell by its name what {path} holds. {message}")
+    if known == ".xml":
+        try:
+            import lxml.etree  # noqa: F401
+        except ImportError as error:
+            raise MissingExtraError("lxml", "train") from error
 
 
 def document_format(path: Path) -> str:
@@ -274,10 +288,8 @@ _CITATIONS = ("MedlineCitation", "BookDocument")
 
 
 def _read_pubmed_xml(stream: IO[bytes], reading: _Reading) -> Iterator[Document]:
-    try:
-        from lxml import etree
-    except ImportError as error:
-        raise MissingExtraError("lxml", "train") from error
+    from lxml import etree
+
     # Neither the network nor the disk is asked for a DTD, and entities stay unexpanded: a hostile file costs nothing.
     events = etree.iterparse(
         stream,

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import biogpt
-from biogpt.documents import TEXT_FIELDS, Document, Problem, read_documents
+from biogpt.documents import TEXT_FIELDS, Document, Problem, check_format, read_documents
 from biogpt.errors import BioGptError, ConfigError, DataError, suggest
 from biogpt.training import corpus_stages as stages
 from biogpt.training.jobs import JobBoard, Tick
@@ -209,10 +209,14 @@ def prepare(recipe: CorpusRecipe, directory: str | Path, progress: bool = True) 
 
     Raises:
         ConfigError: the recipe is impossible, or the directory belongs to another one.
-        DataError: a source is damaged, too many records are unusable, or the disk is full or not writable.
+        DataError: a source is damaged or of an unknown kind, too many records are unusable, or the disk is full or not
+            writable.
+        MissingExtraError: a source is XML and lxml is not installed.
     """
     path = Path(directory)
     sources = recipe.source_paths()
+    for source in sources:
+        check_format(source)
     board = JobBoard(recipe.num_workers, progress)
     with _explain_os_errors(path), board:
         work = path / "work"

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from biogpt.documents import Document, read_documents
-from biogpt.errors import ConfigError, DataError
+from biogpt.errors import ConfigError, DataError, MissingExtraError
 from biogpt.text import bpe
 from biogpt.text.tokenizer import BioGptTokenizer
 from biogpt.training import corpus_stages
@@ -336,6 +336,18 @@ class TestProblems:
         with pytest.raises(DataError, match="cut off"):
             prepare(make_recipe(source), tmp_path / "corpus")
         assert not Corpus.is_complete(tmp_path / "corpus")
+
+    def test_a_source_of_an_unknown_kind_stops_before_the_work(self, tmp_path: Path) -> None:
+        sources = (write(tmp_path / "a.jsonl", make_records(5)), write(tmp_path / "b.csv", []))
+        with pytest.raises(DataError, match=r"Can not tell by its name what .*b\.csv holds"):
+            prepare(make_recipe(*sources), tmp_path / "corpus")
+        assert not (tmp_path / "corpus").exists()
+
+    def test_xml_without_lxml_stops_before_the_work(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "lxml", None)
+        with pytest.raises(MissingExtraError, match="lxml"):
+            prepare(make_recipe(write(tmp_path / "a.xml", [b"<PubmedArticleSet/>"])), tmp_path / "corpus")
+        assert not (tmp_path / "corpus").exists()
 
     @pytest.mark.parametrize(
         ("records", "message"),
