@@ -43,9 +43,13 @@ class MissingExtraError(BioGptError, ImportError):
     """An optional part of the package is not installed."""
 
     def __init__(self, module: str, extra: str) -> None:
+        self.missing = (module, extra)
         super().__init__(
             f"This needs the package '{module}', which is not installed. Run: pip install \"biogpt[{extra}]\""
         )
+
+    def __reduce__(self) -> tuple[type["MissingExtraError"], tuple[str, str]]:
+        return type(self), self.missing  # the message alone could not be unpickled when a worker process raises this
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
