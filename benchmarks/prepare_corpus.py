@@ -1,20 +1,19 @@
 """Time and memory of preparing a corpus.
 
     python benchmarks/prepare_corpus.py DIRECTORY SOURCE... [--fields title,abstract,body] [--vocabulary-size 8192]
-        [--num-workers 1]
+        [--num-workers 1] [--output FILE]
 
 Prepares in a process of its own and adds up, five times a second, the resident memory of it and of its workers (pages
-that several processes share count for each). Linux only. Prints one JSON object: what ran, on what, the seconds from
-the start to the end of each stage, and the counts of corpus.json.
+that several processes share count for each). Linux only. Writes what ran, on what, the seconds from the start to the
+end of each stage, and the counts of corpus.json to benchmarks/results/prepare_corpus.json, and prints it.
 """
 
 import argparse
-import json
 import multiprocessing
-import platform
-import subprocess
 import time
 from pathlib import Path
+
+from record import write_result
 
 from biogpt.training.corpus import Corpus, CorpusRecipe, prepare
 
@@ -49,6 +48,7 @@ def main() -> None:
     parser.add_argument("--fields", default="title,abstract,body")
     parser.add_argument("--vocabulary-size", type=int, default=8192)
     parser.add_argument("--num-workers", type=int, default=1)
+    parser.add_argument("--output", type=Path, help="where to write instead")
     arguments = parser.parse_args()
     recipe = CorpusRecipe(
         sources=tuple(arguments.sources),
@@ -71,16 +71,14 @@ def main() -> None:
     if process.exitcode:
         raise SystemExit(process.exitcode)
     summary = Corpus.open(arguments.directory).summary
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    result = {
-        "commit": commit.stdout.strip(),
-        "machine": f"{platform.machine()}, Python {platform.python_version()}",
+    measured = {
         "num_workers": arguments.num_workers,
         "seconds": round(time.perf_counter() - begin, 1),
         "stages_end_at_seconds": ends,
         "peak_resident_mib": peak >> 20,
     }
-    print(json.dumps(result | {name: value for name, value in summary.items() if name.startswith("num_")}, indent=1))
+    measured |= {name: value for name, value in summary.items() if name.startswith("num_")}
+    print(write_result("prepare_corpus", measured, arguments.output).read_text(encoding="utf-8"), end="")
 
 
 if __name__ == "__main__":
