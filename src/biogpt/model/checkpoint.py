@@ -209,8 +209,8 @@ def _check_weights(file: Path, config: BioGptConfig, weights: Mapping[str, torch
     broken = [name for name, tensor in weights.items() if not tensor.sum(dtype=torch.float32).isfinite()]
     if broken:
         warnings.warn(
-            f"{file}: {len(broken)} tensors hold values that are not finite numbers (such as {broken[0]}), expected "
-            "numbers. The model will write nonsense: fetch it again.",
+            f"{file}: {len(broken)} tensors hold values that are not finite numbers (such as "
+            f"{fairseq.show_name(broken[0])}), expected numbers. The model will write nonsense: fetch it again.",
             stacklevel=3,
         )
 
@@ -368,7 +368,7 @@ def _check_names(file: Path, got: Iterable[str], expected: Iterable[str]) -> Non
     """Raise unless the two sets of tensor names are the same."""
     missing, unknown = sorted(set(expected) - set(got)), sorted(set(got) - set(expected))
     differences = [
-        f"{len(names)} {what} (such as {names[0]})"
+        f"{len(names)} {what} (such as {fairseq.show_name(names[0])})"
         for names, what in ((missing, "missing"), (unknown, "unknown to it"))
         if names
     ]

@@ -80,6 +80,7 @@ class BioGptConfig(PreTrainedConfig):
     """
 
     model_type = "biogpt"
+    keys_to_ignore_at_inference = ["past_key_values"]  # noqa: RUF012, Trainer would gather the caches of all batches
 
     vocab_size: int = 42384
     hidden_size: int = 1024

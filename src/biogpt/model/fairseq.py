@@ -158,6 +158,11 @@ def to_fairseq_name(name: str) -> str:
     return f"decoder.{name}" if name == PROJECTION else "decoder." + name.removeprefix("biogpt.")
 
 
+def show_name(name: str) -> str:
+    """A tensor's name for a message: whatever a damaged file put into it, short and in one line."""
+    return name[:80].encode("unicode_escape").decode()
+
+
 def load_inertly(path: Path) -> Any:
     """What a PyTorch file holds, with an `Inert` wherever it has an object of fairseq's, omegaconf's or argparse's.
 
@@ -195,7 +200,7 @@ def _refuse_code(path: Path, is_archive: bool) -> list[str]:
         refused = [name for name in is_foreign if name not in _DICTIONARY_NAMES and not _INERT_NAMES.fullmatch(name)]
         if refused:
             raise CheckpointError(
-                f"{path} would run '{min(refused)[:80]}' when it is read, expected tensors and settings only. Nothing "
+                f"{path} would run {min(refused)[:80]!r} when it is read, expected tensors and settings only. Nothing "
                 "was run. Don't use this file."
             )
     return is_foreign
@@ -335,4 +340,6 @@ def _get(settings: Any, name: str) -> Any:
 
 
 def _odd_tensor(path: Path, name: str, got: str, expected: str) -> CheckpointError:
-    return CheckpointError(f"{path}: {to_fairseq_name(name)[:80]} {got}, expected {expected}. Fetch the file again.")
+    return CheckpointError(
+        f"{path}: {show_name(to_fairseq_name(name))} {got}, expected {expected}. Fetch the file again."
+    )

@@ -154,7 +154,7 @@ class BioGptAttention(nn.Module):
         self,
         hidden_states: torch.Tensor,  # (B, T, C)
         attention_mask: Any = None,
-        past_key_values: Cache | None = None,
+        cache: Cache | None = None,
         implementation: str | None = None,
         **kwargs: Any,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -162,8 +162,8 @@ class BioGptAttention(nn.Module):
         query = self.q_proj(hidden_states).view(split).transpose(1, 2)  # (B, H, T, D)
         key = self.k_proj(hidden_states).view(split).transpose(1, 2)
         value = self.v_proj(hidden_states).view(split).transpose(1, 2)
-        if past_key_values is not None:
-            key, value = past_key_values.update(key, value, self.layer_idx)  # (B, H, S, D)
+        if cache is not None:
+            key, value = cache.update(key, value, self.layer_idx)  # (B, H, S, D)
 
         implementation = implementation or self.config._attn_implementation
         attend = ALL_ATTENTION_FUNCTIONS.get_interface(implementation, eager_attention)
@@ -175,7 +175,11 @@ class BioGptAttention(nn.Module):
 
 
 class BioGptDecoderLayer(GradientCheckpointingLayer):
-    """Attention, then feed-forward; each normalises its input and adds its output to the residual stream."""
+    """Attention, then feed-forward; each normalises its input and adds its output to the residual stream.
+
+    The cache is not called `past_key_values` here: under that name the base class would take it away wherever gradient
+    checkpointing is on, even from a model that generates.
+    """
 
     def __init__(self, config: BioGptConfig, layer_idx: int) -> None:
         super().__init__()
@@ -193,7 +197,7 @@ class BioGptDecoderLayer(GradientCheckpointingLayer):
         self,
         hidden_states: torch.Tensor,  # (B, T, C)
         attention_mask: Any = None,
-        past_key_values: Cache | None = None,
+        cache: Cache | None = None,
         implementation: str | None = None,
         **kwargs: Any,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -201,7 +205,7 @@ class BioGptDecoderLayer(GradientCheckpointingLayer):
         attended, weights = self.self_attn(
             self.self_attn_layer_norm(hidden_states),
             attention_mask=attention_mask,
-            past_key_values=past_key_values,
+            cache=cache,
             implementation=implementation,
             **kwargs,
         )
@@ -220,7 +224,7 @@ class BioGptPreTrainedModel(PreTrainedModel):
     base_model_prefix = "biogpt"
     supports_gradient_checkpointing = True
     _no_split_modules = ["BioGptDecoderLayer"]  # noqa: RUF012, transformers' convention
-    _skip_keys_device_placement = "past_key_values"
+    _skip_keys_device_placement = ["past_key_values", "cache"]  # noqa: RUF012
     _supports_flash_attn = True
     _supports_sdpa = True
     _supports_flex_attn = True
@@ -289,8 +293,13 @@ class BioGptModel(BioGptPreTrainedModel):
         output_attentions = config.output_attentions if output_attentions is None else output_attentions
         output_hidden_states = config.output_hidden_states if output_hidden_states is None else output_hidden_states
         return_dict = config.return_dict if return_dict is None else return_dict
-        if use_cache and self.training and self.gradient_checkpointing:
+        if self.training and self.gradient_checkpointing and torch.is_grad_enabled():
             use_cache = False  # the backward pass would run each layer again and extend the cache twice
+            if past_key_values is not None:
+                raise InputError(
+                    "Got past_key_values in training with gradient checkpointing, expected none, since the layers run "
+                    "twice. Leave them out, or turn checkpointing off."
+                )
 
         if inputs_embeds is None and input_ids is not None:
             inputs_embeds = self.embed_tokens(input_ids)
@@ -328,14 +337,15 @@ class BioGptModel(BioGptPreTrainedModel):
         hidden_states = nn.functional.dropout(hidden_states, p=config.hidden_dropout_prob, training=self.training)
         all_hidden_states: tuple[torch.Tensor, ...] = ()
         all_attentions: tuple[torch.Tensor | None, ...] = ()
-        for layer, layer_head_mask in zip(self.layers, head_masks, strict=True):
+        layers = self.layers[: config.num_hidden_layers]  # `generate(assistant_early_exit=...)` drafts with fewer
+        for layer, layer_head_mask in zip(layers, head_masks, strict=True):
             all_hidden_states += (hidden_states,)
             if self.training and config.layerdrop > 0.0 and torch.rand([]) < config.layerdrop:
                 continue
             hidden_states, weights = layer(
                 hidden_states,
                 attention_mask=causal_mask,
-                past_key_values=cache,
+                cache=cache,
                 implementation=implementation,
                 **({} if layer_head_mask is None else {"head_mask": layer_head_mask}),
                 **kwargs,

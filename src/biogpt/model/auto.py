@@ -1,0 +1,32 @@
+"""Making transformers' Auto classes and pipelines give this package's BioGPT instead of their own; on request only."""
+
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+)
+
+from biogpt.model.config import BioGptConfig
+from biogpt.model.modeling import (
+    BioGptForCausalLM,
+    BioGptForSequenceClassification,
+    BioGptForTokenClassification,
+    BioGptModel,
+)
+from biogpt.text.tokenizer import BioGptTokenizer
+
+
+def register_auto_classes() -> None:
+    """Let `AutoConfig`, `AutoModel*` and `AutoTokenizer` give this package's classes for models of type `biogpt`.
+
+    For this process, from now on; calling it again changes nothing. Importing `biogpt` never does this by itself.
+    """
+    AutoConfig.register(BioGptConfig.model_type, BioGptConfig, exist_ok=True)
+    AutoModel.register(BioGptConfig, BioGptModel, exist_ok=True)
+    AutoModelForCausalLM.register(BioGptConfig, BioGptForCausalLM, exist_ok=True)
+    AutoModelForTokenClassification.register(BioGptConfig, BioGptForTokenClassification, exist_ok=True)
+    AutoModelForSequenceClassification.register(BioGptConfig, BioGptForSequenceClassification, exist_ok=True)
+    AutoTokenizer.register(BioGptConfig, fast_tokenizer_class=BioGptTokenizer, exist_ok=True)
