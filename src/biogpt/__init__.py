@@ -20,6 +20,7 @@ _HOMES = {
     "Completion": "biogpt.inference.engine",
     "Engine": "biogpt.inference.engine",
     "GenerationSettings": "biogpt.inference.settings",
+    "register_auto_classes": "biogpt.model.auto",
 }
 
 __all__ = [
@@ -34,12 +35,14 @@ __all__ = [
     "Engine",
     "GenerationSettings",
     "__version__",
+    "register_auto_classes",
 ]
 
 if TYPE_CHECKING:
     from biogpt.errors import BioGptError
     from biogpt.inference.engine import Completion, Engine
     from biogpt.inference.settings import GenerationSettings
+    from biogpt.model.auto import register_auto_classes
     from biogpt.model.config import BioGptConfig
     from biogpt.model.modeling import (
         BioGptForCausalLM,

@@ -16,6 +16,7 @@ PUBLIC_NAMES = [
     "Completion",
     "Engine",
     "GenerationSettings",
+    "register_auto_classes",
 ]
 
 

@@ -328,6 +328,8 @@ def test_gradient_checkpointing_gives_the_same_gradients_and_no_cache():
     output = model(ids, labels=ids, use_cache=True)
     assert output.past_key_values is None
     output.loss.backward()
+    with pytest.raises(InputError, match="past_key_values in training with gradient checkpointing, expected none"):
+        model(ids, past_key_values=DynamicCache())
     for parameter, expected in zip(model.parameters(), plain, strict=True):
         assert_close(parameter.grad, expected)
     assert model.generate(ids, max_new_tokens=3, do_sample=False, pad_token_id=1).shape[1] > 6
