@@ -19,7 +19,7 @@ from itertools import chain, pairwise, takewhile
 from typing import NamedTuple, cast
 
 from sacremoses import MosesTokenizer
-from sacremoses.util import is_cjk
+from sacremoses.util import CJKChars, is_cjk
 
 
 class Word(NamedTuple):
@@ -101,11 +101,14 @@ _CHARACTERS = {entity: character for character, entity in ENTITIES.items()}
 _OLD_CHARACTERS = {**_CHARACTERS, "&bar;": "|", "&bra;": "[", "&ket;": "]"}
 del _OLD_CHARACTERS["@-@"], _OLD_CHARACTERS["."]
 _ENTITY_OR_OLD = re.compile("|".join(_OLD_CHARACTERS))
-_CURRENCY = re.compile(rf"[{_character_class(MosesTokenizer.IsSc)}(\[{{¿¡]+")
-_PUNCTUATION = re.compile(r"[,.?!:;\\%}\])]+")
+_CURRENCY = _character_class(MosesTokenizer.IsSc)
+_OPENING = re.compile(rf"[{_CURRENCY}(\[{{¿¡]+")
+_CLOSING = re.compile(rf"[,.?!:;\\%}}\])]+|'[{_ALPHA}].*")
 _QUOTE = re.compile("['\"„“`]+")
-_STANDS_ALONE, _LEANS_LEFT, _LEANS_RIGHT, _QUOTES, _IS_CJK = range(5)
-_habits: dict[str, int] = {}
+# The same in a text with a space on each side of each word.
+_NEEDLESS_SPACE = re.compile(rf" (?=[,.?!:;\\%}}\])]+ |'[{_ALPHA}])|(?<= [{_CURRENCY}(\[{{¿¡]) ")
+_QUOTE_OR_OPENINGS = re.compile(rf" (?:['\"„“`]+|[{_CURRENCY}(\[{{¿¡]{{2,}}) ")
+_CJK = re.compile("[" + "".join(rf"\U{first:08x}-\U{last:08x}" for first, last in CJKChars().ranges) + "]")
 _WHITE_SPACE = re.compile(r"\s+")
 _JUNK = re.compile(r"[\x00-\x08\x0e-\x1b]")  # what Moses drops; \x09-\x0d and \x1c-\x1f are white space by then
 # Moses' own stand-in for dots that belong together. What it does to a text that has the stand-in in it depends on the
@@ -280,28 +283,39 @@ def _split_all(keys: list[str]) -> dict[str, list[str]]:
 
 def join_words(words: Iterable[str]) -> str:
     """The text that Moses' detokeniser makes of escaped words."""
-    text = _ENTITY_OR_OLD.sub(_to_character, f" {' '.join(words)} ".replace(" @-@ ", "-"))
+    return join_spaced(" ".join(words))
+
+
+def join_spaced(words: str) -> str:
+    """As `join_words`, for words with one space between them and no other white space."""
+    text = f" {words} ".replace(" @-@ ", "-")
+    if "&" in text:
+        text = _ENTITY_OR_OLD.sub(_to_character, text)
+    if _QUOTE_OR_OPENINGS.search(text) or not (text.isascii() or not _CJK.search(text)):
+        return _join_one_by_one(text.split())
+    return _NEEDLESS_SPACE.sub("", text).strip()
+
+
+def _join_one_by_one(words: list[str]) -> str:
+    """As `join_words`, for unescaped words among which are quotes, whose sides depend on those before, or CJK."""
     parts: list[str] = []
     space = " "
     before = ""
     quotes: Counter[str] = Counter()
-    for word in text.split():
-        habit = _habits.get(word)
-        if habit is None:
-            habit = _note_habit(word)
-        if habit == _STANDS_ALONE:
-            parts += (space, word)
+    for word in words:
+        if is_cjk(word[0]):
+            parts += (word,) if before and is_cjk(before[-1]) else (space, word)
             space = " "
-        elif habit == _LEANS_LEFT:
-            parts.append(word)
-            space = " "
-        elif habit == _LEANS_RIGHT:
+        elif _OPENING.fullmatch(word):
             parts += (space, word)
             space = ""
-        elif habit == _QUOTES:
+        elif _CLOSING.fullmatch(word):
+            parts.append(word)
+            space = " "
+        elif _QUOTE.fullmatch(word):
             # Opening and closing quotes alternate; an apostrophe after an s is a genitive's, and does not count.
-            mark = '"' if word[0] in "„“" and set(word) <= {"„", "“"} else word
-            if quotes[mark] % 2:
+            mark = '"' if set(word) <= {"„", "“"} else word
+            if quotes[mark] % 2 == 1:
                 parts.append(word)
                 space = " "
                 quotes[mark] += 1
@@ -313,29 +327,10 @@ def join_words(words: Iterable[str]) -> str:
                 space = ""
                 quotes[mark] += 1
         else:
-            parts += (word,) if before and is_cjk(before[-1]) else (space, word)
+            parts += (space, word)
             space = " "
         before = word
     return "".join(parts).strip()
-
-
-def _note_habit(word: str) -> int:
-    """How a word stands to its neighbours."""
-    if is_cjk(word[0]):
-        habit = _IS_CJK
-    elif _CURRENCY.fullmatch(word):
-        habit = _LEANS_RIGHT
-    elif _PUNCTUATION.fullmatch(word) or (word[0] == "'" and word[1:2] in _ALPHA_SET):
-        habit = _LEANS_LEFT
-    elif _QUOTE.fullmatch(word):
-        habit = _QUOTES
-    else:
-        habit = _STANDS_ALONE
-    if len(_habits) > _MAX_KNOWN:
-        _habits.clear()
-    if len(word) <= MAX_REMEMBERED:
-        _habits[word] = habit
-    return habit
 
 
 def _space_out(text: str, is_first: bool, is_last: bool) -> list[str]:

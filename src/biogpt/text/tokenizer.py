@@ -9,6 +9,7 @@ This module knows nothing of models, and never imports torch.
 
 import json
 import os
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -20,6 +21,8 @@ from transformers import PreTrainedTokenizerFast
 from biogpt.errors import InputError
 from biogpt.text import bpe, moses
 from biogpt.text.backend import Backend
+
+_SPACED = re.compile(r"\S+ ?")
 
 
 class BioGptTokenizer(PreTrainedTokenizerFast):
@@ -54,7 +57,7 @@ class BioGptTokenizer(PreTrainedTokenizerFast):
     ) -> None:
         self._vocabulary = bpe.read_vocabulary(vocab_file, merges_file)
         self._tokenizer = Backend(self._vocabulary, str(unk_token))
-        self._strings: dict[int, str] | None = None
+        self._strings: tuple[list[str], bool] | None = None
         kwargs.pop("tokenizer_file", None)  # another tokenizer's serialised form, where a directory has one
         # What the directories of the slow tokenizer say; it keeps AutoTokenizer from looking for a tokenizer.json.
         kwargs.setdefault("backend", "custom")
@@ -145,6 +148,14 @@ class BioGptTokenizer(PreTrainedTokenizerFast):
         """The text that tokens stand for, put together by Moses' rules."""
         return moses.join_words("".join(map(_to_string, tokens)).split())
 
+    def decode(self, token_ids: Any, skip_special_tokens: bool = False, **settings: Any) -> Any:
+        """The text of ids, or a list of texts for a batch (lists, arrays or tensors); see `PreTrainedTokenizerBase`."""
+        if type(token_ids) is list and set(map(type, token_ids)) == {list}:
+            return [self.decode(ids, skip_special_tokens, **settings) for ids in token_ids]
+        if type(token_ids) is list and set(map(type, token_ids)) <= {int}:
+            return self._decode(token_ids, skip_special_tokens, **settings)  # the base class would first copy them
+        return super().decode(token_ids, skip_special_tokens=skip_special_tokens, **settings)
+
     def _decode(
         self,
         token_ids: int | Sequence[int],
@@ -152,18 +163,34 @@ class BioGptTokenizer(PreTrainedTokenizerFast):
         clean_up_tokenization_spaces: bool | None = None,
         **_: Any,
     ) -> str:
-        if self._strings is None:
-            self._strings = {index: _to_string(token) for token, index in self.get_vocab().items()}
-        strings = self._strings
-        unknown = _to_string(self.unk_token)
         ids = [token_ids] if isinstance(token_ids, int) else token_ids
         if skip_special_tokens:
             special = set(self.all_special_ids)
             ids = [index for index in ids if index not in special]
-        text = moses.join_words("".join([strings.get(index, unknown) for index in ids]).split())
+        strings, are_spaced = self._strings or self._note_strings()
+        try:
+            spaced = "".join(map(strings.__getitem__, ids)) if min(ids, default=0) >= 0 else None
+        except IndexError:
+            spaced = None
+        if spaced is None:  # some ids have no token
+            spaced = "".join([strings[index] if 0 <= index < len(strings) else strings[-1] for index in ids])
+        text = moses.join_spaced(spaced.removesuffix(" ")) if are_spaced else moses.join_words(spaced.split())
         if clean_up_tokenization_spaces is None:
             clean_up_tokenization_spaces = self.clean_up_tokenization_spaces
         return str(self.clean_up_tokenization(text)) if clean_up_tokenization_spaces else text
+
+    def _note_strings(self) -> tuple[list[str], bool]:
+        """What each id adds to a text in which words end in a space; the last is for ids without a token.
+
+        Also whether a text of them can have no white space but single spaces, except at its end.
+        """
+        unknown = _to_string(self.unk_token)
+        vocabulary = self.get_vocab()
+        strings = [unknown] * (max(vocabulary.values()) + 2)
+        for token, index in vocabulary.items():
+            strings[index] = _to_string(token)
+        self._strings = strings, all(_SPACED.fullmatch(string) for string in strings)
+        return self._strings
 
     def train_new_from_iterator(
         self,
