@@ -33,6 +33,7 @@ MERGES_FILE = "merges.txt"
 SAFETENSORS_FILE = "model.safetensors"
 SAFETENSORS_INDEX_FILE = "model.safetensors.index.json"
 PYTORCH_FILE = "pytorch_model.bin"
+PYTORCH_INDEX_FILE = "pytorch_model.bin.index.json"
 FAIRSEQ_FILE = "checkpoint.pt"
 DICTIONARY_FILE = "dict.txt"
 CODES_FILE = "bpecodes"
@@ -292,7 +293,7 @@ def _fetch_from_hub(hub_id: str) -> Path:
     try:
         path = Path(snapshot_download(hub_id, allow_patterns=["*.json", "*.txt", "*.safetensors"]))
         if not any(path.glob("*.safetensors")):
-            path = Path(snapshot_download(hub_id, allow_patterns=["*.json", "*.txt", PYTORCH_FILE]))
+            path = Path(snapshot_download(hub_id, allow_patterns=["*.json", "*.txt", "pytorch_model*.bin"]))
     except Exception as error:  # the hub client lets through errors of its network library, which varies by version
         raise CheckpointError(
             f"Unknown model '{hub_id}': there is no such directory, no copy from an earlier fetch, and the Hugging "
@@ -316,25 +317,30 @@ def _why_not_fetched(error: Exception) -> str:
 
 def _read_weights(path: Path) -> tuple[Path, dict[str, torch.Tensor]]:
     """The file that holds the weights (the index, where they are in shards), and the weights."""
-    if (path / SAFETENSORS_FILE).exists():
-        return path / SAFETENSORS_FILE, _read_safetensors(path / SAFETENSORS_FILE)
-    index_file = path / SAFETENSORS_INDEX_FILE
-    if index_file.exists():
-        weight_map = _read_json_object(index_file).get("weight_map")
-        if not isinstance(weight_map, dict) or not all(_is_file_name(name) for name in weight_map.values()):
-            raise CheckpointError(
-                f"{index_file}: no weight_map of tensors to files of this directory, as expected. Fetch it again."
-            )
-        weights: dict[str, torch.Tensor] = {}
-        for name in sorted(set(weight_map.values())):
-            weights.update(_read_safetensors(path / name))
-        return index_file, weights
-    if (path / PYTORCH_FILE).exists():
-        return path / PYTORCH_FILE, _read_pytorch(path / PYTORCH_FILE)
+    for name, index_name, read in (
+        (SAFETENSORS_FILE, SAFETENSORS_INDEX_FILE, _read_safetensors),
+        (PYTORCH_FILE, PYTORCH_INDEX_FILE, _read_pytorch),
+    ):
+        if (path / name).exists():
+            return path / name, read(path / name)
+        if (path / index_name).exists():
+            weights: dict[str, torch.Tensor] = {}
+            for shard in _list_shards(path / index_name):
+                weights.update(read(shard))
+            return path / index_name, weights
     raise CheckpointError(
         f"{path} has no weights, expected {SAFETENSORS_FILE} (or {SAFETENSORS_INDEX_FILE}, or {PYTORCH_FILE}). Fetch "
         "or save the model again."
     )
+
+
+def _list_shards(index_file: Path) -> list[Path]:
+    weight_map = _read_json_object(index_file).get("weight_map")
+    if not isinstance(weight_map, dict) or not all(_is_file_name(name) for name in weight_map.values()):
+        raise CheckpointError(
+            f"{index_file}: no weight_map of tensors to files of this directory, as expected. Fetch it again."
+        )
+    return [index_file.parent / name for name in sorted(set(weight_map.values()))]
 
 
 def _read_safetensors(file: Path) -> dict[str, torch.Tensor]:

@@ -293,45 +293,22 @@ class BioGptModel(BioGptPreTrainedModel):
         output_attentions = config.output_attentions if output_attentions is None else output_attentions
         output_hidden_states = config.output_hidden_states if output_hidden_states is None else output_hidden_states
         return_dict = config.return_dict if return_dict is None else return_dict
-        if self.training and self.gradient_checkpointing and torch.is_grad_enabled():
-            use_cache = False  # the backward pass would run each layer again and extend the cache twice
-            if past_key_values is not None:
-                raise InputError(
-                    "Got past_key_values in training with gradient checkpointing, expected none, since the layers run "
-                    "twice. Leave them out, or turn checkpointing off."
-                )
-
         if inputs_embeds is None and input_ids is not None:
             inputs_embeds = self.embed_tokens(input_ids)
         elif inputs_embeds is None or input_ids is not None:
             raise InputError(
                 "Got both or neither of input_ids and inputs_embeds, expected exactly one. Pass one of them."
             )
-        cache = past_key_values if isinstance(past_key_values, Cache) else None
-        if cache is None and (use_cache or past_key_values is not None):
-            cache = make_cache(config, past_key_values or ())
+        cache, use_cache = self._find_cache(past_key_values, use_cache)
         num_past = cache.get_seq_length() if cache is not None else 0
 
         if position_ids is None:
             position_ids = count_positions(
                 attention_mask, num_past, inputs_embeds, self.embed_positions.num_embeddings - POSITION_OFFSET
             )
-        is_blocked = config._attn_implementation == "blocked"  # transformers makes no mask for it
-        if is_blocked and attention_mask is not None and not torch.compiler.is_compiling() and not attention_mask.all():
-            raise _unsuited_to_blocks()
         head_masks = split_head_mask(config, head_mask)
-        implementation = None
-        mask_config = config
-        if output_attentions or head_mask is not None:
-            implementation = "eager"
-            mask_config = copy.copy(config)
-            mask_config._attn_implementation = "eager"
-        causal_mask = create_causal_mask(
-            config=mask_config,
-            inputs_embeds=inputs_embeds,
-            attention_mask=attention_mask,
-            past_key_values=cache,
-        )
+        implementation = "eager" if output_attentions or head_mask is not None else None  # None: the configured one
+        causal_mask = self._make_mask(implementation, inputs_embeds, attention_mask, cache)
 
         hidden_states = inputs_embeds + self.embed_positions(position_ids)
         hidden_states = nn.functional.dropout(hidden_states, p=config.hidden_dropout_prob, training=self.training)
@@ -362,6 +339,43 @@ class BioGptModel(BioGptPreTrainedModel):
             attentions=all_attentions if output_attentions else None,
         )
         return output if return_dict else output.to_tuple()
+
+    def _find_cache(self, given: Cache | KeyValuePairs | None, use_cache: bool) -> tuple[Cache | None, bool]:
+        """The cache to go on from, if any, and whether to return it."""
+        if self.training and self.gradient_checkpointing and torch.is_grad_enabled():
+            if given is not None:
+                raise InputError(
+                    "Got past_key_values in training with gradient checkpointing, expected none, since the layers run "
+                    "twice. Leave them out, or turn checkpointing off."
+                )
+            return None, False  # the backward pass would run each layer again and extend the cache twice
+        if isinstance(given, Cache):
+            return given, use_cache
+        return (make_cache(self.config, given or ()) if use_cache or given is not None else None), use_cache
+
+    def _make_mask(
+        self,
+        implementation: str | None,
+        inputs_embeds: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        cache: Cache | None,
+    ) -> Any:
+        """Which of the seen tokens each new token may see, in the form that the attention implementation wants."""
+        config = self.config
+        if implementation is not None:
+            config = copy.copy(config)
+            config._attn_implementation = implementation
+        is_padded = (
+            config._attn_implementation == "blocked"
+            and attention_mask is not None
+            and not torch.compiler.is_compiling()
+            and not attention_mask.all()
+        )
+        if is_padded:  # transformers would make no mask for it
+            raise _unsuited_to_blocks()
+        return create_causal_mask(
+            config=config, inputs_embeds=inputs_embeds, attention_mask=attention_mask, past_key_values=cache
+        )
 
 
 def make_cache(config: BioGptConfig, pairs: KeyValuePairs) -> Cache:

@@ -127,7 +127,14 @@ def test_all_forms_of_weights_give_the_same(model_path):
 
     BioGptForCausalLM(load_config(model_path)).save_pretrained(model_path)  # its files are to be replaced by shards
     (model_path / "model.safetensors").unlink()
-    shards = {f"model-{index}.safetensors": dict(list(weights.items())[index::2]) for index in range(2)}
+    halves = [dict(list(weights.items())[index::2]) for index in range(2)]
+    for index, half in enumerate(halves):
+        torch.save(half, model_path / f"pytorch_model-{index}.bin")
+    weight_map = {key: f"pytorch_model-{index}.bin" for index, half in enumerate(halves) for key in half}
+    (model_path / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": weight_map}), encoding="utf-8")
+    assert torch.equal(logits_of(model_path), expected)
+
+    shards = {f"model-{index}.safetensors": half for index, half in enumerate(halves)}
     for name, shard in shards.items():
         save_file(shard, model_path / name)
     weight_map = {key: name for name, shard in shards.items() for key in shard}
