@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -116,6 +117,18 @@ def test_a_killed_run_goes_on_with_the_same_losses(unbroken: Path, tmp_path: Pat
 
     result = run(recipe)
     assert result.returncode == 0, result.stderr
+    assert losses(tmp_path) == losses(unbroken)
+
+
+def test_a_finished_run_is_not_trained_again(unbroken: Path, tmp_path: Path) -> None:
+    before = (unbroken / "run" / "model" / "model.safetensors").read_bytes()
+    shutil.copytree(unbroken / "run", tmp_path / "run")
+    recipe = variant(unbroken, tmp_path)
+    assert json.loads(run(recipe).stdout)["steps"] == 16  # report and model are there
+    shutil.rmtree(tmp_path / "run" / "model")
+    result = run(recipe)  # as if killed between the last checkpoint and the saved model
+    assert json.loads(result.stdout)["steps"] == 16, result.stderr
+    assert (tmp_path / "run" / "model" / "model.safetensors").read_bytes() == before
     assert losses(tmp_path) == losses(unbroken)
 
 

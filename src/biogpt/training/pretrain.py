@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch.utils.data import Dataset, SequentialSampler
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerState, TrainingArguments, set_seed
 from transformers.utils import logging as transformers_logging
 
 from biogpt.errors import ConfigError, MissingExtraError, TrainingError, suggest
@@ -67,13 +67,22 @@ def pretrain(recipe: PretrainRecipe) -> dict[str, Any]:
     is_main = int(os.environ.get("RANK", "0")) == 0
     config = resolve_config(recipe.model, recipe.training)
     _claim_output(recipe, is_main)
+    finished = _read_report(recipe)
+    if finished is not None:
+        return finished
     corpus = _prepare_corpus(recipe, is_main)
     tokenizer = load_tokenizer(corpus.tokenizer_path, corpus.vocabulary_size)
     set_seed(recipe.training.seed)
     model = build_model(recipe.model, config, corpus.vocabulary_size)
     trainer = _make_trainer(model, tokenizer, corpus, recipe)
 
-    trainer.train(resume_from_checkpoint=_find_checkpoint(recipe.output / "checkpoints", is_main))
+    checkpoint = _find_checkpoint(recipe.output / "checkpoints", is_main)
+    if checkpoint is not None and _step_of(checkpoint) >= recipe.training.num_steps:
+        # Killed between the last checkpoint and the saved model: the Trainer would train one step too many.
+        trainer.model.load_state_dict(load_causal_lm(checkpoint).state_dict())
+        trainer.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+    else:
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
 
     likelihood = trainer.score(None)
     report = _make_report(recipe, trainer, likelihood, model)
@@ -326,14 +335,27 @@ def _encode_held_out(corpus: Corpus, tokenizer: BioGptTokenizer) -> list[ScoredD
     ]
 
 
-def _find_checkpoint(directory: Path, is_main: bool) -> str | None:
+def _find_checkpoint(directory: Path, is_main: bool) -> Path | None:
     """The last complete checkpoint, if there is one; what a kill left of a later one is removed."""
-    checkpoints = {int(path.name.rpartition("-")[2]): path for path in directory.glob("checkpoint-*")}
-    complete = [step for step, path in checkpoints.items() if (path / _CheckpointMarker.FILE).is_file()]
+    checkpoints = sorted(directory.glob("checkpoint-*"), key=_step_of)
+    complete = [path for path in checkpoints if (path / _CheckpointMarker.FILE).is_file()]
     if is_main:
-        for step in checkpoints.keys() - complete:
-            shutil.rmtree(checkpoints[step])
-    return str(checkpoints[max(complete)]) if complete else None
+        for path in set(checkpoints) - set(complete):
+            shutil.rmtree(path)
+    return complete[-1] if complete else None
+
+
+def _step_of(checkpoint: Path) -> int:
+    return int(checkpoint.name.rpartition("-")[2])
+
+
+def _read_report(recipe: PretrainRecipe) -> dict[str, Any] | None:
+    """The report of this very run, if it is finished."""
+    path = recipe.output / REPORT_FILE
+    if not path.is_file() or not (recipe.output / "model").is_dir():
+        return None
+    report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return report if report["steps"] >= recipe.training.num_steps else None
 
 
 def _prepare_corpus(recipe: PretrainRecipe, is_main: bool) -> Corpus:
