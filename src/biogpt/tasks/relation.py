@@ -67,6 +67,17 @@ def tally(schema: Schema, pairs: Sequence[metrics.Pair], unknown: Sequence[Predi
     return metrics.RELATION_METRICS[schema.score.metric](schema, pairs, unknown)
 
 
+def locate(schema: Schema, values: Mapping[str, str], example: Example) -> Item:
+    """An item with each entity's mentions in the source, and its identifier where the data set has them."""
+    spans, ids = {}, {}
+    for name, slot in schema.slots.items():
+        if slot.is_entity:
+            spans[name] = find_mentions(values[name], example.text)
+            if name in example.vocabulary:
+                ids[name] = _identify(example.vocabulary[name], values[name], example.text, spans[name])
+    return Item({name: values[name] for name in schema.slots}, spans, ids)
+
+
 def says_none(template: Template, text: str) -> bool:
     """The text says that there is nothing."""
     return " ".join(text.split()) in {template.none, template.none + template.end} - {""}
@@ -77,7 +88,7 @@ def _choose(schema: Schema, readings: Sequence[Reading], example: Example) -> tu
     best = readings[0]
     if len(readings) > 1:
         best = max(readings, key=lambda reading: _weigh(schema, reading, example))
-    return _locate(schema, best, example), best
+    return locate(schema, best.values, example), best
 
 
 def _weigh(schema: Schema, reading: Reading, example: Example) -> tuple[int, int, int]:
@@ -91,17 +102,6 @@ def _weigh(schema: Schema, reading: Reading, example: Example) -> tuple[int, int
         else:
             found += value in slot.choices
     return found, balanced, listed
-
-
-def _locate(schema: Schema, reading: Reading, example: Example) -> Item:
-    """An item with each entity's mentions and identifier."""
-    spans, ids = {}, {}
-    for name, slot in schema.slots.items():
-        if slot.is_entity:
-            spans[name] = find_mentions(reading.values[name], example.text)
-            if name in example.vocabulary:
-                ids[name] = _identify(example.vocabulary[name], reading.values[name], example.text, spans[name])
-    return Item({name: reading.values[name] for name in schema.slots}, spans, ids)
 
 
 def _identify(vocabulary: Mapping[str, str], name: str, text: str, spans: Sequence[Span]) -> str:
