@@ -63,7 +63,7 @@ def _read_json_lines(task: Task, path: Path, by_id: Mapping[str, Example]) -> It
         if form == "items":
             yield _of_items(task, value, example, place)
         else:
-            yield task.parse(value if form == "text" else " ".join(map(str, value)), example)
+            yield task.parse(" ".join(map(str, value)) if form == "tags" else str(value), example)
 
 
 def _read_json(task: Task, path: Path, by_id: Mapping[str, Example]) -> Iterator[Prediction]:

@@ -11,7 +11,6 @@ from biogpt.tasks import metrics
 from biogpt.tasks.completion import PREAMBLE, clean, quote
 from biogpt.tasks.schema import Schema
 from biogpt.tasks.task import Example, Item, Prediction
-from biogpt.tasks.template import Reading
 
 LABEL_SEPARATOR = "|"
 
@@ -75,22 +74,17 @@ def read_labels(schema: Schema, text: str, separator: str) -> tuple[list[str], l
             problems.append(f"ignored {quote(clause)}: expected one sentence")
         else:
             is_read = True
-            stated, ignored = _stated(readings[0], label_slot(schema), choices, separator)
+            name = label_slot(schema)
+            value = readings[0].values[name]
+            stated = [label.strip() for label in (value.split(separator) if separator else [value])]
             labels = list(dict.fromkeys(label for label in stated if label in choices))
-            problems += [f"ignored {quote(ignored)}"] if ignored else []
+            if readings[0].ignored:
+                problems.append(f"ignored {quote(readings[0].ignored)}: expected one sentence")
             problems += [
-                f"unknown label {quote(label)}: expected one of {', '.join(choices)}"
+                f"unknown {name} {quote(label)}: expected one of {', '.join(choices)}"
                 for label in stated
                 if label not in choices
             ]
-    if not cleaned:
-        problems.append("empty text")
+    if not labels and not problems:
+        problems.append(f"nothing to read in {quote(text)}")
     return labels, problems
-
-
-def _stated(reading: Reading, name: str, choices: Sequence[str], separator: str) -> tuple[list[str], str]:
-    value, ignored = reading.values[name], reading.ignored
-    first, stop, rest = value.partition(". ")
-    if stop and first in choices:  # the model went on with another sentence
-        value, ignored = first, rest
-    return [label.strip() for label in (value.split(separator) if separator else [value])], ignored

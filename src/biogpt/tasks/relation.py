@@ -57,8 +57,10 @@ def parse(schema: Schema, text: str, example: Example) -> Prediction:
         items.setdefault(key, item)
     if num_repeated:
         problems.append(f"{num_repeated} repeated relations are kept once")
-    if not cleaned.strip():
-        problems.append("empty text")
+    if items and template.may_be_cut_off(cleaned):
+        problems.append(f"the text ends without '{template.end}': its last {template.slots[-1]} may be cut off")
+    if not items and not problems and not says_none(template, cleaned):
+        problems.append(f"nothing to read in {quote(text)}")
     return Prediction(example.id, tuple(items.values()), tuple(problems), text)
 
 

@@ -83,19 +83,20 @@ class Template:
             if not opened:
                 return
             clause = clause[opened.end() :]
-        ignored = ""
-        if self._closing:
-            closings = list(self._closing_pattern.finditer(clause))
-            if not closings:
-                return
-            ignored = clause[closings[-1].end() :].strip()
-            clause = clause[: closings[-1].start()]
+        inner, ignored = self._end_sentence(clause)
+        if inner is None:
+            return
         seen = set()
-        for values in islice(self._cut(clause, len(self._between), {}), MAX_READINGS):
-            key = tuple(values.get(slot, "") for slot in self.slots)
+        for values in islice(self._cut(inner, len(self._between), {}), MAX_READINGS):
+            last, rest = self._end_value(values[self.slots[-1]])
+            key = (*(values[slot] for slot in self.slots[:-1]), last)
             if key not in seen and all(key):
                 seen.add(key)
-                yield Reading(dict(zip(self.slots, key, strict=True)), ignored)
+                yield Reading(dict(zip(self.slots, key, strict=True)), ignored or rest)
+
+    def may_be_cut_off(self, text: str) -> bool:
+        """The text stops within a sentence whose last word fills a slot, so that no one can tell."""
+        return bool(self.end) and not self._closing and not text.rstrip().endswith(self.end)
 
     def alternatives(self, slot: str, value: str) -> list[str]:
         """The values that are worded as this one is; more than one where the wording can not tell them apart."""
@@ -162,6 +163,31 @@ class Template:
             if values[slot]:
                 yield from self._cut(text[: found.start()], depth - 1, values)
 
+    def _end_sentence(self, clause: str) -> tuple[str | None, str]:
+        """What stands between the sentence's first and last words, and what follows it; None where it has no end."""
+        if self._closing:
+            closings = list(self._closing_pattern.finditer(clause))
+            rests = [clause[closing.end() :].strip() for closing in closings]
+            for closing, rest in zip(closings, rests, strict=True):
+                if not rest or rest.startswith(tuple(self._marks)):
+                    return clause[: closing.start()], rest
+            return (clause[: closings[-1].start()], rests[-1]) if closings else (None, "")
+        return clause, ""
+
+    def _end_value(self, value: str) -> tuple[str, str]:
+        """The value at a sentence's end, and what follows it: known values have no marks in them, names may."""
+        if not self._closing and self.slots[-1] in (self.choices or {}):
+            for mark in self._marks:
+                kept, found, rest = value.partition(mark + " ")
+                if found:
+                    return kept.strip(), rest.strip()
+        return value, ""
+
+    @property
+    def _marks(self) -> list[str]:
+        """What may stand behind a sentence."""
+        return [mark for mark in (self.separator.strip(), self.end.strip()) if mark]
+
     def _split(self, text: str) -> tuple[str, list[str]]:
         """What comes before the first sentence, and the clauses."""
         text = text.strip()
@@ -174,8 +200,7 @@ class Template:
         if not starts:
             return text, []
         clauses = [text[start:stop].rstrip() for start, stop in pairwise([*starts, len(text)])]
-        marks = [mark for mark in (self.separator.strip(), end) if mark]
-        return text[: starts[0]], [_without_ending(clause, marks) for clause in clauses[:-1]] + clauses[-1:]
+        return text[: starts[0]], [_without_ending(clause, self._marks) for clause in clauses[:-1]] + clauses[-1:]
 
     def _word(self, slot: str, value: str) -> str:
         if not self.phrases or slot not in self.phrases:
