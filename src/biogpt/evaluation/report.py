@@ -119,18 +119,21 @@ class Report:
             raise InputError(f"Can not write {directory}: {error.strerror}. Expected a writable directory.") from error
 
     def _figure_rows(self) -> list[list[str]]:
-        rows = [["figure", "score", "95 % interval", "BioGPT, published"]]
+        rows = [["figure", "score", "95 % interval"]]
         for name, value in self.figures.items():
             interval = self.intervals.get(name)
-            published = self.published.get("BioGPT") if name == self.main else None
             rows.append(
                 [
                     f"{name} (main)" if name == self.main else name,
                     _number(name, value),
                     f"{_number(name, interval[0])} to {_number(name, interval[1])}" if interval else "",
-                    f"{published:.2f}" if published is not None else "",
                 ]
             )
+        if self.published:
+            model, published = next(iter(self.published.items()))
+            for row, name in zip(rows, ["", *self.figures], strict=True):
+                row.append(f"{published:.2f}" if name == self.main else "")
+            rows[0][-1] = f"{model}, published"
         return rows
 
     def _class_rows(self) -> list[list[str]]:

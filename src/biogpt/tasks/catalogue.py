@@ -36,7 +36,7 @@ def describe_task(name: str) -> str:
         "source limit": f"{schema.source_limit} tokens" if schema.source_limit else "",
         "metric": f"{schema.score.metric}, mainly {schema.score.main}",
         "published": f"{published} ({schema.score.source})" if published else "none",
-        "data": f"{schema.dataset.reader}: {files}",
+        "data": f"{schema.dataset.reader}: {files}" if files else schema.dataset.reader,
         "data's paper": schema.paper,
         "data's licence": schema.licence,
     }

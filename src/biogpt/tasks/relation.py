@@ -36,10 +36,12 @@ def parse(schema: Schema, text: str, example: Example) -> Prediction:
     problems: list[str] = []
     items: dict[tuple[str, ...], Item] = {}
     num_repeated = 0
+    is_last_read = False
     cleaned = clean(text)
     if schema.is_lowercase:
         cleaned = cleaned.lower()
     for clause, readings in [] if says_none(template, cleaned) else template.read(cleaned):
+        is_last_read = bool(readings)
         if not readings:
             if not PREAMBLE.fullmatch(clause):
                 problems.append(f"can not read {quote(clause)}: expected '{template.sentence}'")
@@ -57,7 +59,7 @@ def parse(schema: Schema, text: str, example: Example) -> Prediction:
         items.setdefault(key, item)
     if num_repeated:
         problems.append(f"{num_repeated} repeated relations are kept once")
-    if items and template.may_be_cut_off(cleaned):
+    if is_last_read and template.may_be_cut_off(cleaned):
         problems.append(f"the text ends without '{template.end}': its last {template.slots[-1]} may be cut off")
     if not items and not problems and not says_none(template, cleaned):
         problems.append(f"nothing to read in {quote(text)}")
