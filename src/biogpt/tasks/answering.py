@@ -21,7 +21,7 @@ def check_schema(schema: Schema) -> None:
 
 def target(schema: Schema, example: Example) -> str:
     """The sentence with the answer; of a question without one, nothing."""
-    return schema.template().render([example.items[0].slots]) if example.items else ""
+    return schema.template.render([example.items[0].slots]) if example.items else ""
 
 
 def parse(schema: Schema, text: str, example: Example) -> Prediction:

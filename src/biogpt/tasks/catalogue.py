@@ -29,7 +29,7 @@ def describe_task(name: str) -> str:
     files = ", ".join(f"{split} {file}" for split, file in schema.dataset.files.items())
     rows = {
         "kind": schema.kind,
-        "sentence": schema.template().sentence or "one tag per word",
+        "sentence": schema.template.sentence or "one tag per word",
         "slots": "; ".join(_describe_slot(task, slot) for slot in schema.slots),
         "other wordings": ", ".join(schema.alternatives),
         "empty documents": schema.empty_documents if schema.kind == "relation" else "",

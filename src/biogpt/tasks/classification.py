@@ -25,7 +25,7 @@ def check_schema(schema: Schema) -> None:
 def target(schema: Schema, example: Example) -> str:
     """The sentence with all labels of the example."""
     name = label_slot(schema)
-    return schema.template().render([{name: LABEL_SEPARATOR.join(item.slots[name] for item in example.items)}])
+    return schema.template.render([{name: LABEL_SEPARATOR.join(item.slots[name] for item in example.items)}])
 
 
 def parse(schema: Schema, text: str, example: Example) -> Prediction:
@@ -58,7 +58,7 @@ def check_labels(schema: Schema) -> None:
 
 def read_labels(schema: Schema, text: str, separator: str) -> tuple[list[str], list[str]]:
     """The known labels that a text states, and its problems."""
-    template = schema.template()
+    template = schema.template
     choices = schema.slots[label_slot(schema)].choices
     cleaned = clean(text)
     if schema.is_lowercase:

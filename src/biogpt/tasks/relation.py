@@ -26,13 +26,13 @@ def check_schema(schema: Schema) -> None:
 
 def target(schema: Schema, example: Example) -> str:
     """All relations of the example, a sentence each."""
-    text = schema.template().render([_cased(schema, item) for item in example.items])
+    text = schema.template.render([_cased(schema, item) for item in example.items])
     return text.lower() if schema.is_lowercase else text
 
 
 def parse(schema: Schema, text: str, example: Example) -> Prediction:
     """Read the relations that a completion states. Repeated ones are kept once."""
-    template = schema.template()
+    template = schema.template
     problems: list[str] = []
     items: dict[tuple[str, ...], Item] = {}
     num_repeated = 0

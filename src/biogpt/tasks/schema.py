@@ -8,6 +8,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ class Scoring:
     """Where those figures were published."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Schema:
     """One task as its TOML file has it."""
 
@@ -98,6 +99,7 @@ class Schema:
     score: Scoring = field(default_factory=Scoring)
     example: Mapping[str, Any] = field(default_factory=dict)
 
+    @cached_property
     def template(self) -> Template:
         """The sentence in use, with its separator, end and wording of choices."""
         chosen = self.alternatives.get(self.target_format, {})

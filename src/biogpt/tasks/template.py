@@ -64,15 +64,17 @@ class Template:
             yield lead.strip(), []
         position = 0
         while position < len(clauses):
-            for end in range(position + 1, min(position + _MAX_JOINED, len(clauses)) + 1):
-                clause = self.separator.join(clauses[position:end])
-                readings = list(self.readings(clause))
-                if readings or self._opening:
+            start, stop = clauses[position]
+            clause, readings, end = text[start:stop].strip(), [], position + 1
+            most = position + 1 if self._opening else min(position + _MAX_JOINED, len(clauses))
+            for last in range(position + 1, most + 1):
+                joined = text[start : clauses[last - 1][1]].strip()
+                found = list(self.readings(joined))
+                if found:
+                    clause, readings, end = joined, found, last
                     break
-            else:
-                clause, readings, end = clauses[position], [], position + 1
-            if clause.strip():
-                yield clause.strip(), readings
+            if clause:
+                yield clause, readings
             position = end
 
     def readings(self, clause: str) -> Iterator[Reading]:
@@ -188,19 +190,28 @@ class Template:
         """What may stand behind a sentence."""
         return [mark for mark in (self.separator.strip(), self.end.strip()) if mark]
 
-    def _split(self, text: str) -> tuple[str, list[str]]:
-        """What comes before the first sentence, and the clauses."""
-        text = text.strip()
-        end = self.end.strip()
-        if end:
-            text = text.removesuffix(end).rstrip()
+    def _split(self, text: str) -> tuple[str, list[tuple[int, int]]]:
+        """What comes before the first sentence, and where the clauses stand."""
+        stop = len(text.rstrip())
+        if self.end.strip() and text[:stop].endswith(self.end.strip()):
+            stop -= len(self.end.strip())
         if not self._opening:
-            return "", re.split(_tolerant(self.separator), text) if self.separator.strip() else [text]
-        starts = [found.start() for found in self._opening_pattern.finditer(text)]
+            marks = list(re.finditer(_tolerant(self.separator), text[:stop])) if self.separator.strip() else []
+            starts, stops = [0, *(mark.end() for mark in marks)], [*(mark.start() for mark in marks), stop]
+            return "", list(zip(starts, stops, strict=True))
+        starts = [found.start() for found in self._opening_pattern.finditer(text, 0, stop)]
         if not starts:
-            return text, []
-        clauses = [text[start:stop].rstrip() for start, stop in pairwise([*starts, len(text)])]
-        return text[: starts[0]], [_without_ending(clause, self._marks) for clause in clauses[:-1]] + clauses[-1:]
+            return text[:stop], []
+        stops = [start + len(self._without_mark(text[start:following])) for start, following in pairwise(starts)]
+        return text[: starts[0]], list(zip(starts, [*stops, stop], strict=True))
+
+    def _without_mark(self, clause: str) -> str:
+        """A clause without what separates it from the next."""
+        clause = clause.rstrip()
+        for mark in self._marks:
+            if clause.endswith(mark):
+                return clause.removesuffix(mark)
+        return clause
 
     def _word(self, slot: str, value: str) -> str:
         if not self.phrases or slot not in self.phrases:
@@ -272,10 +283,3 @@ def _all_matches(pattern: re.Pattern[str], text: str) -> list[re.Match[str]]:
         found.append(match)
         position = match.start() + 1
     return found
-
-
-def _without_ending(clause: str, marks: Sequence[str]) -> str:
-    for mark in marks:
-        if clause.endswith(mark):
-            return clause.removesuffix(mark).rstrip()
-    return clause
