@@ -72,7 +72,7 @@ class Report:
         return "\n\n".join(parts) + "\n"
 
     def draw(self, path: Path) -> None:
-        """The figures with their intervals as a picture, and the published ones as lines.
+        """The figures with their intervals as a picture, and the published ones as marks.
 
         Raises:
             MissingExtraError: matplotlib is not installed.
@@ -82,26 +82,24 @@ class Report:
         except ImportError as error:
             raise MissingExtraError("matplotlib", "train") from error
         names = [name for name in self.intervals if name not in _COUNTS]
-        figure = Figure(figsize=(7, 1.2 + 0.4 * (len(names) + len(self.classes))), layout="constrained")
+        rows = [*names, *(f"{name} (F1)" for name in self.classes)]
+        values = [100 * self.figures[name] for name in names]
+        below = [max(0.0, value - 100 * self.intervals[name][0]) for name, value in zip(names, values, strict=True)]
+        above = [max(0.0, 100 * self.intervals[name][1] - value) for name, value in zip(names, values, strict=True)]
+        figure = Figure(figsize=(8, 1.6 + 0.3 * len(rows)), layout="constrained")
         axes = figure.add_subplot()
-        bars = [(name, self.figures[name], self.intervals[name]) for name in names]
-        values = [100 * value for _, value, _ in bars]
-        below = [max(0.0, 100 * (value - interval[0])) for _, value, interval in bars]
-        above = [max(0.0, 100 * (interval[1] - value)) for _, value, interval in bars]
         axes.barh(names, values, xerr=[below, above], color="#4c78a8", ecolor="#222222", capsize=3)
-        axes.barh(
-            [f"{name} (F1)" for name in self.classes],
-            [100 * numbers["f1"] for numbers in self.classes.values()],
-            color="#9ecae9",
-        )
-        for index, (model, value) in enumerate(self.published.items()):
-            axes.axvline(value, color=f"C{index + 1}", linestyle="--", label=f"{model}: {self.main} {value:.1f}")
+        axes.barh(rows[len(names) :], [100 * numbers["f1"] for numbers in self.classes.values()], color="#9ecae9")
+        if self.main in names:
+            for index, (model, value) in enumerate(self.published.items()):
+                label = f"{model}, published {self.main}: {value:.1f}"
+                axes.plot([value], [self.main], "D", color=f"C{index + 1}", markeredgecolor="white", label=label)
         axes.invert_yaxis()
         axes.set_xlim(0, 100)
         axes.set_xlabel("percent, with 95 % intervals")
         axes.set_title(f"{self.task} ({self.split})")
         if self.published:
-            axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize="small")
+            figure.legend(loc="outside lower center", ncols=2, fontsize="small")
         figure.savefig(path, dpi=120)
 
     def write(self, directory: Path) -> None:

@@ -6,10 +6,12 @@ sources, `.y`: targets), made once by running their logic beside this project.
 
 import hashlib
 import json
+import random
 
 import pytest
 
-from biogpt.tasks.task import NO_ID, load_task
+from biogpt.tasks.completion import clean
+from biogpt.tasks.task import NO_ID, load_task, truncate_source
 
 pytestmark = pytest.mark.data
 
@@ -199,6 +201,13 @@ class TestTraps:
         assert (folder / "valid.tsv").read_bytes() == (folder / "test.tsv").read_bytes()
         assert "same bytes" in load_task("hoc").schema.traps[0]
 
+    def test_hoc_train_repeats_itself_and_is_mostly_empty(self, data_path):
+        task = load_task("hoc")
+        train = task.read(data_path / FOLDERS["hoc"], "train")
+        assert len({example.text for example in train}) < len(train)
+        test = task.read(data_path / FOLDERS["hoc"])
+        assert sum(example.items[0].slots["label"] == "empty" for example in test) == 3452
+
     def test_ddi_shares_abstracts_between_train_and_test(self, data_path):
         train = json.loads((data_path / FOLDERS["ddi"] / "train.json").read_text(encoding="utf-8"))
         test = json.loads((data_path / FOLDERS["ddi"] / "test.json").read_text(encoding="utf-8"))
@@ -266,6 +275,61 @@ def test_pubtator_spans_stand_in_the_source(data_path):
                     num_spans += len(spans)
                     assert all(example.text[start:end].lower() in known[slot] for start, end in spans), example.id
     assert num_spans > 10_000
+
+
+def test_the_official_files_score_one_as_predictions(data_path):
+    from biogpt.evaluation.predictions import read_predictions
+
+    task = load_task("pubmedqa")
+    folder = data_path / FOLDERS["pubmedqa"]
+    examples = task.read(folder)
+    truth = read_predictions(task, folder / "test_ground_truth.json", examples)
+    assert task.score(truth, examples)["accuracy"] == 1
+
+    task = load_task("bc5cdr")
+    folder = data_path / FOLDERS["bc5cdr"]
+    examples = task.read(folder)
+    truth = read_predictions(task, folder / "CDR_Data" / "CDR.Corpus.v010516" / "CDR_TestSet.PubTator.txt", examples)
+    assert task.score(truth, examples)["f1"] == 1
+
+
+@pytest.mark.parametrize("name", ["bc5cdr", "ddi", "kd_dti"])
+def test_mutilated_targets_never_raise_never_invent_never_vanish(data_path, name):
+    task = load_task(name)
+    dice = random.Random(11)
+    junk = ["; ", " and ", " is ", ".", "learned3 ", "\n", "exists", "(", "the relation between ", "\ufffd", "  "]
+    for example in task.read(data_path / FOLDERS[name], "dev")[:400]:
+        text = task.target(example)
+        for _ in range(dice.randint(1, 4)):
+            start, end = sorted(dice.choices(range(len(text) + 1), k=2))
+            text = dice.choice(
+                [text[:start], text[:start] + text[end:], text[:start] + dice.choice(junk) + text[start:]]
+            )
+        prediction = task.parse(text, example)
+        assert prediction.items or prediction.problems
+        for item in prediction.items:
+            for slot, value in item.slots.items():
+                assert value in clean(text).lower()
+                for start, end in item.spans.get(slot, ()):
+                    assert "".join(example.text[start:end].lower().split()) == "".join(value.split())
+
+
+def test_long_sources_are_cut_by_the_real_tokenizer(data_path, tmp_path):
+    """Its `...` is one token, and the cut source is what the reference's data set makes of it."""
+    from biogpt import BioGptTokenizer
+    from biogpt.text import bpe
+
+    folder = data_path / "vocab" / "BioGPT"
+    vocabulary = bpe.read_fairseq_vocabulary(folder / "dict.txt", folder / "bpecodes")
+    tokenizer = BioGptTokenizer(*bpe.write_vocabulary(vocabulary, tmp_path))
+    [ellipsis] = tokenizer("...", add_special_tokens=False)["input_ids"]
+    task = load_task("bc5cdr")
+    longest = max(task.read(data_path / FOLDERS["bc5cdr"]), key=lambda example: len(example.text))
+    ids = tokenizer(task.prompt(longest), add_special_tokens=False)["input_ids"]
+    limit = task.schema.source_limit
+    assert len(ids) > limit == 640
+    assert truncate_source(ids, limit, ellipsis) == [*ids[:639], ellipsis]
+    assert truncate_source(ids[:640], limit, ellipsis) == ids[:640]
 
 
 # Figures of the reference's hard_match_evaluation.py for the predictions that `disturb` makes of the gold.
