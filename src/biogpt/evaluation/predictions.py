@@ -157,16 +157,19 @@ def _as_item(task: Task, values: Any, example: Example, place: str) -> Item:
         if not isinstance(value, str) or not value:
             raise DataError(f"{place}: an item has no '{slot}'.{suggest(slot, values)} Found: {', '.join(values)}.")
         readers.check_label(schema, slot, value, place)
+    score = values.get("score")
+    if score is not None and not isinstance(score, int | float):
+        raise DataError(f"{place}: the score is {score!r}. Expected a number.")
     if schema.kind == "relation":
         names = {slot: value.lower() if schema.is_lowercase else value for slot, value in filled.items()}
         item = relation.locate(schema, names, example)
-        return replace(item, ids={**item.ids, **ids}, score=values.get("score"))
+        return replace(item, ids={**item.ids, **ids}, score=score)
     if schema.kind == "tagging":
         span = values.get("start"), values.get("end")
         if not all(isinstance(end, int) for end in span):
             raise DataError(f"{place}: a mention without 'start' and 'end'. Expected its characters in the sentence.")
-        return Item(filled, {"mention": (span,)}, score=values.get("score"))  # type: ignore[dict-item]
-    return Item(filled, score=values.get("score"))
+        return Item(filled, {"mention": (span,)}, score=score)  # type: ignore[dict-item]
+    return Item(filled, score=score)
 
 
 def _choices(task: Task) -> Sequence[str]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import biogpt
+from biogpt.errors import ConfigError, suggest
 from biogpt.evaluation.intervals import NUM_RESAMPLES, bootstrap
 from biogpt.evaluation.predictions import read_predictions
 from biogpt.evaluation.report import Report
@@ -50,15 +51,26 @@ def score_predictions(
         split: the name of the split, for the report.
         seed: of the bootstrap.
         sources: where data and predictions came from, for the report.
+
+    Raises:
+        DataError: no examples.
+        ConfigError: the schema's main figure is none of its metric's.
     """
     tally = task.tally(predictions, examples)
     schema = task.schema
+    figures = tally.figures()
+    if schema.score.main not in figures:
+        known = ", ".join(figures)
+        raise ConfigError(
+            f"The task '{task.name}' has the main figure '{schema.score.main}'.{suggest(schema.score.main, figures)} "
+            f"Its metric gives: {known}."
+        )
     return Report(
         task=task.name,
         title=schema.title,
         split=split,
         main=schema.score.main,
-        figures=tally.figures(),
+        figures=figures,
         intervals=bootstrap(tally, seed=seed),
         classes=tally.classes,
         outcomes=count_outcomes(predictions, examples),

@@ -16,5 +16,5 @@ def clean(text: str) -> str:
 
 def quote(text: str) -> str:
     """A text in quotation marks, short enough for a message of one line."""
-    line = " ".join(text.split())
+    line = "".join(character if character.isprintable() else "\ufffd" for character in " ".join(text.split()))
     return f"'{line}'" if len(line) <= _SHOWN else f"'{line[: _SHOWN - 3]}...'"

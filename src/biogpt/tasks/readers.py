@@ -310,7 +310,7 @@ def _read_prompts(schema: Schema, path: Path, split: str) -> Iterator[Example]:
     """Prompts, one a line; or JSONL with `prompt`, maybe `id` and `text` (how it went on)."""
     text = read_text(path)
     if path.suffix != ".jsonl":
-        for line, prompt in enumerate(text.splitlines(), 1):
+        for line, prompt in enumerate(text.split("\n"), 1):
             if prompt.strip():
                 yield Example(str(line), prompt.strip())
         return
@@ -340,7 +340,7 @@ def read_pubtator(path: Path, relation: str) -> list[PubTatorDocument]:
     Identifiers lose the prefix `MESH:`, which some files have and others do not.
     """
     documents: dict[str, PubTatorDocument] = {}
-    for line, content in enumerate(read_text(path).splitlines(), 1):
+    for line, content in enumerate(read_text(path).replace("\r\n", "\n").split("\n"), 1):
         found = _PUBTATOR_TEXT.fullmatch(content)
         columns = content.split("\t")
         if found:
@@ -459,3 +459,6 @@ READERS: dict[str, Callable[[Schema, Path, str], Iterator[Example]]] = {
     "table": _read_table,
     "prompts": _read_prompts,
 }
+
+FIELDS = {"questions": ("question", "context", "long_answer")}
+"""What a reader offers for a schema's `source`; a table offers its columns, the others make the source themselves."""

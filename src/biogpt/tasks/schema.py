@@ -159,7 +159,7 @@ def _build_schema(path: Path, table: dict[str, Any]) -> Schema:
         **{
             **table,
             "name": path.stem,
-            "traps": tuple(table.get("traps", ())),
+            "traps": _as_texts(path, "traps", table.get("traps", [])),
             "slots": slots,
             "dataset": _build(path, "dataset", Dataset, table.get("dataset", {})),
             "score": _build(path, "score", Scoring, table.get("score", {})),
@@ -168,13 +168,31 @@ def _build_schema(path: Path, table: dict[str, Any]) -> Schema:
     )
 
 
-_KIND_NAMES = {str: "text in quotation marks", bool: "true or false", int: "a whole number"}
+_KIND_NAMES = {
+    str: "text in quotation marks",
+    bool: "true or false",
+    int: "a whole number",
+    list: "a list",
+    dict: "a table",
+}
+
+
+def _as_texts(path: Path, place: str, value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ConfigError(f"{path}: {place} is {value!r}. Expected a list of texts.")
+    return tuple(value)
 
 
 def _build(path: Path, place: str, kind: type[Any], table: object) -> Any:
     if not isinstance(table, dict):
         raise ConfigError(f"{path}: {place} is {table!r}. Expected a table.")
     _check_keys(path, f"{place}.", table, {item.name for item in fields(kind)})
+    defaults = kind()
+    for item in fields(kind):
+        default = getattr(defaults, item.name)
+        expected = list if isinstance(default, tuple) else type(default)
+        if item.name in table and type(table[item.name]) is not expected:
+            raise ConfigError(f"{path}: {place}.{item.name} is {table[item.name]!r}. Expected {_KIND_NAMES[expected]}.")
     return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in table.items()})
 
 
@@ -198,11 +216,14 @@ def check_schema(schema: Schema, path: Path) -> None:
         raise ConfigError(f"{path}: unknown reader '{reader}'.{suggest(reader, readers.READERS)} Known: {known}.")
     sentences = {"sentence": schema.sentence} if schema.sentence else {}
     for name, alternative in schema.alternatives.items():
+        if not isinstance(alternative, dict):
+            raise ConfigError(f"{path}: alternatives.{name} is {alternative!r}. Expected a table.")
         _check_keys(path, f"alternatives.{name}.", alternative, {"sentence", "separator", "phrases", "endings"})
         sentences[f"alternatives.{name}.sentence"] = alternative.get("sentence", "")
     for place, sentence in sentences.items():
         _check_slots(schema, path, place, sentence)
-    _check_filled(schema, path)
+    _check_source(schema, path)
+    _check_example(schema, path)
 
 
 def _check_slots(schema: Schema, path: Path, place: str, sentence: str) -> None:
@@ -222,11 +243,20 @@ def _check_slots(schema: Schema, path: Path, place: str, sentence: str) -> None:
         raise ConfigError(f"{path}: {place} has two slots with nothing between them. Put a word between them.")
 
 
-def _check_filled(schema: Schema, path: Path) -> None:
-    """A table must say where each slot and each field of the source stands."""
-    if schema.dataset.reader != "table":
-        return
+def _check_source(schema: Schema, path: Path) -> None:
+    """Whatever the source is made of must come from somewhere; a table must say from which column."""
+    from biogpt.tasks import readers
+
     columns = schema.dataset.columns
+    if schema.dataset.reader != "table":
+        given = readers.FIELDS.get(schema.dataset.reader, ())
+        for part in slots_of(schema.source):
+            if part not in given:
+                raise ConfigError(
+                    f"{path}: source has '{{{part}}}', which nothing fills.{suggest(part, given)} "
+                    f"The reader '{schema.dataset.reader}' gives: {_list(given) or 'its own source'}."
+                )
+        return
     if not schema.source:
         raise ConfigError(f"{path} does not say 'source'. Expected e.g. source = \"{{text}}\", made of the columns.")
     for slot in ("id", *slots_of(schema.source), *schema.slots):
@@ -235,6 +265,22 @@ def _check_filled(schema: Schema, path: Path) -> None:
                 f"{path}: nothing fills '{{{slot}}}'.{suggest(slot, columns)} Add {slot} = \"its column\" to "
                 "[dataset.columns]."
             )
+
+
+def _check_example(schema: Schema, path: Path) -> None:
+    """The schema's own example has a text, or the fields that make one, and items with all slots."""
+    example = schema.example
+    if not example:
+        return
+    missing = [part for part in slots_of(schema.source) if part not in example]
+    if not isinstance(example.get("text", ""), str) or ("text" not in example and (missing or not schema.source)):
+        raise ConfigError(f"{path}: example has no '{missing[0] if missing else 'text'}'. Add it to [example].")
+    items = example.get("items", [])
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise ConfigError(f"{path}: example.items is {items!r}. Expected a list of tables.")
+    for item in items:
+        if set(item) != set(schema.slots) or not all(isinstance(value, str) for value in item.values()):
+            raise ConfigError(f"{path}: an item of the example has {_list(item)}. Expected {_list(schema.slots)}.")
 
 
 def _apply_settings(schema: Schema, settings: Mapping[str, str | int]) -> Schema:

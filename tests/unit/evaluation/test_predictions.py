@@ -123,6 +123,7 @@ def test_tags_come_with_words_or_without(tmp_path, name, content):
             [{"id": "1", "items": [{"chemical": "x", "diseases": "y"}]}],
             "an item has no 'disease'. Did you mean 'diseases'?",
         ),
+        (CDR, DOCUMENTS, "p.jsonl", [{"id": "1", "items": [{**PAIR, "score": "high"}]}], "the score is 'high'"),
         (CDR, DOCUMENTS, "p.json", "[]", "holds a list"),
         (CDR, DOCUMENTS, "p.json", '{"1": 3}', "'1' is 3"),
         (CDR, DOCUMENTS, "p.csv", "pmid,chemical,disease\n1,x,y\n", "no column 'id'"),

@@ -4,9 +4,9 @@ from dataclasses import replace
 import pytest
 
 from biogpt import __version__
-from biogpt.errors import InputError
+from biogpt.errors import ConfigError, InputError
 from biogpt.evaluation.scores import score_predictions
-from biogpt.tasks.task import Example, Item, load_task
+from biogpt.tasks.task import Example, Item, Task, load_task
 
 HOC = load_task("hoc")
 GOLD = ["empty", "empty", "cellular energetics", "resisting cell death"]
@@ -90,3 +90,9 @@ def test_figures_that_are_no_shares_are_no_percentages():
     report = score_predictions(task, [task.parse("one two three four", example)], [example])
     assert "mean_words" in report.as_text()
     assert " 4.0 " in report.as_text()
+
+
+def test_a_main_figure_that_the_metric_lacks_is_refused():
+    task = Task(replace(HOC.schema, score=replace(HOC.schema.score, main="macrof1")))
+    with pytest.raises(ConfigError, match="Did you mean 'macro_f1'"):
+        score_predictions(task, [], EXAMPLES)
