@@ -1,7 +1,8 @@
 """Runs the code blocks of the README and the docs, file by file, in an empty directory.
 
 ```python blocks of a file run one after the other in one process, so that a later block may use what an earlier one
-made; ```console blocks run as commands, each after a `$ `. A block marked `no-run` says itself why it can not run here.
+made; ```console blocks run as commands, each after a `$ `; ```csv file=NAME blocks are files that lie there before.
+A block marked `no-run` says itself why it can not run here.
 """
 
 import os
@@ -14,6 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FILE = re.compile(r"^```\w+ file=(\S+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 BLOCK = re.compile(r"^```(python|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -34,6 +36,8 @@ def run(command: list[str], directory: Path) -> str:
 def test_code_blocks_run(path: Path, tmp_path: Path) -> None:
     found = blocks(path)
     assert found
+    for name, text in FILE.findall(path.read_text(encoding="utf-8")):
+        (tmp_path / name).write_text(text, encoding="utf-8")
     for _, text in (block for block in found if block[0] == "console"):
         for command in re.findall(r"^\$ (.+)$", text, re.MULTILINE):
             run(["bash", "-euo", "pipefail", "-c", command], tmp_path)

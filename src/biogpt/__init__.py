@@ -20,6 +20,7 @@ _HOMES = {
     "Completion": "biogpt.inference.engine",
     "Engine": "biogpt.inference.engine",
     "GenerationSettings": "biogpt.inference.settings",
+    "load_task": "biogpt.tasks.task",
     "register_auto_classes": "biogpt.model.auto",
 }
 
@@ -35,6 +36,7 @@ __all__ = [
     "Engine",
     "GenerationSettings",
     "__version__",
+    "load_task",
     "register_auto_classes",
 ]
 
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
         BioGptForTokenClassification,
         BioGptModel,
     )
+    from biogpt.tasks.task import load_task
     from biogpt.text.tokenizer import BioGptTokenizer
 
 

@@ -198,6 +198,58 @@ def convert(
     print(path)
 
 
+@app.command(no_args_is_help=False)
+@plain_endings()
+def tasks(
+    name: Annotated[
+        str | None, typer.Argument(metavar="TASK", help="A task's name or TOML file; without it, all are listed.")
+    ] = None,
+) -> None:
+    """List the tasks, or show one with an example.
+
+    A task is a TOML file: what is asked, how an answer is read, how it is scored. See docs/tasks.md.
+    """
+    from biogpt.tasks.catalogue import describe_task, list_tasks
+
+    print(describe_task(name) if name else list_tasks())
+
+
+@app.command(no_args_is_help=True)
+@plain_endings()
+def evaluate(
+    task: Annotated[str, typer.Option(metavar="TASK", help="A task's name, or your own TOML file.")],
+    data: Annotated[Path, typer.Option(metavar="PATH", help="The data set's directory, or one file of it.")],
+    predictions: Annotated[
+        Path, typer.Option(metavar="FILE", help="JSONL, JSON, CSV, PubTator, or a completion per line.")
+    ],
+    split: Annotated[str, typer.Option(metavar="NAME", help="train, dev or test.")] = "test",
+    empty_documents: Annotated[
+        str | None, typer.Option(metavar="drop|keep", help="Whether documents without relations count.")
+    ] = None,
+    target_format: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The wording of the completions; 'biogpt tasks TASK' lists them.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write report.json, report.md and report.png there.")
+    ] = None,
+    is_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of the bootstrap.")] = 0,
+) -> None:
+    """Score predictions that someone made.
+
+    Prints each figure with its 95 % interval beside the published one, and what could not be read.
+    """
+    from biogpt.evaluation.scores import evaluate_predictions
+    from biogpt.tasks.task import load_task
+
+    settings = {"empty_documents": empty_documents, "target_format": target_format}
+    loaded = load_task(task, **{key: value for key, value in settings.items() if value is not None})
+    report = evaluate_predictions(loaded, data, predictions, split=split, seed=seed)
+    if output:
+        report.write(output)
+    print(report.as_json() if is_json else report.as_text(), end="\n" if is_json else "")
+
+
 def _load_engine(name: str) -> "Engine":
     """The engine; what takes time is announced where someone is looking at stderr."""
     from biogpt.model.checkpoint import resolve_model

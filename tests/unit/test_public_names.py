@@ -16,6 +16,7 @@ PUBLIC_NAMES = [
     "Completion",
     "Engine",
     "GenerationSettings",
+    "load_task",
     "register_auto_classes",
 ]
 

@@ -1,0 +1,464 @@
+"""Readers: data sets as they are published, and your own tables -> examples.
+
+Everything that does not fit the schema is said with its file and place, before any work. Texts are put together as the
+reference's scripts do, byte for byte, only with their case kept. This module knows nothing of targets and scores.
+"""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from biogpt.errors import DataError, InputError, suggest
+from biogpt.tasks.schema import Schema
+from biogpt.tasks.tagging import read_tags
+from biogpt.tasks.task import Example, Item
+from biogpt.tasks.template import slots_of
+
+Record = Mapping[str, Any]
+
+_ENDS_IN_WORD = re.compile(r"\w$")
+_PUBTATOR_TEXT = re.compile(r"([^\t|]+)\|([ta])\|(.*)")
+_WORKBOOKS = (".xlsx", ".xls", ".ods")
+
+
+def read(schema: Schema, path: Path, split: str) -> list[Example]:
+    """Read one split; see `Task.read`."""
+    file = find_file(schema, path, split)
+    examples = list(READERS[schema.dataset.reader](schema, file, split))
+    if schema.empty_documents == "drop":
+        examples = [example for example in examples if example.items]
+    seen: set[str] = set()
+    for example in examples:
+        if example.id in seen:
+            raise DataError(f"{file}: the id '{example.id}' stands there twice. Expected an id of its own for each.")
+        seen.add(example.id)
+    if not examples:
+        raise DataError(f"{file} has no examples for the task '{schema.name}'. Check that it is the right file.")
+    return examples
+
+
+def find_file(schema: Schema, path: Path, split: str) -> Path:
+    """The file of a split: `path` itself, or in the directory `path` the one that the schema names."""
+    files = schema.dataset.files
+    if not path.is_dir():
+        if path.suffix.lower() in _WORKBOOKS:
+            raise DataError(f"{path} is a workbook, which is not read. Save its sheet as CSV and give that file.")
+        if not path.is_file():
+            raise DataError(f"There is no file or directory {path}. Expected the data of the task '{schema.name}'.")
+        return path
+    if split not in files:
+        known = ", ".join(files) or "(none: give a file, not a directory)"
+        raise InputError(f"The task '{schema.name}' has no split '{split}'.{suggest(split, files)} Known: {known}.")
+    file = path / files[split]
+    if not file.is_file():
+        there = sorted(entry.name for entry in path.iterdir())[:8]
+        raise DataError(
+            f"{path} has no file '{files[split]}', where the split '{split}' of the task '{schema.name}' should be. "
+            f"There: {', '.join(there) or '(nothing)'}."
+        )
+    return file
+
+
+def read_text(path: Path) -> str:
+    """A file's text, which must be UTF-8 (a byte order mark is taken off).
+
+    Raises:
+        DataError: it can not be opened, or is in another encoding.
+    """
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise DataError(f"Can not read {path}: {error.strerror}. Expected a readable file.") from error
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path} is not UTF-8: byte {error.object[error.start]:#04x} at position {error.start}. "
+            "Save it as UTF-8, or convert it: iconv -f LATIN1 -t UTF-8."
+        ) from error
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file's content.
+
+    Raises:
+        DataError: it is not JSON.
+    """
+    try:
+        return json.loads(read_text(path))
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise DataError(f"{path} is not JSON: {error}. Expected the data set as it is published.") from error
+
+
+def read_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """The rows of a CSV, TSV or JSONL file as (line, column -> value); values are text, stripped of outer blanks.
+
+    Raises:
+        DataError: a row does not fit its header.
+    """
+    if path.suffix.lower() in _WORKBOOKS:
+        raise DataError(f"{path} is a workbook, which is not read. Save its sheet as CSV and give that file.")
+    text = read_text(path)
+    if path.suffix == ".jsonl":
+        for line, record in read_json_lines(path, text):
+            yield line, {str(key): "" if value is None else str(value).strip() for key, value in record.items()}
+        return
+    delimiter = "\t" if path.suffix == ".tsv" else _delimiter(text)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        header = [name.strip() for name in next(reader, [])]
+        for row in reader:
+            if any(cell.strip() for cell in row):
+                if len(row) != len(header):
+                    raise DataError(
+                        f"{path}:{reader.line_num}: got {len(row)} columns, the header has {len(header)}. "
+                        "Put quotation marks around values that contain the separator."
+                    )
+                yield reader.line_num, dict(zip(header, (cell.strip() for cell in row), strict=True))
+    except csv.Error as error:
+        raise DataError(f"{path}:{reader.line_num}: {error}. Expected CSV with a header.") from error
+
+
+def read_json_lines(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects of a JSONL file with their lines."""
+    for line, content in enumerate(text.split("\n"), 1):
+        if content.strip():
+            try:
+                record = json.loads(content)
+            except (json.JSONDecodeError, RecursionError) as error:
+                raise DataError(f"{path}:{line}: not JSON: {error}. Expected one object per line.") from error
+            if not isinstance(record, dict):
+                raise DataError(f"{path}:{line}: got {type(record).__name__}. Expected an object per line.")
+            yield line, record
+
+
+def check_label(schema: Schema, slot: str, label: str, place: str) -> str:
+    """The label under the schema's own name.
+
+    Raises:
+        DataError: the schema lacks it.
+    """
+    label = schema.dataset.renamed.get(label, label)
+    choices = schema.slots[slot].choices
+    if choices and not schema.slots[slot].is_open and label not in choices:
+        raise DataError(
+            f"{place}: unknown {slot} '{label}'.{suggest(label, choices)} The task '{schema.name}' has: "
+            f"{', '.join(choices)}."
+        )
+    return label
+
+
+def join_title(title: str, abstract: str) -> str:
+    """Title and abstract as one text; a title that ends in a word character gets a full stop."""
+    return f"{title}. {abstract}" if _ENDS_IN_WORD.search(title) or not title else f"{title} {abstract}"
+
+
+def _read_linked_documents(schema: Schema, path: Path, split: str) -> Iterator[Example]:
+    """BC5CDR as the reference has it: relations between identifiers, and each document's names for them.
+
+    A name is the longest mention, as in the reference's targets. PubTator files are read, too.
+    """
+    if "pubtator" in path.name.lower():
+        yield from _read_pubtator(schema, path)
+        return
+    documents = _read_documents(path, ("title", "abstract", "relations", *(f"{slot}2id" for slot in schema.slots)))
+    vocabulary = _read_vocabulary(schema, path, split, documents)
+    for id, document in documents.items():
+        names = {slot: _longest_names(document[f"{slot}2id"]) for slot in schema.slots}
+        items = []
+        for relation in document["relations"] or ():
+            for slot in schema.slots:
+                if relation.get(slot) not in names[slot]:
+                    raise DataError(f"{path}: document {id} has no name for the {slot} {relation.get(slot)!r}.")
+            items.append(Item({slot: names[slot][relation[slot]] for slot in schema.slots}, ids=dict(relation)))
+        fields = {"title": document["title"], "abstract": document["abstract"]}
+        yield Example(id, join_title(**fields), tuple(items), fields, vocabulary)
+
+
+def _read_triple_documents(schema: Schema, path: Path, split: str) -> Iterator[Example]:
+    """KD-DTI and DDI as the reference has them: named triples, with a title or without."""
+    for id, document in _read_documents(path, ("abstract", "triples")).items():
+        if "title" in document:
+            text = join_title(document["title"], document["abstract"])
+        else:
+            text = document["abstract"].strip().replace("\n", " ")
+        triples = document["triples"] or ()
+        for triple in triples:
+            missing = [slot for slot in schema.slots if not isinstance(triple.get(slot), str)]
+            if missing:
+                raise DataError(f"{path}: document {id} has a triple without '{missing[0]}'. Got: {', '.join(triple)}.")
+            for slot in schema.slots:
+                check_label(schema, slot, triple[slot].lower(), f"{path}: document {id}")
+        first = next(iter(schema.slots))
+        lower = text.lower()
+        # The reference looks for the name in its own case in the lower-cased text: names with capitals come first.
+        ordered = sorted(triples, key=lambda triple: lower.find(triple[first]))
+        items = tuple(Item({slot: triple[slot] for slot in schema.slots}) for triple in ordered)
+        fields = {key: document[key] for key in ("title", "abstract") if key in document}
+        yield Example(id, text, items, fields)
+
+
+def _read_questions(schema: Schema, path: Path, split: str) -> Iterator[Example]:
+    """PubMedQA: a question, its contexts, a decision."""
+    slot = next(iter(schema.slots))
+    for id, record in _read_documents(path, ("QUESTION", "CONTEXTS")).items():
+        if not isinstance(record["QUESTION"], str) or not isinstance(record["CONTEXTS"], list):
+            raise DataError(f"{path}: question {id}: expected QUESTION as text and CONTEXTS as a list.")
+        fields = {
+            "question": record["QUESTION"].strip(),
+            "context": re.sub(r"\s+", " ", " ".join(context.strip() for context in record["CONTEXTS"])).strip(),
+            "long_answer": str(record.get("LONG_ANSWER", "")).strip(),
+        }
+        answer = record.get("final_decision")
+        items = (Item({slot: check_label(schema, slot, answer, f"{path}: question {id}")}),) if answer else ()
+        yield Example(id, schema.render_source(fields), items, fields)
+
+
+def _read_labelled_lines(schema: Schema, path: Path, split: str) -> Iterator[Example]:
+    """HoC: a sentence, a tab and its labels with `|` between; blank lines mean nothing. The id is the line."""
+    slot = next(iter(schema.slots))
+    for line, content in enumerate(read_text(path).split("\n"), 1):
+        if not content.strip():
+            continue
+        columns = content.split("\t")
+        if len(columns) != 2:
+            raise DataError(f"{path}:{line}: got {len(columns)} columns. Expected 2: a sentence, a tab, its labels.")
+        text, labels = (column.strip() for column in columns)
+        if not text:
+            raise DataError(f"{path}:{line}: the sentence is empty. Expected a sentence, a tab, its labels.")
+        names = [check_label(schema, slot, label.strip(), f"{path}:{line}") for label in labels.split("|")]
+        yield Example(
+            str(line), text if text.endswith(".") else f"{text}.", tuple(Item({slot: name}) for name in names)
+        )
+
+
+def _read_tagged_words(schema: Schema, path: Path, split: str) -> Iterator[Example]:
+    """CoNLL columns: a word first and its IOB tag last in each line, a blank line behind each sentence.
+
+    The id is the line of the first word. `-DOCSTART-` lines are no sentences.
+    """
+    for line, rows in read_tag_blocks(path):
+        text = " ".join(word for word, _ in rows)
+        tags = [_check_tag(schema, tag, f"{path}:{line + place}") for place, (_, tag) in enumerate(rows)]
+        if len(text.split(" ")) != len(tags):
+            raise DataError(f"{path}:{line}: a word contains a blank. Expected a word, a tab and its tag in each line.")
+        yield Example(str(line), text, read_tags(tags, text), {"tags": " ".join(tags)})
+
+
+def read_tag_blocks(path: Path) -> Iterator[tuple[int, list[tuple[str, str]]]]:
+    """The sentences of a file in CoNLL columns: the line of the first word, and (word, tag) of each."""
+    block: list[tuple[str, str]] = []
+    start = 0
+    for line, content in enumerate([*read_text(path).split("\n"), ""], 1):
+        content = content.rstrip("\r")  # noqa: PLW2901
+        if not content.strip():
+            if block and block[0][0] != "-DOCSTART-":
+                yield start, block
+            block = []
+            continue
+        columns = content.split("\t") if "\t" in content else content.split(" ")
+        if len(columns) < 2 or not columns[0]:
+            raise DataError(f"{path}:{line}: got {content[:40]!r}. Expected a word, a tab and its tag.")
+        if not block:
+            start = line
+        block.append((columns[0], columns[-1]))
+
+
+def _read_table(schema: Schema, path: Path, split: str) -> Iterator[Example]:
+    """A CSV, TSV or JSONL table: rows with the same id are one example with several items."""
+    columns = schema.dataset.columns
+    parts = [part for part in slots_of(schema.source) if part != "id"]
+    groups: dict[str, tuple[int, dict[str, str], list[Item]]] = {}
+    for line, row in read_rows(path):
+        missing = [column for column in columns.values() if column not in row]
+        if missing:
+            raise DataError(
+                f"{path} has no column '{missing[0]}'.{suggest(missing[0], row)} Found: {', '.join(row)}. "
+                "Correct the file or [dataset.columns]."
+            )
+        id = row[columns["id"]]
+        fields = {part: row[columns[part]] for part in parts}
+        if not id:
+            raise DataError(f"{path}:{line}: the column '{columns['id']}' is empty. Expected an id in each row.")
+        first, known, items = groups.setdefault(id, (line, fields, []))
+        if known != fields:
+            raise DataError(f"{path}:{line}: the text of '{id}' is not the one of line {first}. Expected one per id.")
+        items += _items_of_row(schema, row, f"{path}:{line}")
+    for id, (_, fields, items) in groups.items():
+        yield Example(id, schema.render_source(fields), tuple(items), fields)
+
+
+def _items_of_row(schema: Schema, row: Mapping[str, str], place: str) -> Iterator[Item]:
+    values = {slot: row[schema.dataset.columns[slot]] for slot in schema.slots}
+    empty = [slot for slot, value in values.items() if not value]
+    if len(empty) == len(values):
+        return
+    if empty:
+        raise DataError(f"{place}: '{empty[0]}' is empty but others are not. Fill all of a row's slots, or none.")
+    if schema.kind == "classification":
+        slot, labels = next(iter(values.items()))
+        for label in labels.split("|"):
+            yield Item({slot: check_label(schema, slot, label.strip(), place)})
+        return
+    yield Item({slot: check_label(schema, slot, value, place) for slot, value in values.items()})
+
+
+def _read_prompts(schema: Schema, path: Path, split: str) -> Iterator[Example]:
+    """Prompts, one a line; or JSONL with `prompt`, maybe `id` and `text` (how it went on)."""
+    text = read_text(path)
+    if path.suffix != ".jsonl":
+        for line, prompt in enumerate(text.split("\n"), 1):
+            if prompt.strip():
+                yield Example(str(line), prompt.strip())
+        return
+    for line, record in read_json_lines(path, text):
+        if not isinstance(record.get("prompt"), str):
+            raise DataError(f"{path}:{line}: no 'prompt'. Found: {', '.join(record)}.")
+        items = (Item({"text": str(record["text"])}),) if record.get("text") else ()
+        yield Example(str(record.get("id", line)), record["prompt"], items)
+
+
+@dataclass
+class PubTatorDocument:
+    """One document of a PubTator file."""
+
+    id: str
+    title: str = ""
+    abstract: str = ""
+    mentions: list[tuple[int, int, str, str, str]] = field(default_factory=list)
+    """(start, end, text, type, identifier) each."""
+    relations: list[tuple[str, ...]] = field(default_factory=list)
+    """(identifier, identifier) each."""
+
+
+def read_pubtator(path: Path, relation: str) -> list[PubTatorDocument]:
+    """The documents of a PubTator file, with the relations of one type; other lines are annotations.
+
+    Identifiers lose the prefix `MESH:`, which some files have and others do not.
+    """
+    documents: dict[str, PubTatorDocument] = {}
+    for line, content in enumerate(read_text(path).replace("\r\n", "\n").split("\n"), 1):
+        found = _PUBTATOR_TEXT.fullmatch(content)
+        columns = content.split("\t")
+        if found:
+            document = documents.setdefault(found[1], PubTatorDocument(found[1]))
+            if found[2] == "t":
+                document.title = found[3]
+            else:
+                document.abstract = found[3]
+        elif len(columns) >= 4 and columns[1] == relation:
+            document = documents.setdefault(columns[0], PubTatorDocument(columns[0]))
+            document.relations.append(tuple(id.removeprefix("MESH:") for id in columns[2:4]))
+        elif len(columns) >= 5 and columns[1].isdigit() and columns[2].isdigit():
+            document = documents.setdefault(columns[0], PubTatorDocument(columns[0]))
+            id = columns[5].removeprefix("MESH:") if len(columns) > 5 else ""
+            document.mentions.append((int(columns[1]), int(columns[2]), columns[3], columns[4], id))
+        elif content.strip():
+            raise DataError(
+                f"{path}:{line}: got {content[:40]!r}. Expected PubTator: id|t|title or tab-separated columns."
+            )
+    return list(documents.values())
+
+
+RELATION_TYPE = "CID"
+"""What a PubTator file of BC5CDR calls its relations."""
+
+
+def _read_pubtator(schema: Schema, path: Path) -> Iterator[Example]:
+    slots = list(schema.slots)
+    documents = read_pubtator(path, RELATION_TYPE)
+    vocabulary: dict[str, dict[str, str]] = {slot: {} for slot in slots}
+    for document in documents:
+        for _, _, name, type, id in document.mentions:
+            if type.lower() in vocabulary:
+                vocabulary[type.lower()][name.lower()] = id
+    for document in documents:
+        text = join_title(document.title, document.abstract)
+        # PubTator counts one character between title and abstract; a full stop in between shifts what follows.
+        shift = len(text) - len(document.title) - len(document.abstract) - 1
+        mentions: dict[str, list[tuple[int, int, str]]] = {}
+        for start, end, name, _, id in document.mentions:
+            moved = shift if start > len(document.title) else 0
+            for part in id.split("|"):
+                mentions.setdefault(part, []).append((start + moved, end + moved, name))
+        items = []
+        for ids in document.relations:
+            found = {slot: mentions.get(id, []) for slot, id in zip(slots, ids, strict=True)}
+            names = {
+                slot: max((name.lower() for _, _, name in places), key=len, default=id)
+                for (slot, places), id in zip(found.items(), ids, strict=True)
+            }
+            spans = {slot: tuple((start, end) for start, end, _ in places) for slot, places in found.items()}
+            items.append(Item(names, spans, dict(zip(slots, ids, strict=True))))
+        fields = {"title": document.title, "abstract": document.abstract}
+        yield Example(document.id, text, tuple(items), fields, vocabulary)
+
+
+def _read_documents(path: Path, keys: Iterable[str]) -> dict[str, Record]:
+    documents = read_json(path)
+    if not isinstance(documents, dict) or not all(isinstance(record, dict) for record in documents.values()):
+        raise DataError(f"{path} is not what was expected: one JSON object of id -> document.")
+    for id, record in documents.items():
+        for key in keys:
+            if key not in record:
+                raise DataError(f"{path}: '{id}' has no '{key}'.{suggest(key, record)} Found: {', '.join(record)}.")
+    return documents
+
+
+def _read_vocabulary(
+    schema: Schema, path: Path, split: str, documents: Mapping[str, Record]
+) -> dict[str, dict[str, str]]:
+    """Name -> identifier for each slot: the split's own list, or else what its documents say."""
+    name = schema.dataset.vocabularies.get(split)
+    if name and (path.parent / name).is_file():
+        table = read_json(path.parent / name)
+        if not isinstance(table, dict) or not all(f"{slot}2id" in table for slot in schema.slots):
+            raise DataError(
+                f"{path.parent / name} lists no identifiers: expected {', '.join(schema.slots)} each with 2id."
+            )
+        return {slot: table[f"{slot}2id"] for slot in schema.slots}
+    vocabulary: dict[str, dict[str, str]] = {slot: {} for slot in schema.slots}
+    for document in documents.values():
+        for slot in schema.slots:
+            vocabulary[slot].update(document[f"{slot}2id"])
+    return vocabulary
+
+
+def _longest_names(ids: Mapping[str, str]) -> dict[str, str]:
+    """Identifier -> its longest name, the first of equally long ones."""
+    names: dict[str, str] = {}
+    for name, id in ids.items():
+        if len(name) > len(names.get(id, "")):
+            names[id] = name
+    return names
+
+
+def _check_tag(schema: Schema, tag: str, place: str) -> str:
+    mark, _, label = tag.partition("-")
+    if tag == "O":
+        return tag
+    if mark not in ("B", "I") or not label:
+        raise DataError(f"{place}: got the tag '{tag}'. Expected O, B-label or I-label.")
+    return f"{mark}-{check_label(schema, 'label', label, place)}"
+
+
+def _delimiter(text: str) -> str:
+    header = text.partition("\n")[0]
+    return max(",;\t", key=header.count)
+
+
+READERS: dict[str, Callable[[Schema, Path, str], Iterator[Example]]] = {
+    "linked_documents": _read_linked_documents,
+    "triple_documents": _read_triple_documents,
+    "questions": _read_questions,
+    "labelled_lines": _read_labelled_lines,
+    "tagged_words": _read_tagged_words,
+    "table": _read_table,
+    "prompts": _read_prompts,
+}
+
+FIELDS = {"questions": ("question", "context", "long_answer")}
+"""What a reader offers for a schema's `source`; a table offers its columns, the others make the source themselves."""

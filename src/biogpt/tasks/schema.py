@@ -1,0 +1,302 @@
+"""Schemas: a task's TOML file -> a checked `Schema`.
+
+Everything that can be wrong with a schema is said here, before any data is read. This module knows the shape of a task
+but not what its kind makes of it.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from biogpt.errors import ConfigError, InputError, suggest
+from biogpt.tasks.template import Template, slots_of
+
+KINDS = ("relation", "answering", "classification", "tagging", "generation")
+EMPTY_DOCUMENTS = ("drop", "keep")
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """What may fill one slot of a sentence."""
+
+    choices: tuple[str, ...] = ()
+    """The values that it can have; none where the slot names an entity of the text."""
+    is_open: bool = False
+    """Other values than the listed ones are possible."""
+
+    @property
+    def is_entity(self) -> bool:
+        return not self.choices
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Where a task's examples come from."""
+
+    reader: str = ""
+    """The name of a reader in `readers.py`."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Split -> file name in the directory of the data set."""
+    vocabularies: Mapping[str, str] = field(default_factory=dict)
+    """Split -> file with the names of the split's entities and their identifiers."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """For tables: id, every field of `source` and every slot -> the column that holds it."""
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    """Label in the file -> label of the schema."""
+    ignored_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """How a task is measured, and what others reached."""
+
+    metric: str = ""
+    """The name of a metric of the kind."""
+    main: str = "f1"
+    """The figure that stands for the task."""
+    published: Mapping[str, float] = field(default_factory=dict)
+    """Model -> the main figure in percent, as published."""
+    source: str = ""
+    """Where those figures were published."""
+
+
+@dataclass(frozen=True)
+class Schema:
+    """One task as its TOML file has it."""
+
+    name: str
+    kind: str
+    title: str
+    paper: str = ""
+    """Where the data set was published."""
+    licence: str = ""
+    """The terms of the data."""
+    traps: tuple[str, ...] = ()
+    """What one has to know of the data before one believes a score."""
+    is_lowercase: bool = False
+    """Prompts and targets are lower-cased."""
+    source: str = ""
+    """How fields become the source, e.g. `question: {question} context: {context} `; empty: the reader decides."""
+    source_limit: int = 0
+    """The most tokens of a source; 0: no limit."""
+    prompt_length: int = 0
+    """The number of virtual tokens between source and target."""
+    sentence: str = ""
+    separator: str = "; "
+    end: str = "."
+    none: str = ""
+    """The target of a document in which nothing is to be found, without `end`."""
+    target_format: str = ""
+    """The name of the format in use: its own name, or one of `alternatives`."""
+    empty_documents: str = "keep"
+    slots: Mapping[str, Slot] = field(default_factory=dict)
+    alternatives: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    dataset: Dataset = field(default_factory=Dataset)
+    score: Scoring = field(default_factory=Scoring)
+    example: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def template(self) -> Template:
+        """The sentence in use, with its separator, end and wording of choices."""
+        chosen = self.alternatives.get(self.target_format, {})
+        known = {name: slot.choices for name, slot in self.slots.items() if slot.choices}
+        return Template(
+            sentence=chosen.get("sentence", self.sentence),
+            separator=chosen.get("separator", self.separator),
+            end=self.end,
+            none=self.none,
+            phrases=chosen.get("phrases", {}),
+            endings={name: tuple(map(tuple, rules)) for name, rules in chosen.get("endings", {}).items()},
+            choices=known,
+        )
+
+    def render_source(self, values: Mapping[str, str]) -> str:
+        """The source made of a record's fields."""
+        return re.sub(r"\{(\w+)\}", lambda slot: values[slot[1]], self.source)
+
+
+def read_schema(path: Path, **settings: str | int) -> Schema:
+    """Read and check a schema.
+
+    Args:
+        path: a TOML file; its stem is the task's name.
+        settings: values that take the place of the file's, from `Schema`'s plain fields.
+
+    Raises:
+        InputError: the file can not be read, or there is no such setting.
+        ConfigError: the schema is impossible.
+    """
+    try:
+        table = tomllib.loads(path.read_bytes().decode("utf-8"))
+    except OSError as error:
+        raise InputError(f"Can not read the task {path}: {error.strerror}. Expected a TOML file.") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 (byte {error.start}). Save it as UTF-8.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not TOML: {error}. Correct that line.") from error
+    schema = _build_schema(path, table)
+    check_schema(schema, path)
+    return _apply_settings(schema, settings)
+
+
+def _build_schema(path: Path, table: dict[str, Any]) -> Schema:
+    _check_keys(path, "", table, {item.name for item in fields(Schema)} - {"name"})
+    for key in ("kind", "title"):
+        if not isinstance(table.get(key), str):
+            raise ConfigError(f"{path} does not say '{key}'. Expected {key} = \"...\" at its top.")
+    for key, default in ((item.name, item.default) for item in fields(Schema)):
+        if key in table and isinstance(default, (str, bool, int)) and type(table[key]) is not type(default):
+            raise ConfigError(f"{path}: {key} is {table[key]!r}. Expected {_KIND_NAMES[type(default)]}.")
+    for key in ("slots", "alternatives", "dataset", "score", "example"):
+        if not isinstance(table.get(key, {}), dict):
+            raise ConfigError(f"{path}: {key} is {table[key]!r}. Expected a table: [{key}].")
+    slots = {name: _build(path, f"slots.{name}", Slot, value) for name, value in table.get("slots", {}).items()}
+    return Schema(
+        **{
+            **table,
+            "name": path.stem,
+            "traps": _as_texts(path, "traps", table.get("traps", [])),
+            "slots": slots,
+            "dataset": _build(path, "dataset", Dataset, table.get("dataset", {})),
+            "score": _build(path, "score", Scoring, table.get("score", {})),
+            "target_format": table.get("target_format", "sentence"),
+        }
+    )
+
+
+_KIND_NAMES = {
+    str: "text in quotation marks",
+    bool: "true or false",
+    int: "a whole number",
+    list: "a list",
+    dict: "a table",
+}
+
+
+def _as_texts(path: Path, place: str, value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ConfigError(f"{path}: {place} is {value!r}. Expected a list of texts.")
+    return tuple(value)
+
+
+def _build(path: Path, place: str, kind: type[Any], table: object) -> Any:
+    if not isinstance(table, dict):
+        raise ConfigError(f"{path}: {place} is {table!r}. Expected a table.")
+    _check_keys(path, f"{place}.", table, {item.name for item in fields(kind)})
+    defaults = kind()
+    for item in fields(kind):
+        default = getattr(defaults, item.name)
+        expected = list if isinstance(default, tuple) else type(default)
+        if item.name in table and type(table[item.name]) is not expected:
+            raise ConfigError(f"{path}: {place}.{item.name} is {table[item.name]!r}. Expected {_KIND_NAMES[expected]}.")
+    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in table.items()})
+
+
+def _check_keys(path: Path, place: str, table: Mapping[str, Any], known: set[str]) -> None:
+    for key in table:
+        if key not in known:
+            raise ConfigError(f"{path}: unknown key '{place}{key}'.{suggest(key, known)} Known: {_list(known)}.")
+
+
+def check_schema(schema: Schema, path: Path) -> None:
+    """Raise `ConfigError` for whatever would only come to light in the middle of the work."""
+    from biogpt.tasks import readers
+
+    if schema.kind not in KINDS:
+        raise ConfigError(f"{path}: unknown kind '{schema.kind}'.{suggest(schema.kind, KINDS)} Known: {_list(KINDS)}.")
+    if schema.empty_documents not in EMPTY_DOCUMENTS:
+        raise ConfigError(f"{path}: empty_documents is '{schema.empty_documents}'. Expected 'drop' or 'keep'.")
+    reader = schema.dataset.reader
+    if reader not in readers.READERS:
+        known = _list(readers.READERS)
+        raise ConfigError(f"{path}: unknown reader '{reader}'.{suggest(reader, readers.READERS)} Known: {known}.")
+    sentences = {"sentence": schema.sentence} if schema.sentence else {}
+    for name, alternative in schema.alternatives.items():
+        if not isinstance(alternative, dict):
+            raise ConfigError(f"{path}: alternatives.{name} is {alternative!r}. Expected a table.")
+        _check_keys(path, f"alternatives.{name}.", alternative, {"sentence", "separator", "phrases", "endings"})
+        sentences[f"alternatives.{name}.sentence"] = alternative.get("sentence", "")
+    for place, sentence in sentences.items():
+        _check_slots(schema, path, place, sentence)
+    _check_source(schema, path)
+    _check_example(schema, path)
+
+
+def _check_slots(schema: Schema, path: Path, place: str, sentence: str) -> None:
+    used = slots_of(sentence)
+    for slot in used:
+        if slot not in schema.slots:
+            raise ConfigError(
+                f"{path}: {place} has the slot '{{{slot}}}', which nothing fills.{suggest(slot, schema.slots)} "
+                f"Add [slots.{slot}] or take it out."
+            )
+    for slot in schema.slots:
+        if slot not in used:
+            raise ConfigError(f"{path}: {place} has no place for the slot '{slot}'. Write '{{{slot}}}' into it.")
+    if len(set(used)) != len(used):
+        raise ConfigError(f"{path}: {place} names a slot twice. Expected each slot once.")
+    if re.search(r"\}\{", sentence):
+        raise ConfigError(f"{path}: {place} has two slots with nothing between them. Put a word between them.")
+
+
+def _check_source(schema: Schema, path: Path) -> None:
+    """Whatever the source is made of must come from somewhere; a table must say from which column."""
+    from biogpt.tasks import readers
+
+    columns = schema.dataset.columns
+    if schema.dataset.reader != "table":
+        given = readers.FIELDS.get(schema.dataset.reader, ())
+        for part in slots_of(schema.source):
+            if part not in given:
+                raise ConfigError(
+                    f"{path}: source has '{{{part}}}', which nothing fills.{suggest(part, given)} "
+                    f"The reader '{schema.dataset.reader}' gives: {_list(given) or 'its own source'}."
+                )
+        return
+    if not schema.source:
+        raise ConfigError(f"{path} does not say 'source'. Expected e.g. source = \"{{text}}\", made of the columns.")
+    for slot in ("id", *slots_of(schema.source), *schema.slots):
+        if slot not in columns:
+            raise ConfigError(
+                f"{path}: nothing fills '{{{slot}}}'.{suggest(slot, columns)} Add {slot} = \"its column\" to "
+                "[dataset.columns]."
+            )
+
+
+def _check_example(schema: Schema, path: Path) -> None:
+    """The schema's own example has a text, or the fields that make one, and items with all slots."""
+    example = schema.example
+    if not example:
+        return
+    missing = [part for part in slots_of(schema.source) if part not in example]
+    if not isinstance(example.get("text", ""), str) or ("text" not in example and (missing or not schema.source)):
+        raise ConfigError(f"{path}: example has no '{missing[0] if missing else 'text'}'. Add it to [example].")
+    items = example.get("items", [])
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise ConfigError(f"{path}: example.items is {items!r}. Expected a list of tables.")
+    for item in items:
+        if set(item) != set(schema.slots) or not all(isinstance(value, str) for value in item.values()):
+            raise ConfigError(f"{path}: an item of the example has {_list(item)}. Expected {_list(schema.slots)}.")
+
+
+def _apply_settings(schema: Schema, settings: Mapping[str, str | int]) -> Schema:
+    allowed = {"target_format": ["sentence", *schema.alternatives], "empty_documents": list(EMPTY_DOCUMENTS)}
+    if schema.sentence and schema.target_format != "sentence":
+        allowed["target_format"] = [schema.target_format, *schema.alternatives]
+    for key, value in settings.items():
+        if key not in allowed:
+            raise InputError(f"Unknown setting '{key}'.{suggest(key, allowed)} Known: {_list(allowed)}.")
+        if value not in allowed[key]:
+            raise InputError(
+                f"The task '{schema.name}' has no {key} '{value}'.{suggest(str(value), allowed[key])} "
+                f"Expected one of: {_list(allowed[key])}."
+            )
+    return replace(schema, **settings)  # type: ignore[arg-type]
+
+
+def _list(names: Any) -> str:
+    return ", ".join(sorted(names))

@@ -1,0 +1,238 @@
+"""Tasks: what is asked of a model, and how its answer is read and scored.
+
+A task is data: one TOML file names a kind, the sentence that both renders and reads targets, the reader of its data set
+and its metric. This module holds what all kinds share (`Example`, `Item`, `Prediction`, `Task`) and finds tasks by
+name. It knows nothing of models and tokens, and never imports torch.
+"""
+
+import importlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+
+from biogpt.errors import DataError, InputError, suggest
+from biogpt.tasks.mentions import find_mentions
+from biogpt.tasks.schema import Schema, read_schema
+
+if TYPE_CHECKING:
+    from biogpt.tasks.metrics import Pair, Tally
+
+Span = tuple[int, int]
+"""First character and the one behind the last, counted in `Example.text`."""
+
+SCHEMAS_PATH = Path(__file__).parent / "schemas"
+NO_ID = "-1"
+"""The identifier of a name that the vocabulary of its data set does not list, as in the BC5CDR files."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing that a text says: a relation, an answer, a label, a marked mention, a continuation."""
+
+    slots: Mapping[str, str]
+    """What fills each slot, e.g. `{"chemical": "naloxone", "disease": "hypertension"}`."""
+    spans: Mapping[str, tuple[Span, ...]] = field(default_factory=dict)
+    """For each slot that names an entity, all its mentions in the source; an empty tuple says: not found there."""
+    ids: Mapping[str, str] = field(default_factory=dict)
+    """For each slot of a data set with identifiers, the entity's; "-1" for a name without one."""
+    score: float | None = None
+    """How sure the model is, where known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One document, question or sentence of a data set, with what is to be found in it."""
+
+    id: str
+    text: str
+    """The source with its case kept. Spans count its characters."""
+    items: tuple[Item, ...] = ()
+    """What an annotator found: the gold."""
+    fields: Mapping[str, str] = field(default_factory=dict)
+    """The parts of the record that the source was made of, as in the file."""
+    vocabulary: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """For each slot with identifiers: lower-cased name -> identifier, over the whole set; shared by its examples."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What was read from one completion: what could be read, and what could not."""
+
+    id: str
+    """The example's id."""
+    items: tuple[Item, ...] = ()
+    problems: tuple[str, ...] = ()
+    """Everything in the text that was not understood, in plain words. Nothing is dropped without one."""
+    text: str = ""
+    """The completion itself."""
+
+    @property
+    def has_failed(self) -> bool:
+        """Nothing could be read though something was there to read."""
+        return not self.items and bool(self.problems)
+
+
+class Kind(Protocol):
+    """What the module of a kind offers. All functions are pure; `parse` never raises, never invents."""
+
+    def check_schema(self, schema: Schema) -> None: ...
+    def target(self, schema: Schema, example: Example) -> str: ...
+    def parse(self, schema: Schema, text: str, example: Example) -> Prediction: ...
+    def tally(self, schema: Schema, pairs: "Sequence[Pair]", unknown: Sequence[Prediction]) -> "Tally": ...
+
+
+class Task:
+    """One task: `read` its data, render each example's `prompt` and `target`, `parse` completions, `score` them."""
+
+    def __init__(self, schema: Schema) -> None:
+        self.schema = schema
+        self.name = schema.name
+        self._kind = cast(Kind, importlib.import_module(f"biogpt.tasks.{schema.kind}"))
+        self._kind.check_schema(schema)
+
+    def __repr__(self) -> str:
+        return f"Task({self.name!r}, kind={self.schema.kind!r})"
+
+    def read(self, path: str | Path, split: str = "test") -> list[Example]:
+        """Read one split of the data set.
+
+        Args:
+            path: the directory of the data set, or one file of it.
+            split: which of the schema's files, where `path` is a directory.
+
+        Returns:
+            The examples in the file's order, each with an id of its own.
+
+        Raises:
+            DataError: a file is missing, in another encoding, or not what the schema says.
+            InputError: the schema has no such split.
+        """
+        from biogpt.tasks import readers
+
+        return readers.read(self.schema, Path(path), split)
+
+    def example(self) -> Example:
+        """The schema's own example."""
+        shown = self.schema.example
+        fields = {name: str(value) for name, value in shown.items() if name != "items"}
+        text = fields.pop("text", None) or self.schema.render_source(fields)
+        entities = [name for name, slot in self.schema.slots.items() if slot.is_entity]
+        items = tuple(
+            Item(dict(slots), {name: find_mentions(slots[name], text) for name in entities})
+            for slots in shown.get("items", ())
+        )
+        return Example(f"{self.name}:example", text, items, fields)
+
+    def prompt(self, example: Example) -> str:
+        """The text that the model reads."""
+        return example.text.lower() if self.schema.is_lowercase else example.text
+
+    def target(self, example: Example) -> str:
+        """The text that the model shall write."""
+        return self._kind.target(self.schema, example)
+
+    def parse(self, text: str, example: Example) -> Prediction:
+        """Read a completion. Never raises: what can not be read is among the prediction's problems."""
+        return self._kind.parse(self.schema, text, example)
+
+    def tally(self, predictions: Iterable[Prediction], examples: Sequence[Example]) -> "Tally":
+        """Counts per example: what `score` and an interval around it are made of.
+
+        Raises:
+            DataError: no examples.
+        """
+        pairs, unknown = match(predictions, examples)
+        return self._kind.tally(self.schema, pairs, unknown)
+
+    def score(self, predictions: Iterable[Prediction], examples: Sequence[Example]) -> dict[str, float]:
+        """The metric's figures, from 0 to 1, and how many predictions were missing, unknown and failed.
+
+        An example without a prediction counts as one with nothing found. Several predictions with the same id count as
+        one with all their items.
+
+        Raises:
+            DataError: no examples.
+        """
+        predictions = list(predictions)
+        return {**self.tally(predictions, examples).figures(), **count_outcomes(predictions, examples)}
+
+
+def load_task(name: str | Path, **settings: str | int) -> Task:
+    """Load a task by the name of a shipped schema, or by the path of your own TOML file.
+
+    Args:
+        name: e.g. "bc5cdr"; `biogpt tasks` lists the names. Anything that ends in `.toml` is a path.
+        settings: `target_format` picks one of the schema's alternatives ("svo", ...); `empty_documents` says whether
+            documents without relations are a part of the data: "drop" as the reference scripts do, or "keep".
+
+    Raises:
+        InputError: no such task, setting or file.
+        ConfigError: the schema can not work; the message says why.
+    """
+    path = Path(name)
+    if path.suffix != ".toml":
+        path = SCHEMAS_PATH / f"{name}.toml"
+        if str(name) not in task_names():
+            known = suggest(str(name), task_names())
+            raise InputError(f"Unknown task '{name}'.{known} 'biogpt tasks' lists them; your own ends in .toml.")
+    return Task(read_schema(path, **settings))
+
+
+def task_names() -> list[str]:
+    """The shipped tasks' names, in alphabetical order."""
+    return sorted(path.stem for path in SCHEMAS_PATH.glob("*.toml"))
+
+
+def match(predictions: Iterable[Prediction], examples: Sequence[Example]) -> "tuple[list[Pair], list[Prediction]]":
+    """Pair each example with what was predicted for it; also the predictions for ids that no example has."""
+    from biogpt.tasks.metrics import Pair
+
+    if not examples:
+        raise DataError("There is nothing to score: got no examples. Check the data set and its split.")
+    merged = _merge(predictions)
+    pairs = [Pair(merged.pop(example.id, Prediction(example.id)), example) for example in examples]
+    return pairs, list(merged.values())
+
+
+def count_outcomes(predictions: Sequence[Prediction], examples: Sequence[Example]) -> dict[str, float]:
+    """How many predictions there are, and how many are missing, duplicate, unknown, failed or have problems."""
+    merged = _merge(predictions)
+    known = {example.id for example in examples}
+    failed = sum(prediction.has_failed for prediction in merged.values() if prediction.id in known)
+    return {
+        "num_examples": len(examples),
+        "num_missing": len(known - merged.keys()),
+        "num_duplicate": len(predictions) - len(merged),
+        "num_unknown": len(merged.keys() - known),
+        "num_with_problems": sum(bool(prediction.problems) for prediction in merged.values() if prediction.id in known),
+        "num_failed": failed,
+        "failure_rate": failed / len(examples),
+    }
+
+
+def _merge(predictions: Iterable[Prediction]) -> dict[str, Prediction]:
+    merged: dict[str, Prediction] = {}
+    for prediction in predictions:
+        first = merged.get(prediction.id)
+        if first is not None:
+            prediction = replace(  # noqa: PLW2901
+                first, items=first.items + prediction.items, problems=first.problems + prediction.problems
+            )
+        merged[prediction.id] = prediction
+    return merged
+
+
+def truncate_source(tokens: Sequence[T], limit: int, ellipsis: T) -> list[T]:
+    """Cut a source that is too long as the reference does: its first `limit - 1` tokens and `...`.
+
+    Args:
+        tokens: of the source, without special tokens.
+        limit: the most tokens to keep, `Schema.source_limit` (640 for relations, 900 for the others).
+        ellipsis: the token for `...`.
+    """
+    if limit < 1:
+        raise InputError(f"A source can not be cut to {limit} tokens. Expected a limit of at least 1.")
+    return list(tokens) if len(tokens) <= limit else [*tokens[: limit - 1], ellipsis]
