@@ -76,7 +76,7 @@ def test_a_pipeline_that_samples(tiny_model_path, tokenizer):
     model = BioGptForCausalLM.from_pretrained(tiny_model_path)
     generator = pipeline("text-generation", model=model, tokenizer=tokenizer)
     set_seed(42)
-    texts = generator("COVID-19 is", max_length=20, num_return_sequences=5, do_sample=True)
+    texts = generator("COVID-19 is", max_new_tokens=15, num_return_sequences=5, do_sample=True)
     assert len(texts) == 5
     assert all(text["generated_text"].startswith("COVID-19 is") for text in texts)
 

@@ -303,9 +303,8 @@ class BioGptModel(BioGptPreTrainedModel):
         num_past = cache.get_seq_length() if cache is not None else 0
 
         if position_ids is None:
-            position_ids = count_positions(
-                attention_mask, num_past, inputs_embeds, self.embed_positions.num_embeddings - POSITION_OFFSET
-            )
+            position_ids = count_positions(attention_mask, num_past, inputs_embeds)
+        check_positions(position_ids, num_past, self.embed_positions.num_embeddings - POSITION_OFFSET)
         head_masks = split_head_mask(config, head_mask)
         implementation = "eager" if output_attentions or head_mask is not None else None  # None: the configured one
         causal_mask = self._make_mask(implementation, inputs_embeds, attention_mask, cache)
@@ -405,10 +404,7 @@ def split_head_mask(config: BioGptConfig, head_mask: torch.Tensor | None) -> lis
 
 
 def count_positions(
-    attention_mask: torch.Tensor | None,
-    num_past: int | torch.Tensor,
-    inputs_embeds: torch.Tensor,
-    max_positions: int,
+    attention_mask: torch.Tensor | None, num_past: int | torch.Tensor, inputs_embeds: torch.Tensor
 ) -> torch.Tensor:
     """Positions of the new tokens, (B, T) or (1, T): counted over the mask where there is one, -1 at padding.
 
@@ -416,30 +412,33 @@ def count_positions(
     makes a left-padded batch differ from its members run alone.
     """
     num_new = inputs_embeds.shape[1]
-    # A static cache counts its tokens in a tensor: looking at that would stop a GPU, and split a compiled graph.
-    is_known = isinstance(num_past, int) and not torch.compiler.is_compiling()
     new = torch.arange(num_new, device=inputs_embeds.device) + num_past
     if attention_mask is None or attention_mask.dim() != 2:
-        if is_known and num_past + num_new > max_positions:
-            raise _too_long(int(num_past + num_new), max_positions)
         return new.unsqueeze(0)
-    if is_known and attention_mask.shape[1] < num_past + num_new:
+    if _is_known(num_past) and attention_mask.shape[1] < num_past + num_new:
         raise InputError(
             f"Got an attention_mask of {attention_mask.shape[1]} columns for {num_past} cached and {num_new} new "
             f"tokens, expected {num_past + num_new}. Extend the mask with the cached tokens' part."
         )
     mask = attention_mask.long()
-    if is_known and num_past + num_new > max_positions and (num_tokens := int(mask.sum(dim=1).max())) > max_positions:
-        raise _too_long(num_tokens, max_positions)
     positions = mask.cumsum(dim=1) * mask - 1
     return positions.index_select(1, new)
 
 
-def _too_long(num_tokens: int, max_positions: int) -> InputError:
-    return InputError(
-        f"Got {num_tokens} tokens, expected at most {max_positions}, which is the number of positions of this model. "
-        "Shorten the text (a tokenizer does with truncation=True, max_length=...)."
-    )
+def check_positions(position_ids: torch.Tensor, num_past: int | torch.Tensor, max_positions: int) -> None:
+    """Raise where there are more tokens than positions; only looks at the numbers where there may be."""
+    if _is_known(num_past) and num_past + position_ids.shape[1] > max_positions:
+        num_tokens = int(position_ids.max()) + 1
+        if num_tokens > max_positions:
+            raise InputError(
+                f"Got {num_tokens} tokens, expected at most {max_positions}, which is the number of positions of this "
+                "model. Shorten the text (a tokenizer does with truncation=True, max_length=...), or generate less."
+            )
+
+
+def _is_known(num_past: int | torch.Tensor) -> bool:
+    """A static cache counts in a tensor: looking at that would stop a GPU, and split a compiled graph."""
+    return isinstance(num_past, int) and not torch.compiler.is_compiling()
 
 
 class BioGptForCausalLM(BioGptPreTrainedModel, GenerationMixin):

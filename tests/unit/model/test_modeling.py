@@ -51,17 +51,17 @@ def test_position_0_reads_row_2():
     assert torch.equal(got[0], model.embed_positions.weight[1:4])
 
 
-def count(mask, num_past=0, num_new=None, max_positions=48):
+def count(mask, num_past=0, num_new=None):
     columns = len(mask[0]) if num_new is None else num_new
     embeds = torch.zeros(len(mask), columns, 1)
-    return count_positions(torch.tensor(mask), num_past, embeds, max_positions).tolist()
+    return count_positions(torch.tensor(mask), num_past, embeds).tolist()
 
 
 def test_positions_are_counted_over_the_mask():
     assert count([[1, 1, 1], [0, 1, 1], [1, 1, 0]]) == [[0, 1, 2], [-1, 0, 1], [0, 1, -1]]
     assert count([[1, 0, 1, 1]], num_past=2, num_new=2) == [[1, 2]]
     assert count([[1, 1, 1, 1, 0]], num_past=torch.tensor(2), num_new=2) == [[2, 3]]
-    assert count_positions(None, 3, torch.zeros(2, 2, 1), 48).tolist() == [[3, 4]]
+    assert count_positions(None, 3, torch.zeros(2, 2, 1)).tolist() == [[3, 4]]
 
 
 def test_a_mask_must_span_past_and_new_tokens():
@@ -78,6 +78,11 @@ def test_more_tokens_than_positions():
     past = model(draw_ids(1, 48)).past_key_values
     with pytest.raises(InputError, match="Got 49 tokens"):
         model(draw_ids(1, 1), past_key_values=past)
+    with pytest.raises(InputError, match=r"Got 60 tokens, .* or generate less"):
+        model(draw_ids(1, 3), position_ids=torch.tensor([[57, 58, 59]]), past_key_values=past)
+    language_model = make(BioGptForCausalLM)
+    with pytest.raises(InputError, match="Got 49 tokens"):
+        language_model.generate(draw_ids(1, 45), max_new_tokens=9, min_new_tokens=9, do_sample=False)
     mask = torch.ones(1, 60)
     mask[:, :12] = 0
     assert model(draw_ids(1, 60), attention_mask=mask).last_hidden_state.isfinite().all()
