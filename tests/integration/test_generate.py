@@ -18,7 +18,6 @@ from safetensors.torch import load_file
 
 from biogpt.inference.engine import Engine
 from biogpt.inference.settings import GenerationSettings
-from biogpt.model.checkpoint import BUNDLED
 
 BIOGPT = shutil.which("biogpt", path=str(Path(sys.executable).parent)) or "biogpt"
 PROMPTS = ["Aspirin reduces the risk of", "IL-6 and TNF-α", "The patients'"]
@@ -357,7 +356,6 @@ def test_wrong_usage_is_code_2(run, arguments):
     assert b"Traceback" not in done.stderr
 
 
-@pytest.mark.skipif(not (BUNDLED["mini"] / "model.safetensors").exists(), reason="the bundled model is being trained")
 def test_the_bundled_model_writes_offline(environment):
     done = subprocess.run([BIOGPT, "generate", PROMPTS[0]], env=environment, capture_output=True, check=False)
     text = output_of(done)

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -184,11 +183,10 @@ def test_another_recipe_in_the_same_output_is_refused(unbroken: Path) -> None:
     assert (unbroken / "run" / "recipe.json").read_bytes() == before
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_an_unwritable_output_is_refused(unbroken: Path, tmp_path: Path) -> None:
+def test_an_output_that_can_not_be_made_is_refused(unbroken: Path, tmp_path: Path) -> None:
     recipe = variant(unbroken, tmp_path)
-    tmp_path.chmod(0o500)
+    (tmp_path / "run").write_text("a file stands here")
     result = run(recipe)
-    tmp_path.chmod(0o700)
     assert result.returncode == 1
     assert "Can not write to" in result.stderr
+    assert (tmp_path / "run").read_text() == "a file stands here"

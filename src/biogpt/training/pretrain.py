@@ -145,6 +145,8 @@ def save_model(model: BioGptForCausalLM, tokenizer: BioGptTokenizer, path: Path)
     partial = path.with_name(f"{path.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     model.set_attn_implementation("sdpa")
+    model.config.use_cache = True  # the Trainer turns it off
+    tokenizer.model_max_length = model.config.max_position_embeddings
     model.save_pretrained(partial)
     tokenizer.save_pretrained(partial)
     shutil.rmtree(path, ignore_errors=True)

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from biogpt.errors import CheckpointError, InputError
 from biogpt.inference.engine import Completion, Engine
 from biogpt.inference.settings import GenerationSettings
-from biogpt.model.checkpoint import BUNDLED
 
 PROMPTS = [
     "Aspirin reduces the risk of",
@@ -231,13 +230,13 @@ def test_an_unknown_model_is_refused():
         Engine.load("minni")
 
 
-@pytest.mark.skipif(not (BUNDLED["mini"] / "model.safetensors").exists(), reason="the bundled model is being trained")
+@pytest.fixture(scope="module")
+def mini() -> Engine:
+    return Engine.load("mini", device="cpu")
+
+
 class TestMini:
     """What must hold of the model that comes with the package."""
-
-    @pytest.fixture(scope="class")
-    def mini(self) -> Engine:
-        return Engine.load("mini", device="cpu")
 
     def test_it_writes_text_that_continues_the_prompt(self, mini):
         completion = mini.generate("Aspirin reduces the risk of")[0]
