@@ -186,6 +186,23 @@ def test_gradients_of_sdpa(padding):
         assert_close(parameter.grad, references[name].grad, 1e-4)
 
 
+@pytest.mark.parametrize("implementation", ["eager", "sdpa"])
+def test_gradients_through_a_cache_and_embeddings(implementation):
+    gradients = []
+    for model in make_pair("BioGptForCausalLM"):
+        model.set_attn_implementation(implementation)
+        torch.manual_seed(4)
+        embeddings = torch.randn(2, 5, 32, requires_grad=True)
+        ids = torch.randint(4, VOCAB_SIZE, (2, 4))
+        past = model(inputs_embeds=embeddings, use_cache=True).past_key_values
+        model(ids, past_key_values=past, labels=ids).loss.backward()
+        gradients.append({name: parameter.grad for name, parameter in model.named_parameters()})
+        gradients[-1]["inputs_embeds"] = embeddings.grad
+    assert gradients[0]["inputs_embeds"].abs().max() > 1e-3
+    for name, gradient in gradients[1].items():
+        assert_close(gradient, gradients[0][name], 1e-4)
+
+
 @pytest.mark.parametrize("class_name", CLASSES)
 def test_embeddings_as_inputs(class_name):
     theirs, ours = make_pair(class_name)
@@ -306,5 +323,14 @@ def test_the_base_shape():
         model.tie_weights()
         model.eval()
     ids = torch.randint(4, config.vocab_size, (1, 24))
-    with torch.no_grad():
-        assert_close(ours(ids).logits, theirs(ids).logits)
+    watched = ["biogpt.embed_positions.weight", "biogpt.layers.0.self_attn.q_proj.weight", "biogpt.layers.23.fc2.bias"]
+    results = []
+    for model in (theirs, ours):
+        output = model(ids, labels=ids)
+        output.loss.backward()
+        parameters = dict(model.named_parameters())
+        results.append([output.logits.detach(), output.loss.detach(), *(parameters[name].grad for name in watched)])
+        for parameter in parameters.values():
+            parameter.grad = None  # one model's gradients at a time: each are 1.4 GB
+    for index, (expected, got) in enumerate(zip(*results, strict=True)):
+        assert_close(got, expected, 1e-5 if index < 2 else 1e-4)
