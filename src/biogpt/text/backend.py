@@ -10,7 +10,7 @@ This module knows nothing of files and of transformers, and never imports torch.
 import json
 import re
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any, NamedTuple
 
 import tokenizers
@@ -19,7 +19,7 @@ from tokenizers.processors import TemplateProcessing
 
 from biogpt.errors import InputError
 from biogpt.text.bpe import Vocabulary
-from biogpt.text.encoder import Encoder, Pieces, Segment
+from biogpt.text.encoder import Document, Encoder, Pieces, Segment
 
 
 class Truncation(NamedTuple):
@@ -40,14 +40,6 @@ class Padding(NamedTuple):
     pad_token: str = "[PAD]"
     length: int | None = None
     pad_to_multiple_of: int | None = None
-
-
-class Span(NamedTuple):
-    """The pieces of one text: numbers `first` to `last` (not included) of `pieces`."""
-
-    pieces: Pieces
-    first: int
-    last: int
 
 
 class Backend:
@@ -150,43 +142,32 @@ class Backend:
             is_pretokenized: whether texts come as words. Offsets are then counted in each word.
             add_special_tokens: whether to put the separator before each text.
         """
-        groups = [_texts(each, is_pretokenized) for each in inputs]
-        documents = [
-            self._word_segments(text) if is_pretokenized else self._segments(text) for texts in groups for text in texts
-        ]
-        spans = (
-            Span(pieces, first, last)
+        texts, sizes = _flatten(inputs, is_pretokenized)
+        documents = map(self._word_segments if is_pretokenized else self._segments, texts)
+        separator_id = self._separator_id if add_special_tokens else None
+        singles = (
+            Encoding(self, pieces, first, last, separator_id)
             for pieces in self._encoder.encode(documents, is_pretokenized)
             for first, last in pairwise(pieces.bounds)
         )
-        separator_id = self._separator_id if add_special_tokens else None
-        encodings = [self._join([next(spans) for _ in texts], separator_id) for texts in groups]
+        encodings: list[Encoding | tokenizers.Encoding] = []
+        for size in sizes:
+            parts = list(islice(singles, size))
+            if self._truncation:
+                _cut(parts, self._truncation)
+            encodings.append(parts[0] if size == 1 else self.join(parts))
         if self._padding:
             _pad(encodings, self._padding)
         return encodings
 
-    def _join(self, spans: Sequence[Span], separator_id: int | None) -> "Encoding | tokenizers.Encoding":
-        """The encoding of a text or a pair, cut as it has to be."""
-        num_separators = 0 if separator_id is None else len(spans)
-        lengths = _lengths([span.last - span.first for span in spans], num_separators, self._truncation)
-        if len(spans) == 1:
-            return Encoding(self, spans[0], separator_id, self._truncation, lengths[0])
-        return self.join(spans, separator_id is not None, self._truncation, lengths)
+    def join(self, parts: "Sequence[Encoding]") -> tokenizers.Encoding:
+        """Let `tokenizers` put separators before a text, or put a pair together with them."""
+        first, *second = [self._to_rust(part) for part in parts]
+        return self._inner.post_process(first, second[0] if second else None, parts[0].has_separator)
 
-    def join(
-        self, spans: Sequence[Span], has_separators: bool, truncation: Truncation | None, lengths: Sequence[int]
-    ) -> tokenizers.Encoding:
-        """Let `tokenizers` cut texts to these lengths (in tokens) and put them together."""
-        encodings = [self._to_rust(span) for span in spans]
-        for encoding, length in zip(encodings, lengths, strict=True):
-            if truncation and length < len(encoding):
-                encoding.truncate(length, stride=truncation.stride, direction=truncation.direction)
-        second = encodings[1] if len(encodings) > 1 else None
-        return self._inner.post_process(encodings[0], second, has_separators)
-
-    def _to_rust(self, span: Span) -> tokenizers.Encoding:
-        """The encoding of a text alone. It can only be made from its serialised form."""
-        pieces, first, last = span
+    def _to_rust(self, part: "Encoding") -> tokenizers.Encoding:
+        """The pieces of a text as a `tokenizers.Encoding`. It can only be made from its serialised form."""
+        pieces, first, last, length, truncation = part.source
         ids = pieces.ids[first:last]
         state = {
             "ids": ids,
@@ -199,7 +180,10 @@ class Backend:
             "overflowing": [],
             "sequence_ranges": {},
         }
-        return _from_state(json.dumps(state).encode())
+        encoding = _from_state(json.dumps(state).encode())
+        if truncation:
+            encoding.truncate(length, stride=truncation.stride, direction=truncation.direction)
+        return encoding
 
     def _note_added_tokens(self) -> None:
         """Prepare to find added tokens: the one that begins first, and of those the longest."""
@@ -209,16 +193,23 @@ class Backend:
 
     def _word_segments(self, words: Sequence[str]) -> list[Segment]:
         """The segments of a text that came as words."""
-        return [segment._replace(word=number) for number, word in enumerate(words) for segment in self._segments(word)]
+        segments = []
+        for number, word in enumerate(words):
+            document = self._segments(word)
+            if isinstance(document, str):
+                segments.append(Segment(document, word=number))
+            else:
+                segments += [segment._replace(word=number) for segment in document]
+        return segments
 
-    def _segments(self, text: str) -> list[Segment]:
+    def _segments(self, text: str) -> Document:
         """Take the added tokens out of a text, as transformers' slow tokenizers do.
 
         `lstrip` and `rstrip` tokens take the white space on that side with them. A `single_word` token that touches
         other text is joined to the text before it, or else to that after it, as if it were no token.
         """
         if self.encode_special_tokens or not self._added_pattern.search(text):
-            return [Segment(text)]
+            return text
         cuts = [0, *(cut for match in self._added_pattern.finditer(text) for cut in match.span()), len(text)]
         segments = [self._segment(text[first:last], first) for first, last in pairwise(cuts) if first < last]
         for index, segment in enumerate(segments):
@@ -239,7 +230,7 @@ class Backend:
                 elif after.text and after.text[0] != " ":
                     segments[index + 1] = self._segment(segment.text + segments[index + 1].text, segment.start)
                     segments[index] = Segment("")
-        return [segment for segment in segments if segment.text] or [Segment("")]
+        return [segment for segment in segments if segment.text] or ""
 
     def _segment(self, text: str, start: int) -> Segment:
         known = self._added.get(text)
@@ -254,42 +245,59 @@ class Encoding:
 
     Args:
         backend: what made it.
-        span: its pieces.
+        pieces: holds its pieces, numbers `first` to `last` (not included).
         separator_id: what stands before them, if anything.
-        truncation: how to cut them.
-        length: how many of them to keep.
     """
 
     __slots__ = (
         "_backend",
-        "_kept",
-        "_length",
+        "_first",
+        "_last",
         "_num_left",
         "_num_right",
         "_num_separators",
         "_padding",
+        "_pieces",
         "_rust",
         "_separator_id",
-        "_span",
+        "_start",
+        "_stop",
         "_truncation",
     )
 
-    def __init__(
-        self, backend: Backend, span: Span, separator_id: int | None, truncation: Truncation | None, length: int
-    ) -> None:
-        self._backend, self._span, self._separator_id = backend, span, separator_id
-        self._truncation, self._length = truncation, length
-        self._padding = _NO_PADDING
-        self._num_left = self._num_right = 0
-        self._rust: tokenizers.Encoding | None = None
+    def __init__(self, backend: Backend, pieces: Pieces, first: int, last: int, separator_id: int | None) -> None:
+        self._backend, self._pieces, self._separator_id = backend, pieces, separator_id
+        self._first, self._last = first, last
+        self._start, self._stop = first, last  # what is left after cutting
         self._num_separators = 0 if separator_id is None else 1
-        first = span.last - length if truncation and truncation.direction == "left" else span.first
-        self._kept = slice(first, first + length)
+        self._num_left = self._num_right = 0
+        self._truncation: Truncation | None = None
+        self._padding = _NO_PADDING
+        self._rust: tokenizers.Encoding | None = None
+
+    def cut(self, length: int, truncation: Truncation) -> None:
+        """Leave `length` pieces. Not for encodings that are padded already."""
+        if length < self._last - self._first:
+            self._truncation = truncation
+            if truncation.direction == "left":
+                self._start = self._last - length
+            else:
+                self._stop = self._first + length
+
+    @property
+    def has_separator(self) -> bool:
+        """Whether a separator stands before the pieces."""
+        return self._num_separators > 0
+
+    @property
+    def source(self) -> tuple[Pieces, int, int, int, Truncation | None]:
+        """The pieces, first, last, how many to leave of them, and how to cut, if that is not all of them."""
+        return self._pieces, self._first, self._last, self._stop - self._start, self._truncation
 
     def to_rust(self) -> tokenizers.Encoding:
         """The same as a `tokenizers.Encoding`; from now on this object only passes on what is asked of it."""
         if self._rust is None:
-            rust = self._backend.join([self._span], self._num_separators > 0, self._truncation, [self._length])
+            rust = self._backend.join([self])
             if self._padding:
                 rust.pad(**self._padding)
             self._rust = rust
@@ -308,13 +316,14 @@ class Encoding:
             self._num_right = missing
 
     def __len__(self) -> int:
-        return self._num_left + self._num_separators + self._length + self._num_right
+        return self._num_left + self._num_separators + self._stop - self._start + self._num_right
 
     def _frame(self, values: list[Any], separator: Any, padding: Any) -> list[Any]:
         """Put the separator's and the padding's values about those of the pieces."""
-        kept = values[self._kept]
-        framed = [separator, *kept] if self._num_separators else kept
-        if self._num_left or self._num_right:
+        framed = values[self._start : self._stop]
+        if self._num_separators:
+            framed.insert(0, separator)
+        if self._padding:
             framed = [padding] * self._num_left + framed + [padding] * self._num_right
         return framed
 
@@ -323,7 +332,7 @@ class Encoding:
         return (
             [padding] * self._num_left
             + [separator] * self._num_separators
-            + [piece] * self._length
+            + [piece] * (self._stop - self._start)
             + [padding] * self._num_right
         )
 
@@ -337,21 +346,21 @@ class Encoding:
         """The id of each token."""
         if self._rust is not None:
             return list(self._rust.ids)
-        return self._frame(self._span.pieces.ids, self._separator_id, self._padding.get("pad_id"))
+        return self._frame(self._pieces.ids, self._separator_id, self._padding.get("pad_id"))
 
     @property
     def offsets(self) -> list[tuple[int, int]]:
         """The place of each token in the text; (0, 0) for separator and padding."""
         if self._rust is not None:
             return list(self._rust.offsets)
-        return self._frame(self._span.pieces.offsets, (0, 0), (0, 0))
+        return self._frame(self._pieces.offsets, (0, 0), (0, 0))
 
     @property
     def word_ids(self) -> list[int | None]:
         """The number of each token's word; None for separator and padding."""
         if self._rust is not None:
             return list(self._rust.word_ids)
-        return self._frame(self._span.pieces.words, None, None)
+        return self._frame(self._pieces.words, None, None)
 
     @property
     def type_ids(self) -> list[int]:
@@ -373,8 +382,7 @@ class Encoding:
     @property
     def overflowing(self) -> list[tokenizers.Encoding]:
         """The encodings of what was cut off."""
-        is_cut = self._length < self._span.last - self._span.first
-        return list(self.to_rust().overflowing) if is_cut else []
+        return list(self.to_rust().overflowing) if self._truncation else []
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -391,29 +399,39 @@ def _from_state(state: bytes) -> tokenizers.Encoding:
     return encoding
 
 
-def _texts(each: Any, is_pretokenized: bool) -> Sequence[Any]:
-    """An input as one text or two."""
+def _flatten(inputs: Iterable[Any], is_pretokenized: bool) -> tuple[list[Any], list[int]]:
+    """The texts of inputs that are one text or two each, and how many each is."""
+    texts: list[Any] = []
+    sizes = []
+    is_text = _is_list_of_words if is_pretokenized else _is_string
+    for each in inputs:
+        if is_text(each):
+            texts.append(each)
+            sizes.append(1)
+        elif isinstance(each, list | tuple) and len(each) == 2 and is_text(each[0]) and is_text(each[1]):
+            texts += each
+            sizes.append(2)
+        else:
+            text = "list of words (strings)" if is_pretokenized else "text (string)"
+            raise InputError(f"Got {each!r:.100} to tokenize; expected a {text} or a pair of them. Leave it out.")
+    return texts, sizes
 
-    def is_text(part: Any) -> bool:
-        if is_pretokenized:
-            return isinstance(part, list | tuple) and all(isinstance(word, str) for word in part)
-        return isinstance(part, str)
 
-    if is_text(each):
-        return [each]
-    if isinstance(each, list | tuple) and len(each) == 2 and all(map(is_text, each)):
-        return each
-    expected = (
-        "a list of words (strings) or a pair of those" if is_pretokenized else "a text (string) or a pair of texts"
-    )
-    raise InputError(f"Got {each!r:.100} to tokenize; expected {expected}. Leave out what is not text.")
+def _is_string(text: Any) -> bool:
+    return isinstance(text, str)
 
 
-def _lengths(lengths: list[int], num_separators: int, truncation: Truncation | None) -> list[int]:
-    """How many tokens to keep of each text of these lengths; of a pair, the same as transformers' slow tokenizers."""
-    excess = sum(lengths) + num_separators - truncation.max_length if truncation else 0
-    if not truncation or excess <= 0:
-        return lengths
+def _is_list_of_words(text: Any) -> bool:
+    return isinstance(text, list | tuple) and all(isinstance(word, str) for word in text)
+
+
+def _cut(parts: Sequence[Encoding], truncation: Truncation) -> None:
+    """Cut a text or a pair as transformers' slow tokenizers do."""
+    excess = sum(map(len, parts)) - truncation.max_length
+    if excess <= 0:
+        return
+    num_separators = sum(part.has_separator for part in parts)
+    lengths = [len(part) - part.has_separator for part in parts]
     if len(lengths) == 1:
         cuts = [excess if truncation.strategy != "only_second" else 0]
     elif truncation.strategy == "longest_first":
@@ -434,7 +452,8 @@ def _lengths(lengths: list[int], num_separators: int, truncation: Truncation | N
             f"Got stride={truncation.stride}, expected less than the {min(kept)} tokens that max_length="
             f"{truncation.max_length} leaves of a text. Give a smaller stride or a larger max_length."
         )
-    return kept
+    for part, length in zip(parts, kept, strict=True):
+        part.cut(length, truncation)
 
 
 def _pad(encodings: Sequence[Encoding | tokenizers.Encoding], padding: Padding) -> None:

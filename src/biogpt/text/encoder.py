@@ -43,44 +43,62 @@ class Segment(NamedTuple):
     """The id of the part, if it is an added token as it stands."""
 
 
-class Layout(NamedTuple):
-    """Pieces of several texts, one after the other. All but `bounds` have one entry a piece."""
-
-    ids: Array
-    starts: Array
-    """The place in the text of the first of the characters that the piece stands for."""
-    ends: Array
-    """The place after the last of them."""
-    words: Array
-    """The number of the piece's word in the text."""
-    bounds: Array
-    """One more than there are texts: how many pieces come before each, and how many there are."""
+Document = str | Sequence[Segment]
+"""A text, or its parts: in order, without overlap."""
 
 
 class Pieces:
-    """The pieces of several documents, as lists. Document `i` has those from `bounds[i]` to `bounds[i + 1]`."""
+    """The pieces of several documents, in lists; document `i` has those from `bounds[i]` to `bounds[i + 1]`.
 
-    def __init__(self, layout: Layout) -> None:
-        self._layout = layout
-        self.bounds: list[int] = layout.bounds.tolist()
-        self.ids: list[int] = layout.ids.tolist()
+    Args:
+        table: knows the pieces of chunks.
+        rows: where in the table the chunks are. A row of no pieces comes before each segment and at the end.
+        segments: what the documents consist of.
+        segment_bounds: where in `rows` each segment begins, and the length of `rows`.
+        document_places: where in `rows` each document begins and the last ends: at the row before its first segment.
+        has_words: whether segments are words, in which places are counted.
+    """
+
+    def __init__(
+        self,
+        table: "_Table",
+        rows: Array,
+        segments: list[str | Segment],
+        segment_bounds: list[int],
+        document_places: Array,
+        has_words: bool,
+    ) -> None:
+        self._places, self._counts, before = table.spread(rows)
+        self._table, self._rows, self._segments, self._segment_bounds = table, rows, segments, segment_bounds
+        self._document_places, self._has_words = document_places, has_words
+        self.bounds = _to_list(before[document_places])
+        self.ids = _to_list(table.ids[self._places])
 
     @cached_property
     def offsets(self) -> list[tuple[int, int]]:
         """For each piece the place in its document of the characters that it stands for: first, and after the last."""
-        _, starts, ends, _, _ = self._layout
+        shifts = _chunk_starts(self._table.widths[self._rows], self._segments, self._segment_bounds)
+        shifts = shifts.repeat(self._counts)
+        starts = self._table.starts[self._places] + shifts
+        ends = self._table.ends[self._places] + shifts
         widths = ends - starts
-        pairs = _common_pairs()[starts % _COMMON_START, widths % _COMMON_WIDTH]
-        for place in np.nonzero((starts >= _COMMON_START) | (widths >= _COMMON_WIDTH))[0].tolist():
-            pairs[place] = int(starts[place]), int(ends[place])
-        offsets: list[tuple[int, int]] = pairs.tolist()
-        return offsets
+        if starts.size == 0 or (int(starts.max()) < _COMMON_START and int(widths.max()) < _COMMON_WIDTH):
+            offsets: list[tuple[int, int]] = _common_pairs()[starts, widths].tolist()
+            return offsets
+        return list(zip(starts.tolist(), ends.tolist(), strict=True))
 
     @cached_property
     def words(self) -> list[int]:
         """For each piece the number of its word in the document."""
-        words: list[int] = self._layout.words.tolist()
-        return words
+        if self._has_words:
+            numbers = [0, *(0 if isinstance(segment, str) else segment.word for segment in self._segments)]
+            sizes = np.diff(self._segment_bounds, prepend=0)
+            return _to_list(np.array(numbers).repeat(sizes).repeat(self._counts))
+        num_words = self._table.num_words[self._rows]
+        before = num_words.cumsum() - num_words
+        sizes = np.diff(self._document_places, append=len(self._rows))
+        before -= before[self._document_places].repeat(sizes)
+        return _to_list(self._table.words[self._places] + before.repeat(self._counts))
 
 
 class Encoder:
@@ -116,12 +134,12 @@ class Encoder:
     def __reduce__(self) -> tuple[Any, ...]:
         return Encoder, self._arguments
 
-    def encode(self, documents: Iterable[Sequence[Segment]], has_words: bool = False) -> Iterator[Pieces]:
+    def encode(self, documents: Iterable[Document], has_words: bool = False) -> Iterator[Pieces]:
         """Encode documents, in batches of a convenient size.
 
         Args:
-            documents: the parts of each, in order and without overlap. At least one, though it may be empty.
-            has_words: whether the parts are words (`Segment.word`); places are then counted in each word.
+            documents: texts, or their parts.
+            has_words: whether the parts are words; places are then counted in each word.
         """
         for some in _batches(documents):
             with self._lock:
@@ -132,33 +150,33 @@ class Encoder:
                     raise
             yield pieces
 
-    def _encode(self, documents: Sequence[Sequence[Segment]], has_words: bool) -> Pieces:
-        segments = list(chain.from_iterable(documents))
+    def _encode(self, documents: Sequence[Document], has_words: bool) -> Pieces:
+        segments: list[str | Segment] = []
         chunks = [""]
-        bounds = [1]  # of segments, in chunks
-        for text, _, _, added_id in segments:
-            chunks += moses.chunks_of(text) if added_id is None else [f"{_ADDED}{added_id} {text}"]
-            chunks.append("")
-            bounds.append(len(chunks))
-        rows = self._look_up(chunks, bounds)
-        starts = _chunk_starts(self._chunks.widths[rows], chunks, bounds, segments)
-        # Where each document begins and the last ends, in chunks: at the empty string before its first segment.
-        places = np.array(bounds)[np.cumsum([0, *map(len, documents)])] - 1
-        words_before = np.append(0, np.cumsum(self._chunks.num_words[rows]))[:-1]
-        words_before -= np.repeat(words_before[places], np.diff(places, append=len(chunks)))
-        layout = self._chunks.lay_out(rows, starts, words_before)
-        if has_words:
-            numbers = np.repeat([0, *(segment.word for segment in segments)], np.diff([0, *bounds]))
-            layout = layout._replace(words=np.repeat(numbers, np.diff(layout.bounds)))
-        return Pieces(layout._replace(bounds=layout.bounds[places]))
+        segment_bounds = [1]
+        document_places = [0]
+        for document in documents:
+            for segment in (document,) if isinstance(document, str) else document:
+                if isinstance(segment, str):
+                    chunks += moses.chunks_of(segment)
+                elif segment.added_id is None:
+                    chunks += moses.chunks_of(segment.text)
+                else:
+                    chunks.append(f"{_ADDED}{segment.added_id} {segment.text}")
+                segments.append(segment)
+                chunks.append("")
+                segment_bounds.append(len(chunks))
+            document_places.append(len(chunks) - 1)
+        rows = self._look_up(chunks, segment_bounds)
+        return Pieces(self._chunks, rows, segments, segment_bounds, np.array(document_places), has_words)
 
     def _look_up(self, chunks: list[str], bounds: list[int]) -> Array:
         """The row of each chunk in the table; new rows are made as needed."""
-        if self._chunks.num_pieces > self._max_remembered:
+        if self._chunks.ids.size > self._max_remembered:
             self._forget()
         known = self._chunks.rows
         rows = np.fromiter(map(known.get, chunks, repeat(-1)), np.int64, len(chunks))
-        places, keys = moses.keys_of(chunks, bounds, np.nonzero(rows < 0)[0].tolist())
+        places, keys = moses.keys_of(chunks, bounds, (rows < 0).nonzero()[0].tolist())
         plain: list[str] = []
         others: list[str] = []
         for key in dict.fromkeys(keys):
@@ -184,15 +202,25 @@ class Encoder:
         words = moses.split_plain(keys)
         self._add_words(words)
         rows = np.fromiter(map(self._words.rows.__getitem__, words), np.int64, len(words))
-        marks = np.nonzero(rows < len(moses.MARKS))[0]
+        marks = (rows < len(moses.MARKS)).nonzero()[0]
         firsts = np.append(0, marks[:-1] + 1)  # of chunks, in words
         sizes = marks + 1 - firsts  # of chunks, in words, the mark included
         widths = self._words.widths[rows]
-        starts = np.cumsum(widths) - widths
-        starts -= np.repeat(starts[firsts], sizes)
-        numbers = np.arange(len(words)) - np.repeat(firsts, sizes)
-        layout = self._words.lay_out(rows, starts, numbers)
-        self._chunks.add(keys, starts[marks], sizes - 1, layout._replace(bounds=layout.bounds[np.append(firsts, -1)]))
+        starts = widths.cumsum() - widths
+        starts -= starts[firsts].repeat(sizes)
+        numbers = np.arange(len(words)) - firsts.repeat(sizes)
+        places, counts, before = self._words.spread(rows)
+        shifts = starts.repeat(counts)
+        self._chunks.add(
+            keys,
+            widths=starts[marks],
+            num_words=sizes - 1,
+            counts=before[marks] - before[firsts],
+            ids=self._words.ids[places],
+            starts=self._words.starts[places] + shifts,
+            ends=self._words.ends[places] + shifts,
+            words=numbers.repeat(counts),
+        )
 
     def _add_others(self, keys: list[str]) -> None:
         """Add chunks to the table that are not plain, whole texts, and added tokens."""
@@ -209,13 +237,12 @@ class Encoder:
                 width = len(token)
                 ids, starts, ends, numbers = [int(added_id)], [0], [width], [0]
             for number, word in enumerate(words):
-                pieces = self._words.lay_out(np.array([self._words.rows[word.text]]))
-                ids += pieces.ids.tolist()
-                starts += [word.starts[place] for place in pieces.starts.tolist()]
-                ends += [word.ends[place - 1] for place in pieces.ends.tolist()]
-                numbers += [number] * len(pieces.ids)
-            columns = (np.array(column, np.int64) for column in (ids, starts, ends, numbers, [0, len(ids)]))
-            self._chunks.add([key], [width], [len(words) or 1], Layout(*columns))
+                places, _, _ = self._words.spread(np.array([self._words.rows[word.text]]))
+                ids += self._words.ids[places].tolist()
+                starts += [word.starts[place] for place in self._words.starts[places].tolist()]
+                ends += [word.ends[place - 1] for place in self._words.ends[places].tolist()]
+                numbers += [number] * len(places)
+            self._chunks.add([key], [width], [len(words) or 1], [len(ids)], ids, starts, ends, numbers)
 
     def _add_words(self, words: Iterable[str]) -> None:
         """Add words to their table that it lacks: as `split_plain` gives them, or with entities."""
@@ -227,62 +254,72 @@ class Encoder:
         encoding = self._merger.encode(texts, is_pretokenized=True, add_special_tokens=False)
         ids = np.array(encoding.ids, np.int64)
         counts = np.bincount(np.array(encoding.word_ids, np.int64), minlength=len(new))
-        bounds = np.append(0, np.cumsum(counts))
-        ends = np.cumsum(self._widths[ids])
+        ends = self._widths[ids].cumsum()
         starts = ends - self._widths[ids]
+        shifts = starts[counts.cumsum() - counts].repeat(counts)
         # All pieces of an entity stand for the one character that it was.
-        is_entity = np.repeat([word in moses.ENTITIES for word in new], counts)
-        shifts = np.repeat(starts[bounds[:-1]], counts)
-        starts = np.where(is_entity, 0, starts - shifts)
-        ends = np.where(is_entity, 1, ends - shifts)
-        layout = Layout(self._final_ids[ids], starts, ends, np.zeros_like(ids), bounds)
-        self._words.add(new, list(map(len, new)), [1] * len(new), layout)
+        is_entity = np.array([word in moses.ENTITIES for word in new]).repeat(counts)
+        self._words.add(
+            new,
+            widths=list(map(len, new)),
+            num_words=[1] * len(new),
+            counts=counts,
+            ids=self._final_ids[ids],
+            starts=np.where(is_entity, 0, starts - shifts),
+            ends=np.where(is_entity, 1, ends - shifts),
+            words=[0] * len(ids),
+        )
+
+
+Numbers = Sequence[int] | Array
 
 
 class _Table:
-    """Texts (chunks or words), and their pieces.
+    """Texts (chunks or words) with their pieces.
 
     Args:
-        separators: what stands between texts. These come first, and have no pieces.
+        separators: what stands between texts. They come first, and have no pieces.
     """
 
     def __init__(self, separators: Sequence[str]) -> None:
         self.rows: dict[str, int] = {}
+        # One entry a text.
         self.widths, self.num_words, self._firsts, self._counts = (_Column() for _ in range(4))
-        self._ids, self._starts, self._ends, self._words = (_Column() for _ in range(4))
-        none = np.zeros(0, np.int64)
-        zeros = np.zeros(len(separators), np.int64)
-        self.add(separators, zeros, zeros, Layout(none, none, none, none, np.append(zeros, 0)))
-
-    @property
-    def num_pieces(self) -> int:
-        """How many pieces all texts have together."""
-        return self._ids.size
+        # One entry a piece.
+        self.ids, self.starts, self.ends, self.words = (_Column() for _ in range(4))
+        zeros = [0] * len(separators)
+        self.add(separators, zeros, zeros, zeros, [], [], [], [])
 
     def add(
-        self, texts: Sequence[str], widths: Sequence[int] | Array, num_words: Sequence[int] | Array, layout: Layout
+        self,
+        texts: Sequence[str],
+        widths: Numbers,
+        num_words: Numbers,
+        counts: Numbers,
+        ids: Numbers,
+        starts: Numbers,
+        ends: Numbers,
+        words: Numbers,
     ) -> None:
-        """Add texts: how wide they are (in characters), how many words they have, and their pieces."""
+        """Add texts: how many characters, words and pieces each has, and then of each piece what it is and where."""
         self.rows.update(zip(texts, count(self.widths.size)))
         self.widths.extend(widths)
         self.num_words.extend(num_words)
-        self._firsts.extend(self._ids.size + layout.bounds[:-1])
-        self._counts.extend(np.diff(layout.bounds))
-        self._ids.extend(layout.ids)
-        self._starts.extend(layout.starts)
-        self._ends.extend(layout.ends)
-        self._words.extend(layout.words)
+        counts = np.array(counts, np.int64)
+        self._firsts.extend(self.ids.size + counts.cumsum() - counts)
+        self._counts.extend(counts)
+        self.ids.extend(ids)
+        self.starts.extend(starts)
+        self.ends.extend(ends)
+        self.words.extend(words)
 
-    def lay_out(self, rows: Array, starts: Array | None = None, numbers: Array | None = None) -> Layout:
-        """The pieces of the texts in these rows, if the texts start at these places and with words of these numbers."""
+    def spread(self, rows: Array) -> tuple[Array, Array, Array]:
+        """Where the pieces of the texts in these rows are, how many each has, and how many come before each."""
         counts = self._counts[rows]
-        bounds = np.append(0, np.cumsum(counts))
-        places = np.arange(bounds[-1]) + np.repeat(self._firsts[rows] - bounds[:-1], counts)
-        shifts = 0 if starts is None else np.repeat(starts, counts)
-        words = self._words[places]
-        if numbers is not None:
-            words = words + np.repeat(numbers, counts)
-        return Layout(self._ids[places], self._starts[places] + shifts, self._ends[places] + shifts, words, bounds)
+        before = counts.cumsum() - counts
+        places = (self._firsts[rows] - before).repeat(counts)
+        places += np.arange(places.size)
+        return places, counts, before
 
 
 class _Column:
@@ -292,7 +329,7 @@ class _Column:
         self.size = 0
         self._values: Array = np.zeros(1024, np.int64)
 
-    def extend(self, values: Sequence[int] | Array) -> None:
+    def extend(self, values: Numbers) -> None:
         size = self.size + len(values)
         if size > self._values.size:
             self._values = np.concatenate([self._values, np.zeros(size, np.int64)])
@@ -311,13 +348,18 @@ def _common_pairs() -> NDArray[np.object_]:
     return np.fromiter(pairs, np.object_, _COMMON_START * _COMMON_WIDTH).reshape(_COMMON_START, _COMMON_WIDTH)
 
 
-def _batches(documents: Iterable[Sequence[Segment]]) -> Iterator[list[Sequence[Segment]]]:
+def _to_list(numbers: Array) -> list[int]:
+    as_list: list[int] = numbers.tolist()
+    return as_list
+
+
+def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
     """Documents by the handful: enough for numpy to pay, few enough to stay in the processor's cache."""
-    batch: list[Sequence[Segment]] = []
+    batch: list[Document] = []
     characters = 0
     for document in documents:
         batch.append(document)
-        characters += sum(len(segment.text) for segment in document)
+        characters += len(document) if isinstance(document, str) else sum(len(segment.text) for segment in document)
         if characters > _BATCH_CHARACTERS:
             yield batch
             batch, characters = [], 0
@@ -325,16 +367,18 @@ def _batches(documents: Iterable[Sequence[Segment]]) -> Iterator[list[Sequence[S
         yield batch
 
 
-def _chunk_starts(widths: Array, chunks: list[str], bounds: list[int], segments: list[Segment]) -> Array:
-    """Where in its document each chunk starts; anything for the empty strings between segments."""
-    starts = np.cumsum(widths + 1) - (widths + 1)  # if one space follows each
-    firsts = np.array(bounds[:-1], np.int64)
-    shifts = np.array([segment.start for segment in segments], np.int64) - starts[firsts]
-    starts[1:] += np.repeat(shifts, np.diff(bounds))
-    # The empty string after a segment starts one past its end, if just single spaces separate its chunks.
-    expected = np.array([segment.start + len(segment.text) + 1 for segment in segments], np.int64)
-    for index in np.nonzero(starts[np.array(bounds[1:], np.int64) - 1] != expected)[0]:
-        text, start, _, _ = segments[index]
-        places = slice(bounds[index], bounds[index + 1] - 1)
-        starts[places] = [start + match.start() for match in _NOT_SPACE.finditer(text)]
+def _chunk_starts(widths: Array, segments: list[str | Segment], bounds: list[int]) -> Array:
+    """Where in its document each chunk starts; anything for what stands before, between and after segments."""
+    widths = widths + 1
+    starts: Array = widths.cumsum() - widths  # if one space follows each
+    places = np.array(bounds)
+    shifts = [0 if isinstance(segment, str) else segment.start for segment in segments]
+    ends = [len(segment) if isinstance(segment, str) else segment.start + len(segment.text) for segment in segments]
+    starts[1:] += (shifts - starts[places[:-1]]).repeat(np.diff(places))
+    # What comes after a segment starts one past its end, if just single spaces separate its chunks.
+    for index in (starts[places[1:] - 1] != np.array(ends) + 1).nonzero()[0].tolist():
+        segment = segments[index]
+        text = segment if isinstance(segment, str) else segment.text
+        matches = _NOT_SPACE.finditer(text)
+        starts[bounds[index] : bounds[index + 1] - 1] = [shifts[index] + match.start() for match in matches]
     return starts
