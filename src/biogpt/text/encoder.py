@@ -82,10 +82,12 @@ class Pieces:
         starts = self._table.starts[self._places] + shifts
         ends = self._table.ends[self._places] + shifts
         widths = ends - starts
-        if starts.size == 0 or (int(starts.max()) < _COMMON_START and int(widths.max()) < _COMMON_WIDTH):
-            offsets: list[tuple[int, int]] = _common_pairs()[starts, widths].tolist()
-            return offsets
-        return list(zip(starts.tolist(), ends.tolist(), strict=True))
+        pairs = _common_pairs()[np.minimum(starts, _COMMON_START - 1), np.minimum(widths, _COMMON_WIDTH - 1)]
+        offsets: list[tuple[int, int]] = pairs.tolist()
+        rare = ((starts >= _COMMON_START) | (widths >= _COMMON_WIDTH)).nonzero()[0]
+        for place, start, end in zip(rare.tolist(), starts[rare].tolist(), ends[rare].tolist(), strict=True):
+            offsets[place] = start, end
+        return offsets
 
     @cached_property
     def words(self) -> list[int]:

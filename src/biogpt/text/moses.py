@@ -63,7 +63,8 @@ MARKS = "\x02\x03\x04"
 _MARK_CLASS = re.escape(MARKS)
 
 _OTHER = re.compile(rf"([^{_ALNUM}\s.'`,\-{_MARK_CLASS}])")
-_HYPHEN = re.compile(rf"(?<=[{_ALNUM}])-(?=[{_ALNUM}])")
+# Here and below the sign comes first and then what stands about it, because that is what `re` searches fast.
+_HYPHEN = re.compile(rf"-(?<=[{_ALNUM}]-)(?=[{_ALNUM}])")
 _DOTS = re.compile(r"\.{2,}")
 # A space goes where these match, one rule after the other. Each rule consumes the characters around the sign, as Moses'
 # do: in `a'b'c` the second apostrophe is not seen because the first match took the b.
@@ -73,7 +74,7 @@ _COMMAS = [
     (re.compile(rf"([{_NUMBER}]),$"), r"\1 , "),
 ]
 # The same for chunks between others without two commas in a row, where consuming makes no difference.
-_LOOSE_COMMA = re.compile(rf"(?<=[^{_NUMBER}]),|,(?=[^{_NUMBER}])")
+_LOOSE_COMMA = re.compile(rf",(?:(?<=[^{_NUMBER}],)|(?=[^{_NUMBER}]))")
 _STOP = re.compile(r"\.(?= +(\S))")
 _APOSTROPHES = [
     (re.compile(rf"([^{_ALPHA}])'([^{_ALPHA}])"), r"\1 ' \2"),
@@ -106,7 +107,7 @@ _OPENING = re.compile(rf"[{_CURRENCY}(\[{{¿¡]+")
 _CLOSING = re.compile(rf"[,.?!:;\\%}}\])]+|'[{_ALPHA}].*")
 _QUOTE = re.compile("['\"„“`]+")
 # The same in a text with a space on each side of each word.
-_NEEDLESS_SPACE = re.compile(rf" (?=[,.?!:;\\%}}\])]+ |'[{_ALPHA}])|(?<= [{_CURRENCY}(\[{{¿¡]) ")
+_NEEDLESS_SPACE = re.compile(rf" (?:(?=[,.?!:;\\%}}\])]+ |'[{_ALPHA}])|(?<= [{_CURRENCY}(\[{{¿¡] ))")
 _QUOTE_OR_OPENINGS = re.compile(rf" (?:['\"„“`]+|[{_CURRENCY}(\[{{¿¡]{{2,}}) ")
 _CJK = re.compile("[" + "".join(rf"\U{first:08x}-\U{last:08x}" for first, last in CJKChars().ranges) + "]")
 _WHITE_SPACE = re.compile(r"\s+")
@@ -120,10 +121,12 @@ _TWO_APOSTROPHES = re.compile(r"'\s+'")
 
 # What makes up a chunk's context in its key: where it stands, and what kind of character follows it after white space.
 _FIRST, _LAST = "^", "$"
+_AT_START, _AT_END = f" {_FIRST}", f" {_LAST}"
 _LOWER, _DIGIT, _ELSE = "a", "0", "A"
+_OTHER_KIND = f" {_ELSE}"
+_KINDS = {**dict.fromkeys(MosesTokenizer.IsLower, f" {_LOWER}"), **dict.fromkeys("0123456789", f" {_DIGIT}")}
 _MARK_OF = dict(zip((_ELSE, _LOWER, _DIGIT), MARKS, strict=True))
 _CONTEXT_OF = {mark: context for context, mark in _MARK_OF.items()}
-_NOT_PLAIN = re.compile(r"'|,,|^\s| [\^$]")
 # The key of a whole text. No chunk begins with white space.
 _WHOLE = "\n"
 
@@ -151,30 +154,35 @@ def keys_of(chunks: list[str], bounds: Sequence[int], unknown: Sequence[int]) ->
         Places in `chunks`, these and those at the ends of texts where that makes a difference, and their keys.
     """
     places = list(unknown)
+    keys = [_key_within(chunks[place], chunks[place + 1]) for place in places]
     for first, end in pairwise(bounds):
         last = end - 2
         if last >= first:
             if chunks[first][0] in "',":
                 places.append(first)
+                keys.append(_key(chunks, first))
             if chunks[last][-1] in "',":
                 places.append(last)
-    return places, [_key(chunks, place) for place in places]
+                keys.append(_key(chunks, last))
+    return places, keys
+
+
+def _key_within(chunk: str, following: str) -> str:
+    """The key of a chunk that is no special case at an end of its text."""
+    if chunk[-1] == "." and chunk[0] > " ":
+        return chunk + _KINDS.get(following[:1], _OTHER_KIND)
+    return chunk
 
 
 def _key(chunks: list[str], place: int) -> str:
-    """The chunk, and after a space whatever matters of its context."""
-    chunk = chunks[place]
-    if (chunk[-1] not in ".,'" and chunk[0] not in "',") or chunk[0].isspace():
-        return chunk
-    following = chunks[place + 1][:1]
-    context = ""
-    if chunk[0] in "'," and not chunks[place - 1]:
-        context += _FIRST
-    if chunk[-1] in "'," and not following:
-        context += _LAST
-    if chunk[-1] == ".":
-        context += _LOWER if following in _LOWER_SET else _DIGIT if "0" <= following <= "9" else _ELSE
-    return f"{chunk} {context}" if context else chunk
+    """The key of a chunk, and after a space whatever matters of its context."""
+    chunk, following = chunks[place : place + 2]
+    key = _key_within(chunk, following)
+    if chunk[0] <= " ":
+        return key
+    context = _FIRST if chunk[0] in "'," and not chunks[place - 1] else ""
+    context += _LAST if chunk[-1] in "'," and not following else ""
+    return f"{chunk} {context}{key[len(chunk) + 1 :]}" if context else key
 
 
 def width(key: str) -> int:
@@ -189,7 +197,7 @@ def split_key(key: str) -> list[Word]:
 
 def is_plain(key: str) -> bool:
     """Whether `split_plain` may be used: the key is of a chunk with neither apostrophes nor two commas in a row."""
-    return not _NOT_PLAIN.search(key)
+    return not ("'" in key or ",," in key or key[0] <= " " or _AT_START in key or _AT_END in key)
 
 
 def split_plain(keys: Sequence[str]) -> list[str]:
