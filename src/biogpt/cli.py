@@ -189,13 +189,7 @@ def convert(
     from biogpt.model.conversion import convert
 
     _quieten_libraries()
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("default")
-        path = convert(source, destination, layout, vocabulary_path)
-    for warning in caught:
-        if issubclass(warning.category, UserWarning):
-            print("biogpt: warning:", warning.message, file=sys.stderr)
-    print(path)
+    print(convert(source, destination, layout, vocabulary_path))
 
 
 @app.command(no_args_is_help=False)
@@ -263,13 +257,23 @@ def _load_engine(name: str) -> "Engine":
 
 
 def _quieten_libraries() -> None:
-    """Keep the libraries' warnings, and progress bars that no one sees, off stderr, unless the user asked for them."""
+    """Keep the libraries' warnings, and progress bars that no one sees, off stderr, unless the user asked for them.
+
+    Our own warnings are printed, on one line each.
+    """
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
+        warnings.filterwarnings("default", module="biogpt")
+        warnings.showwarning = _print_warning  # type: ignore[assignment]
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # read when they are imported
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     if not sys.stderr.isatty():
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+
+
+def _print_warning(message: Warning | str, *_: Any) -> None:
+    """One line, without the place in our code."""
+    print("biogpt: warning:", *str(message).split(), file=sys.stderr)
 
 
 def _show_status(text: str) -> contextlib.AbstractContextManager[object]:

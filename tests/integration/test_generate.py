@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlparse
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from biogpt.inference.engine import Engine
 from biogpt.inference.settings import GenerationSettings
@@ -343,6 +343,19 @@ def test_damaged_models(run, tiny_model_path, tmp_path, damage, says):
     path = Path(shutil.copytree(tiny_model_path, tmp_path / "model"))
     damage(path)
     assert_refused(run("Aspirin", model=path), says, str(path))
+
+
+def test_weights_that_are_no_numbers_are_told(run, tiny_model_path, tmp_path):
+    path = Path(shutil.copytree(tiny_model_path, tmp_path / "model"))
+    tensors = load_file(path / "model.safetensors")
+    tensors["biogpt.layer_norm.weight"][0] = float("nan")
+    save_file(tensors, path / "model.safetensors", metadata={"format": "pt"})
+    done = run("Aspirin", model=path)
+    assert (done.returncode, done.stdout) == (1, b"Aspirin")  # the prompt had been printed
+    warning, error = done.stderr.decode().splitlines()
+    assert warning.startswith("biogpt: warning: ")
+    assert "not finite numbers" in warning
+    assert "predictions are not numbers" in error
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from typing import Literal, Self, overload
 import torch
 from transformers import GenerationConfig
 
-from biogpt.errors import InputError
+from biogpt.errors import CheckpointError, InputError
 from biogpt.inference.continuation import Continuation
 from biogpt.inference.prompts import check_prompt, shorten
 from biogpt.inference.sampling import choose_likeliest, draw
@@ -263,6 +263,11 @@ class Engine:
 
     def _choose(self, logits: torch.Tensor, rows: Sequence[_Row], settings: GenerationSettings) -> torch.Tensor:
         """The next id of each row, (B,), out of its logits (B, V)."""
+        if logits.isnan().any():
+            raise CheckpointError(
+                "The model's predictions are not numbers, expected probabilities. Its weights are damaged: fetch it "
+                "again."
+            )
         allowed = logits.clone()
         allowed[:, self._forbidden_ids] = float("-inf")
         too_short = [index for index, row in enumerate(rows) if len(row.new_ids) < settings.min_new_tokens]
