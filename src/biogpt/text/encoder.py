@@ -226,25 +226,29 @@ class Encoder:
 
     def _add_others(self, keys: list[str]) -> None:
         """Add chunks to the table that are not plain, whole texts, and added tokens."""
-        split = [[] if key[0] == _ADDED else moses.split_key(key) for key in keys]
-        self._add_words(word.text for words in split for word in words)
-        for key, words in zip(keys, split, strict=True):
-            ids: list[int] = []
-            starts: list[int] = []
-            ends: list[int] = []
-            numbers: list[int] = []
-            width = moses.width(key)
+        split = {key: moses.split_key(key) for key in keys if key[0] != _ADDED}
+        self._add_words(word.text for words in split.values() for word in words)
+        for key in keys:
             if key[0] == _ADDED:
                 _, added_id, token = key.split(_ADDED, 2)
-                width = len(token)
-                ids, starts, ends, numbers = [int(added_id)], [0], [width], [0]
-            for number, word in enumerate(words):
-                places, _, _ = self._words.spread(np.array([self._words.rows[word.text]]))
-                ids += self._words.ids[places].tolist()
-                starts += [word.starts[place] for place in self._words.starts[places].tolist()]
-                ends += [word.ends[place - 1] for place in self._words.ends[places].tolist()]
-                numbers += [number] * len(places)
-            self._chunks.add([key], [width], [len(words) or 1], [len(ids)], ids, starts, ends, numbers)
+                self._chunks.add([key], [len(token)], [1], [1], [int(added_id)], [0], [len(token)], [0])
+                continue
+            words = split[key]
+            rows = np.fromiter((self._words.rows[word.text] for word in words), np.int64, len(words))
+            places, counts, _ = self._words.spread(rows)
+            numbers = np.arange(len(words)).repeat(counts).tolist()
+            firsts = zip(numbers, self._words.starts[places].tolist(), strict=True)
+            lasts = zip(numbers, (self._words.ends[places] - 1).tolist(), strict=True)
+            self._chunks.add(
+                [key],
+                widths=[moses.width(key)],
+                num_words=[len(words)],
+                counts=[len(numbers)],
+                ids=self._words.ids[places],
+                starts=[words[number].starts[first] for number, first in firsts],
+                ends=[words[number].ends[last] for number, last in lasts],
+                words=numbers,
+            )
 
     def _add_words(self, words: Iterable[str]) -> None:
         """Add words to their table that it lacks: as `split_plain` gives them, or with entities."""

@@ -7,12 +7,14 @@ BioGPT's own: its files, where it puts separators, and Moses' way of putting wor
 This module knows nothing of models, and never imports torch.
 """
 
+import gc
 import json
 import os
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -81,11 +83,13 @@ class BioGptTokenizer(PreTrainedTokenizerFast):
 
     def _encode_plus(self, text: Any, text_pair: Any = None, **kwargs: Any) -> Any:
         self.update_post_processor()  # `sep_token` may have been changed
-        return super()._encode_plus(text, text_pair, **kwargs)
+        with _collector_paused():
+            return super()._encode_plus(text, text_pair, **kwargs)
 
     def encode_ids(self, texts: Iterable[str]) -> list[list[int]]:
         """The ids of each text, without the `</s>` that `tokenizer(text)` puts before it. For large collections."""
-        ids: list[list[int]] = self._tokenizer.encode_ids(texts)
+        with _collector_paused():
+            ids: list[list[int]] = self._tokenizer.encode_ids(texts)
         return ids
 
     def build_inputs_with_special_tokens(
@@ -219,6 +223,18 @@ class BioGptTokenizer(PreTrainedTokenizerFast):
         if new_special_tokens:
             tokenizer.add_special_tokens({"extra_special_tokens": new_special_tokens})
         return tokenizer
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Pause the collector of cycles: a batch is many new lists and no cycle, and it would look at all of them often."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _to_string(token: str) -> str:
