@@ -21,6 +21,21 @@ from biogpt.errors import InputError
 from biogpt.text.bpe import Vocabulary
 from biogpt.text.encoder import Document, Encoder, Pieces, Segment
 
+# What is left to the `tokenizers.Tokenizer` within. Its other attributes would not tell the truth (as serialisation).
+_INNER = frozenset(
+    {
+        "decoder",
+        "get_added_tokens_decoder",
+        "get_vocab",
+        "get_vocab_size",
+        "model",
+        "normalizer",
+        "num_special_tokens_to_add",
+        "pre_tokenizer",
+        "token_to_id",
+    }
+)
+
 
 class Truncation(NamedTuple):
     """How to truncate; the names and the defaults are those of `tokenizers.Tokenizer.enable_truncation`."""
@@ -64,8 +79,8 @@ class Backend:
         self._note_added_tokens()
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name == "_inner":
-            raise AttributeError(name)
+        if name not in _INNER:
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
         return getattr(self._inner, name)
 
     @property
@@ -131,6 +146,13 @@ class Backend:
             for pieces in self._encoder.encode(map(self._segments, texts))
             for first, last in pairwise(pieces.bounds)
         ]
+
+    def encode(
+        self, sequence: Any, pair: Any = None, is_pretokenized: bool = False, add_special_tokens: bool = True
+    ) -> "Encoding | tokenizers.Encoding":
+        """As `encode_batch`, for one text or pair."""
+        inputs = [sequence if pair is None else (sequence, pair)]
+        return self.encode_batch(inputs, is_pretokenized, add_special_tokens)[0]
 
     def encode_batch(
         self, inputs: Iterable[Any], is_pretokenized: bool = False, add_special_tokens: bool = True

@@ -193,7 +193,11 @@ def _lines(path: StrPath) -> Iterator[tuple[int, str]]:
 
 
 def _read_text(path: StrPath) -> str:
-    content = Path(path).read_bytes()
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise DataError(f"{path} can not be read ({reason}); expected a vocabulary's file. Check the path.") from None
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:

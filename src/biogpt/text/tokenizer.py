@@ -20,7 +20,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerFast
 
-from biogpt.errors import InputError
+from biogpt.errors import DataError, InputError
 from biogpt.text import bpe, moses
 from biogpt.text.backend import Backend
 
@@ -48,8 +48,8 @@ class BioGptTokenizer(PreTrainedTokenizerFast):
 
     def __init__(
         self,
-        vocab_file: str | os.PathLike[str],
-        merges_file: str | os.PathLike[str],
+        vocab_file: str | os.PathLike[str] | None,
+        merges_file: str | os.PathLike[str] | None,
         unk_token: str = "<unk>",
         bos_token: str = "<s>",
         eos_token: str = "</s>",
@@ -57,6 +57,12 @@ class BioGptTokenizer(PreTrainedTokenizerFast):
         pad_token: str = "<pad>",
         **kwargs: Any,
     ) -> None:
+        if vocab_file is None or merges_file is None:  # `from_pretrained` passes on what it did not find
+            raise DataError(
+                f"Found no {bpe.VOCABULARY_FILE if vocab_file is None else bpe.MERGES_FILE} in"
+                f" '{kwargs.get('name_or_path', '')}'; expected {bpe.VOCABULARY_FILE} and {bpe.MERGES_FILE}. Name a"
+                " directory or a model that has them."
+            )
         self._vocabulary = bpe.read_vocabulary(vocab_file, merges_file)
         self._tokenizer = Backend(self._vocabulary, str(unk_token))
         self._strings: tuple[list[str], bool] | None = None
@@ -117,7 +123,17 @@ class BioGptTokenizer(PreTrainedTokenizerFast):
         return first if token_ids_1 is None else [*first, 1] + [0] * len(token_ids_1)
 
     def save_vocabulary(self, save_directory: str, filename_prefix: str | None = None) -> tuple[str, str]:
-        """Write `vocab.json` and `merges.txt`; returns their paths."""
+        """Write `vocab.json` and `merges.txt`; returns their paths.
+
+        Args:
+            save_directory: an existing directory.
+            filename_prefix: what to begin the files' names with, and a hyphen.
+
+        Raises:
+            InputError: there is no such directory.
+        """
+        if not Path(save_directory).is_dir():
+            raise InputError(f"Got '{save_directory}' to save to, expected an existing directory. Make it first.")
         prefix = f"{filename_prefix}-" if filename_prefix else ""
         vocabulary_path, merges_path = bpe.write_vocabulary(self._vocabulary, save_directory, prefix)
         return str(vocabulary_path), str(merges_path)
@@ -130,10 +146,7 @@ class BioGptTokenizer(PreTrainedTokenizerFast):
         filename_prefix: str | None = None,
     ) -> tuple[str, ...]:
         """Write the vocabulary, and add to the configuration the added tokens, which the slow tokenizer reads there."""
-        if legacy_format is False:
-            raise InputError(
-                "Got legacy_format=False, which means a tokenizer.json; expected True or None. Leave it out."
-            )
+        # Whatever `legacy_format` is: there is no other.
         config_path = Path(file_names[0])
         config = json.loads(config_path.read_text(encoding="utf-8"))
         added = self._tokenizer.get_added_tokens_decoder()
