@@ -5,6 +5,7 @@ made; ```console blocks run as commands, each after a `$ `; ```csv file=NAME blo
 A block marked `no-run` says itself why it can not run here.
 """
 
+import json
 import os
 import re
 import subprocess
@@ -49,3 +50,12 @@ def test_links_lead_somewhere() -> None:
     for path in FILES:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
             assert (path.parent / target).exists(), f"{path.name} links to {target}"
+
+
+def test_the_bundled_models_figures_are_those_of_the_result_file() -> None:
+    result = json.loads((ROOT / "benchmarks" / "results" / "bits_per_byte.json").read_text())
+    card = (ROOT / "src" / "biogpt" / "assets" / "mini" / "README.md").read_text()
+    assert f"{result['bits_per_byte']['as written']['model']:.3f}" in (ROOT / "README.md").read_text()
+    for figures in result["bits_per_byte"].values():
+        for name, figure in figures.items():
+            assert f"{figure:.3f}" in card, f"{name}: {figure}"

@@ -59,6 +59,11 @@ def plain_endings() -> Iterator[None]:
     except BrokenPipeError:
         _silence_stdout()
         raise SystemExit(0) from None
+    except OSError as error:
+        _silence_stdout()
+        place, reason = error.filename or "the output", error.strerror or error
+        print(f"biogpt: Can not read or write {place}: {reason}. Check the path and the disk's space.", file=sys.stderr)
+        raise SystemExit(1) from None
 
 
 def _print_version(is_wanted: bool) -> None:
@@ -227,7 +232,7 @@ def evaluate(
         Path | None, typer.Option(metavar="DIR", help="Write report.json, report.md and report.png there.")
     ] = None,
     is_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
-    seed: Annotated[int, typer.Option(metavar="N", help="Of the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Of the bootstrap.")] = 0,
 ) -> None:
     """Score predictions that someone made.
 
@@ -239,9 +244,9 @@ def evaluate(
     settings = {"empty_documents": empty_documents, "target_format": target_format}
     loaded = load_task(task, **{key: value for key, value in settings.items() if value is not None})
     report = evaluate_predictions(loaded, data, predictions, split=split, seed=seed)
+    print(report.as_json() if is_json else report.as_text(), end="\n" if is_json else "")
     if output:
         report.write(output)
-    print(report.as_json() if is_json else report.as_text(), end="\n" if is_json else "")
 
 
 def _load_engine(name: str) -> "Engine":

@@ -110,9 +110,9 @@ class Report:
         """
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            self.draw(directory / "report.png")
             (directory / "report.md").write_text(self.as_markdown(), encoding="utf-8")
             (directory / "report.json").write_text(self.as_json() + "\n", encoding="utf-8")
+            self.draw(directory / "report.png")  # last: it is the one that may want an extra
         except OSError as error:
             raise InputError(f"Can not write {directory}: {error.strerror}. Expected a writable directory.") from error
 

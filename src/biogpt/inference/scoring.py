@@ -56,7 +56,7 @@ def score_documents(
     *,
     eos_token_id: int,
     max_length: int,
-    batch_tokens: int = 8192,
+    batch_tokens: int = 2048,
 ) -> Likelihood:
     """Sum the negative log-likelihood of `</s> X </s>` given its first token, for each document X.
 

@@ -124,15 +124,17 @@ class Backend:
 
     def add_tokens(self, tokens: list[Any]) -> int:
         """Add tokens that are taken out of texts before anything else; returns how many of them have a new id."""
-        count: int = self._inner.add_tokens(tokens)
+        size = self._inner.get_vocab_size()
+        self._inner.add_tokens(tokens)
         self._note_added_tokens()
-        return count
+        return self._inner.get_vocab_size() - size
 
     def add_special_tokens(self, tokens: list[Any]) -> int:
         """As `add_tokens`, for tokens that decoding may skip."""
-        count: int = self._inner.add_special_tokens(tokens)
+        size = self._inner.get_vocab_size()
+        self._inner.add_special_tokens(tokens)
         self._note_added_tokens()
-        return count
+        return self._inner.get_vocab_size() - size
 
     def id_to_token(self, index: int) -> str:
         """The token with this id, or the unknown token."""

@@ -30,7 +30,7 @@ from torch.utils.data import Dataset, SequentialSampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerState, TrainingArguments, set_seed
 from transformers.utils import logging as transformers_logging
 
-from biogpt.errors import ConfigError, MissingExtraError, TrainingError, suggest
+from biogpt.errors import BioGptError, ConfigError, MissingExtraError, TrainingError, suggest
 from biogpt.inference.scoring import Likelihood, ScoredDocument, score_documents
 from biogpt.model.checkpoint import load_causal_lm, load_config, load_tokenizer, resolve_model
 from biogpt.model.config import BioGptConfig
@@ -43,6 +43,16 @@ from biogpt.training.recipe import CADENCE, ModelRecipe, PretrainRecipe, Trainin
 
 RECIPE_FILE = "recipe.json"
 REPORT_FILE = "report.json"
+
+# Settings of a network that decide on the shapes of its weights.
+_SHAPES = (
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "max_position_embeddings",
+    "tie_word_embeddings",
+)
 
 
 def pretrain(recipe: PretrainRecipe) -> dict[str, Any]:
@@ -66,15 +76,18 @@ def pretrain(recipe: PretrainRecipe) -> dict[str, Any]:
     transformers_logging.disable_progress_bar()  # one bar is enough: TrainingProgress has it
     is_main = int(os.environ.get("RANK", "0")) == 0
     config = resolve_config(recipe.model, recipe.training)
+    _check_processes(recipe.training)
     _claim_output(recipe, is_main)
     finished = _read_report(recipe)
     if finished is not None:
         return finished
     corpus = _prepare_corpus(recipe, is_main)
+    _check_size(corpus, recipe.training)
     tokenizer = load_tokenizer(corpus.tokenizer_path, corpus.vocabulary_size)
     set_seed(recipe.training.seed)
     model = build_model(recipe.model, config, corpus.vocabulary_size)
-    trainer = _make_trainer(model, tokenizer, corpus, recipe)
+    progress = TrainingProgress(recipe.output)
+    trainer = _make_trainer(model, tokenizer, corpus, recipe, progress)
 
     checkpoint = _find_checkpoint(recipe.output / "checkpoints", is_main)
     if checkpoint is not None and _step_of(checkpoint) >= recipe.training.num_steps:
@@ -82,7 +95,10 @@ def pretrain(recipe: PretrainRecipe) -> dict[str, Any]:
         trainer.model.load_state_dict(load_causal_lm(checkpoint).state_dict())
         trainer.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
     else:
-        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        try:
+            trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        finally:
+            progress.bar.stop()  # or an interruption would leave the terminal without its cursor
 
     likelihood = trainer.score(None)
     report = _make_report(recipe, trainer, likelihood, model)
@@ -106,11 +122,25 @@ def resolve_config(recipe: ModelRecipe, training: TrainingRecipe) -> BioGptConfi
                 f"Unknown setting 'model.{name}', expected preset, start_from or a field of BioGptConfig."
                 f"{suggest(name, known | {'preset', 'start_from'})}"
             )
-    if recipe.start_from is None:
-        config = BioGptConfig.preset(recipe.preset, **recipe.overrides)
-    else:
-        start = load_config(resolve_model(recipe.start_from))
-        config = BioGptConfig.from_dict({**start.to_dict(), **recipe.overrides})
+    if "vocab_size" in recipe.overrides:
+        raise ConfigError("Got model.vocab_size, expected none: it follows from the corpus. Leave it out.")
+    try:
+        if recipe.start_from is None:
+            config = BioGptConfig.preset(recipe.preset, **recipe.overrides)
+        else:
+            start = load_config(resolve_model(recipe.start_from))
+            config = BioGptConfig.from_dict({**start.to_dict(), **recipe.overrides})
+    except BioGptError:
+        raise
+    except Exception as error:  # transformers' checks of types raise errors of their own, over several lines
+        raise ConfigError(f"Section [model] is impossible: {' '.join(str(error).split())} Correct the file.") from error
+    if recipe.start_from is not None:
+        for name in _SHAPES:
+            if getattr(config, name) != getattr(start, name):
+                raise ConfigError(
+                    f"Got model.{name} = {getattr(config, name)!r}, expected {getattr(start, name)!r} as the model has "
+                    "that is started from. Leave it out, or leave out start_from."
+                )
     if training.sequence_length > config.max_position_embeddings:
         raise ConfigError(
             f"Got training.sequence_length = {training.sequence_length} for a model of "
@@ -213,7 +243,7 @@ class PretrainTrainer(Trainer):
             if not math.isfinite(logs["loss"]):
                 raise TrainingError(
                     f"The loss is {logs['loss']} at step {step}, expected a number. The last checkpoint is kept: lower "
-                    "training.learning_rate or set training.max_grad_norm, and start again."
+                    "training.learning_rate or set training.max_grad_norm, in a new output."
                 )
             # After a resume the time and the tokens of earlier processes come from the log that the checkpoint kept.
             if not self.last_row[0] and self.state.log_history:
@@ -276,16 +306,14 @@ def computes_bf16(recipe: TrainingRecipe, device: torch.device) -> bool:
 
 
 def _make_trainer(
-    model: BioGptForCausalLM, tokenizer: BioGptTokenizer, corpus: Corpus, recipe: PretrainRecipe
+    model: BioGptForCausalLM,
+    tokenizer: BioGptTokenizer,
+    corpus: Corpus,
+    recipe: PretrainRecipe,
+    progress: TrainingProgress,
 ) -> PretrainTrainer:
     training = recipe.training
-    num_processes = int(os.environ.get("WORLD_SIZE", "1"))
-    per_pass = training.sequence_length * training.sequences_per_device * num_processes
-    if training.tokens_per_step % per_pass:
-        raise ConfigError(
-            f"Got training.tokens_per_step = {training.tokens_per_step} on {num_processes} processes, expected a "
-            f"multiple of sequence_length x sequences_per_device x processes = {per_pass}. Change one of them."
-        )
+    num_processes = _num_processes()
     has_gpu = torch.cuda.is_available()
     model.set_attn_implementation(training.attention or ("sdpa" if has_gpu else "blocked"))
     has_compiler = has_gpu or any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++", "cl"))
@@ -293,7 +321,7 @@ def _make_trainer(
         output_dir=str(recipe.output / "checkpoints"),
         max_steps=training.num_steps,
         per_device_train_batch_size=training.sequences_per_device,
-        gradient_accumulation_steps=training.tokens_per_step // per_pass,
+        gradient_accumulation_steps=training.tokens_per_step // _tokens_per_pass(training),
         learning_rate=training.learning_rate,
         max_grad_norm=training.max_grad_norm,
         logging_steps=training.log_every,
@@ -326,7 +354,7 @@ def _make_trainer(
         ),
         eval_dataset=[],
         optimizers=(optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, training.learning_rate_factor)),
-        callbacks=[TrainingProgress(recipe.output), _CheckpointMarker()],
+        callbacks=[progress, _CheckpointMarker()],
     )
 
 
@@ -339,7 +367,7 @@ def _encode_held_out(corpus: Corpus, tokenizer: BioGptTokenizer) -> list[ScoredD
 
 def _find_checkpoint(directory: Path, is_main: bool) -> Path | None:
     """The last complete checkpoint, if there is one; what a kill left of a later one is removed."""
-    checkpoints = sorted(directory.glob("checkpoint-*"), key=_step_of)
+    checkpoints = sorted(directory.glob("checkpoint-[0-9]*"), key=_step_of)
     complete = [path for path in checkpoints if (path / _CheckpointMarker.FILE).is_file()]
     if is_main:
         for path in set(checkpoints) - set(complete):
@@ -369,15 +397,51 @@ def _prepare_corpus(recipe: PretrainRecipe, is_main: bool) -> Corpus:
     return Corpus.open(recipe.corpus_path)
 
 
+def _num_processes() -> int:
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def _tokens_per_pass(training: TrainingRecipe) -> int:
+    return training.sequence_length * training.sequences_per_device * _num_processes()
+
+
+def _check_processes(training: TrainingRecipe) -> None:
+    """Refuse a step that can not be shared out evenly over the processes."""
+    if training.tokens_per_step % _tokens_per_pass(training):
+        raise ConfigError(
+            f"Got training.tokens_per_step = {training.tokens_per_step} on {_num_processes()} processes, expected a "
+            f"multiple of sequence_length x sequences_per_device x processes = {_tokens_per_pass(training)}. Change "
+            "one of them."
+        )
+
+
+def _check_size(corpus: Corpus, training: TrainingRecipe) -> None:
+    """Refuse a corpus that is too small to train on or to measure by."""
+    if not corpus.num_heldout_tokens:
+        raise ConfigError(
+            f"{corpus.path} holds no document out, expected at least one to measure by. Give more documents, or raise "
+            "corpus.heldout_fraction, in a new output."
+        )
+    if corpus.num_train_tokens < training.sequence_length:
+        raise ConfigError(
+            f"{corpus.path} has {corpus.num_train_tokens} training tokens, expected at least one sequence of "
+            f"{training.sequence_length}. Give more documents, or lower training.sequence_length."
+        )
+
+
 def _claim_output(recipe: PretrainRecipe, is_main: bool) -> None:
     """Write the resolved recipe, or hold it against the one that the output directory was begun with."""
     path = recipe.output / RECIPE_FILE
     settings = recipe.as_dict()
-    if path.is_file():
+    checkpoints = (recipe.output / "checkpoints").glob("checkpoint-*")
+    has_trained = any(checkpoints) or (recipe.output / REPORT_FILE).is_file()
+    if path.is_file() and has_trained:
         begun = json.loads(path.read_text(encoding="utf-8"))["recipe"]
         may_change = {f"training.{name}" for name in CADENCE}
-        if settings["training"]["schedule"] != "cosine":
-            may_change.add("training.num_steps")  # these schedules do not depend on it before their end
+        # The corpus knows its sources by content, so they may lie elsewhere now.
+        may_change |= {"corpus.num_workers", "corpus.max_problem_fraction", "corpus.sources", "corpus_path"}
+        if recipe.training.is_open_ended:
+            may_change.add("training.num_steps")
         old, new = dict(_flatten(begun)), dict(_flatten(settings))
         changed = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
         changed = [name for name in changed if name not in may_change and not name.startswith("output")]

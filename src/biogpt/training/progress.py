@@ -39,6 +39,8 @@ class TrainingProgress(TrainerCallback):
             TextColumn("{task.fields[state]}"),
             TimeRemainingColumn(),
             console=self.console,
+            redirect_stdout=False,
+            redirect_stderr=False,
             disable=not self.console.is_terminal,
         )
         self.task: TaskID | None = None

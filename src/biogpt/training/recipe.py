@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from biogpt.errors import ConfigError, suggest
-from biogpt.model.checkpoint import resolve_model
+from biogpt.model.checkpoint import BUNDLED, resolve_model
 from biogpt.training.corpus import CorpusRecipe
 
 Schedule = Literal["inverse_sqrt", "cosine", "warmup_stable_decay"]
@@ -91,6 +91,11 @@ class TrainingRecipe:
         _require(self.learning_rate > 0, "training.learning_rate", self.learning_rate, "more than 0")
         _require(self.warmup_steps >= 0, "training.warmup_steps", self.warmup_steps, "at least 0")
         _require(0 <= self.decay_fraction <= 1, "training.decay_fraction", self.decay_fraction, "from 0 to 1")
+        _require(math.isfinite(self.learning_rate), "training.learning_rate", self.learning_rate, "a number")
+        _require(self.weight_decay >= 0, "training.weight_decay", self.weight_decay, "at least 0")
+        _require(self.max_grad_norm >= 0, "training.max_grad_norm", self.max_grad_norm, "at least 0")
+        _require(0 <= self.seed < 2**32, "training.seed", self.seed, "from 0 to 4294967295")
+        _require(all(0 <= b < 1 for b in self.adam_betas), "training.adam_betas", self.adam_betas, "two from 0 to 1")
         per_pass = self.sequence_length * self.sequences_per_device
         _require(
             self.tokens_per_step % per_pass == 0,
@@ -105,6 +110,11 @@ class TrainingRecipe:
             self.checkpoint_every,
             f"a multiple of log_every = {self.log_every}",
         )
+
+    @property
+    def is_open_ended(self) -> bool:
+        """Whether no step's learning rate depends on `num_steps`, so that a run may be made longer."""
+        return self.schedule == "inverse_sqrt" or (self.schedule == "warmup_stable_decay" and not self.decay_fraction)
 
     def learning_rate_factor(self, step: int) -> float:
         """What part of the peak learning rate is used at optimisation step `step`, counted from 0."""
@@ -182,6 +192,16 @@ def read_recipe(path: str | Path) -> PretrainRecipe:
         if name not in settings:
             raise ConfigError(f"{path}: '{name}' is missing. docs/pretraining.md shows a complete file.")
 
+    for name in ("output", "corpus_path"):
+        if not isinstance(settings.get(name, ""), str):
+            raise ConfigError(f"{path}: '{name}' is {settings[name]!r}, expected a path in quotes.")
+    model_settings = settings.get("model", {})
+    for name in ("preset", "start_from"):
+        if not isinstance(model_settings.get(name, ""), str):
+            raise ConfigError(f"{path}: 'model.{name}' is {model_settings[name]!r}, expected a name in quotes.")
+    if {"preset", "start_from"} <= model_settings.keys():
+        raise ConfigError(f"{path}: got both model.preset and model.start_from, expected one. Leave one out.")
+
     base = path.resolve().parent
     corpus = dict(settings["corpus"])
     if isinstance(corpus.get("sources"), list):
@@ -206,7 +226,7 @@ def read_recipe(path: str | Path) -> PretrainRecipe:
 
 def _near(base: Path, name: object) -> str:
     """A model's name, as an absolute path where it is a directory near the recipe; else a bundled name or a hub id."""
-    return str(base / str(name)) if (base / str(name)).is_dir() else str(name)
+    return str(base / str(name)) if name not in BUNDLED and (base / str(name)).is_dir() else str(name)
 
 
 def from_settings(recipe: type[Recipe], settings: dict[str, Any], section: str) -> Recipe:

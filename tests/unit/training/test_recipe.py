@@ -50,6 +50,12 @@ def test_shipped_recipes_are_valid(path: Path) -> None:
         ('output = "out"\n[corpus]\nvocabulary_size = 9\n', "'corpus.sources' is missing"),
         ("[corpus]\nsources = []\n", "'output' is missing"),
         (MINIMAL.replace("output", "ouput"), "unknown setting 'ouput'.*Did you mean 'output'"),
+        (MINIMAL + "[training]\nseed = -1\n", "seed = -1"),
+        (MINIMAL + "[training]\nadam_betas = [1.5, 2.0]\n", "adam_betas"),
+        (MINIMAL + "[training]\nlearning_rate = inf\n", "learning_rate = inf"),
+        (MINIMAL + "[model]\npreset = 5\n", "'model.preset' is 5"),
+        (MINIMAL + "[model]\npreset = 'mini'\nstart_from = 'mini'\n", "both model.preset and model.start_from"),
+        (MINIMAL.replace('"out"', "5"), "'output' is 5, expected a path"),
         ("not toml", "no TOML file"),
         ('training = 3\noutput = "x"\n', "'training' is a value"),
     ],
@@ -88,3 +94,10 @@ def test_warmup_stable_decay_is_constant_between() -> None:
     assert set(values[10:81]) == {1.0}
     assert values[90] == pytest.approx(0.5)
     assert values[99] == pytest.approx(0.05)
+
+
+def test_only_schedules_that_never_look_at_the_end_may_be_made_longer() -> None:
+    assert TrainingRecipe().is_open_ended
+    assert TrainingRecipe(schedule="warmup_stable_decay", decay_fraction=0.0).is_open_ended
+    assert not TrainingRecipe(schedule="warmup_stable_decay").is_open_ended
+    assert not TrainingRecipe(schedule="cosine").is_open_ended
