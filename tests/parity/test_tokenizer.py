@@ -1,80 +1,92 @@
-"""Our words and ids against sacremoses' and transformers' own."""
+"""Words, ids, places and decoded text against sacremoses' and transformers' own: a sample of tokenizer_exactness.py."""
 
-import json
+import random
 from pathlib import Path
 
 import pytest
-from sacremoses import MosesTokenizer
-from transformers.models.biogpt.tokenization_biogpt import BioGptTokenizer as ReferenceTokenizer
+import tokenizer_exactness
+import tokenizer_texts
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sacremoses import MosesDetokenizer, MosesTokenizer
 
-from biogpt import BioGptTokenizer
 from biogpt.text import bpe, moses
 
-# Text -> the pieces that the released vocabulary makes of it.
-CASES = {
-    "2'3'-dideoxy": "2</w> &apos;</w> 3&apos; -di deoxy</w>",
-    "5' '6": "5</w> &apos;</w> &apos; 6</w>",
-    "No. 5": "No.</w> 5</w>",
-    "No. Five": "No</w> .</w> Five</w>",
-    "Fig. 2": "Fig</w> .</w> 2</w>",
-    "foo. bar": "fo o.</w> bar</w>",
-    "i.p.)": "i.p.</w> )</w>",
-    "1....": "1</w> . ...</w>",
-    ",5": ", 5</w>",
-    "x ,5": "x</w> ,</w> 5</w>",
-    "²-5": "²</w> -5</w>",
-    "a--b": "a-- b</w>",
-    "@-@": "@</w> -</w> @</w>",
-    "&apos;": "&amp;</w> ap os</w> ;</w>",
-    "a\x01b": "ab</w>",
-    "a\x1fb": "a</w> b</w>",
-    "a\xa0b": "a</w> b</w>",
-    "a\u200bb": "a</w> <unk> b</w>",
-    "evertheless": "<unk>",
-    "a</s>b": "a</w> </s> b</w>",
-    "": "",
-}
-
-
-@pytest.fixture(scope="session", params=["BioGPT", "BioGPT-Large"])
-def vocabulary_files(request: pytest.FixtureRequest, data_path: Path, tmp_path_factory: pytest.TempPathFactory):
-    """Each released vocabulary in Hugging Face's layout: its two files."""
-    folder = data_path / "vocab" / request.param
-    vocabulary = bpe.read_fairseq_vocabulary(folder / "dict.txt", folder / "bpecodes")
-    return bpe.write_vocabulary(vocabulary, tmp_path_factory.mktemp(request.param))
+TEXTS = st.text(
+    st.one_of(st.sampled_from(list("aB5. ',-`&<[;|@²é\u200b\ud800\x01\x1f\n")), st.characters()), max_size=40
+)
+SIGNS = """
+    &apos; &apos;s &quot; „ “ “„ `` ` '' 's is ( (( $ $( € , . ... ,. % ) &#93; &#91; @-@ @ - -( a 漢 字x x字 &amp;lt;
+    &amp; &lt; &bar; &bra; ¿ ¡ \\ é ’s { } '1 </s> \u1100 \u11ff \ua4cf
+"""
+WORDS = st.lists(st.sampled_from(SIGNS.split()), max_size=10)
+SPLITTER, JOINER = MosesTokenizer("en"), MosesDetokenizer("en")
+ONE_VOCABULARY = pytest.mark.parametrize("released_files", ["BioGPT"], indirect=True)
 
 
 @pytest.fixture(scope="session")
-def tokenizer(vocabulary_files):
-    return BioGptTokenizer(*vocabulary_files)
+def texts(data_path: Path) -> list[str]:
+    """2,000 texts of the benchmark sets, all cases, and 1,000 fuzzed texts."""
+    real = tokenizer_texts.benchmark_texts(data_path)
+    sample = random.Random(0).sample(real, 2000)
+    return [*tokenizer_texts.CASES, *sample, *tokenizer_texts.fuzzed_texts(1, 1000, real)]
 
 
-@pytest.fixture(scope="session")
-def reference(vocabulary_files):
-    return ReferenceTokenizer(*vocabulary_files)
+@settings(max_examples=500)
+@given(TEXTS)
+def test_words(text):
+    expected = SPLITTER.tokenize(text, aggressive_dash_splits=True, escape=True)
+    assert moses.split_words([text]) == [expected]
 
 
-@pytest.fixture(scope="session")
-def abstracts(data_path: Path) -> list[str]:
-    documents = json.loads((data_path / "benchmarks/BC5CDR/test.json").read_text())
-    return [document["abstract"] for document in documents.values()]
+@settings(max_examples=500)
+@given(WORDS)
+def test_joined_words(words):
+    assert moses.join_words(words) == JOINER.detokenize(words)
 
 
-def test_words_are_those_of_sacremoses(abstracts):
-    splitter = MosesTokenizer("en")
-    texts = [*CASES, *abstracts]
-    assert moses.split_words(texts) == [splitter.tokenize(text, aggressive_dash_splits=True) for text in texts]
+def test_ids(ours, slow, texts):
+    expected = [slow(text)["input_ids"] for text in texts]
+    assert [[2, *ids] for ids in ours.encode_ids(texts)] == expected
+    assert ours(texts)["input_ids"] == expected
 
 
-def test_ids_are_those_of_transformers(tokenizer, reference, abstracts):
-    texts = [*CASES, *abstracts]
-    expected = [reference(text)["input_ids"] for text in texts]
-    assert [[2, *ids] for ids in tokenizer.encode_ids(texts)] == expected
-    assert [tokenizer(text)["input_ids"] for text in texts] == expected
+def test_places(ours, texts):
+    plain = [text for text in texts if "<" not in text and "DOTMULTI" not in text]
+    assert tokenizer_exactness.count_wrong_places(plain, ours) == 0
 
 
-@pytest.mark.parametrize("vocabulary_files", ["BioGPT"], indirect=True)
-@pytest.mark.parametrize("text", CASES)
-def test_known_pieces(tokenizer, text):
-    ids = tokenizer.encode_ids([text])[0]
-    assert " ".join(tokenizer.convert_ids_to_tokens(ids)) == CASES[text]
+@pytest.mark.parametrize("settings", [{}, {"skip_special_tokens": True}, {"clean_up_tokenization_spaces": True}])
+def test_decoded_text(ours, slow, texts, settings):
+    sequences = ours.encode_ids(texts[::3]) + tokenizer_texts.random_ids(0, 1000, len(ours))
+    expected = [slow.decode(ids, **settings) for ids in sequences]
+    assert ours.batch_decode(sequences, **settings) == expected
+    assert [ours.decode(ids, **settings) for ids in sequences] == expected
+
+
+@ONE_VOCABULARY
+@pytest.mark.parametrize("text", tokenizer_texts.CASES)
+def test_known_pieces(ours, text):
+    assert " ".join(ours.tokenize(text)) == tokenizer_texts.CASES[text]
+
+
+def test_merges_leave_no_choice(released_files):
+    """No piece is made in two ways, nor used before it is made.
+
+    So it does not matter that `tokenizers` merges pairs one by one, and the slow tokenizer all that are alike at once.
+    """
+    merges = bpe.read_vocabulary(*released_files).merges
+    made = {}
+    for rank, pair in enumerate(merges):
+        assert made.setdefault("".join(pair), rank) == rank
+    assert all(made.get(piece, -1) < rank for rank, pair in enumerate(merges) for piece in pair)
+
+
+@ONE_VOCABULARY
+def test_files_are_those_of_transformers(ours, slow, tmp_path):
+    ours_path, slow_path = tmp_path / "ours", tmp_path / "slow"
+    for path, tokenizer in ((ours_path, ours), (slow_path, slow)):
+        path.mkdir()
+        tokenizer.save_vocabulary(str(path), filename_prefix="x")
+    for name in ("x-vocab.json", "x-merges.txt"):
+        assert (ours_path / name).read_bytes() == (slow_path / name).read_bytes()

@@ -1,0 +1,29 @@
+"""The released vocabularies, in our tokenizer and in transformers' slow one."""
+
+from pathlib import Path
+
+import pytest
+from transformers.models.biogpt.tokenization_biogpt import BioGptTokenizer as SlowTokenizer
+
+from biogpt import BioGptTokenizer
+from biogpt.text import bpe
+
+
+@pytest.fixture(scope="session", params=["BioGPT", "BioGPT-Large"])
+def released_files(
+    request: pytest.FixtureRequest, data_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Path]:
+    """Each released vocabulary in Hugging Face's layout: its two files."""
+    folder = data_path / "vocab" / request.param
+    vocabulary = bpe.read_fairseq_vocabulary(folder / "dict.txt", folder / "bpecodes")
+    return bpe.write_vocabulary(vocabulary, tmp_path_factory.mktemp(request.param))
+
+
+@pytest.fixture(scope="session")
+def ours(released_files: tuple[Path, Path]) -> BioGptTokenizer:
+    return BioGptTokenizer(*released_files)
+
+
+@pytest.fixture(scope="session")
+def slow(released_files: tuple[Path, Path]) -> SlowTokenizer:
+    return SlowTokenizer(*map(str, released_files))
