@@ -9,6 +9,7 @@ It reads and checks; it neither opens a corpus nor builds a model.
 """
 
 import dataclasses
+import glob
 import math
 import tomllib
 import types
@@ -205,7 +206,7 @@ def read_recipe(path: str | Path) -> PretrainRecipe:
     base = path.resolve().parent
     corpus = dict(settings["corpus"])
     if isinstance(corpus.get("sources"), list):
-        corpus["sources"] = [str(base / str(source)) for source in corpus["sources"]]
+        corpus["sources"] = [_near_pattern(base, str(source)) for source in corpus["sources"]]
     model = dict(settings.get("model", {}))
     chosen = {name: model.pop(name) for name in ("preset", "start_from") if name in model}
     if "start_from" in chosen:
@@ -222,6 +223,11 @@ def read_recipe(path: str | Path) -> PretrainRecipe:
         training=from_settings(TrainingRecipe, dict(settings.get("training", {})), "training"),
         corpus_path=base / settings["corpus_path"] if "corpus_path" in settings else output / "corpus",
     )
+
+
+def _near_pattern(base: Path, source: str) -> str:
+    """A source from the recipe's directory; what looks like a pattern in that directory's own name is none."""
+    return str(Path(glob.escape(str(base))) / source) if glob.has_magic(source) else str(base / source)
 
 
 def _near(base: Path, name: object) -> str:

@@ -24,6 +24,15 @@ def test_relative_paths_start_from_the_file(tmp_path: Path) -> None:
     assert recipe.corpus.sources == (str(tmp_path / "a.jsonl"),)
 
 
+def test_brackets_in_the_folders_name_are_no_pattern(tmp_path: Path) -> None:
+    folder = tmp_path / "fold [2024]"
+    folder.mkdir()
+    (folder / "a.jsonl").touch()
+    for sources in ('["*.jsonl"]', '["a.jsonl"]'):
+        recipe = read_recipe(write(folder / "run.toml", MINIMAL.replace('["a.jsonl"]', sources)))
+        assert recipe.corpus.source_paths() == [folder / "a.jsonl"]
+
+
 def test_defaults_are_the_papers(tmp_path: Path) -> None:
     training = read_recipe(write(tmp_path / "run.toml", MINIMAL)).training
     assert (training.num_steps, training.warmup_steps, training.learning_rate) == (200_000, 20_000, 2e-4)
