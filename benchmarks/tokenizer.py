@@ -2,31 +2,28 @@
 
     python benchmarks/tokenizer.py --data ../shared/data
 
-Each measurement is a fresh process on one thread, so that cold means cold; the two tokenizers take turns, and of the
-repeats the best counts. Ours gives offsets, the slow one can not. Writes benchmarks/results/tokenizer.json and prints a
-table.
+Each measurement is a fresh process on one thread, so that cold means cold; the two tokenizers take turns, and the
+median of the repeats counts. Ours gives offsets, the slow one can not. Writes benchmarks/results/tokenizer.json and
+prints a table.
 """
 
 import argparse
 import gc
 import json
 import os
-import platform
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from record import ROOT, write_result
 from rich.console import Console
 from rich.table import Table
 
-ROOT = Path(__file__).resolve().parent.parent
-RESULT = ROOT / "benchmarks" / "results" / "tokenizer.json"
 BATCH = 1000
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 FIELDS = {"title", "abstract", "QUESTION", "CONTEXTS", "LONG_ANSWER"}
@@ -101,9 +98,9 @@ def measure_apart(tokenizer_name: str, task: str, vocabulary: Path, data: Path) 
     return seconds
 
 
-def best(runs: list[dict[str, float]]) -> dict[str, float]:
-    """The shortest of each."""
-    return {name: min(run[name] for run in runs) for name in runs[0]}
+def take_medians(runs: list[dict[str, float]]) -> dict[str, float]:
+    """The median of each."""
+    return {name: round(statistics.median(run[name] for run in runs), 4) for name in runs[0]}
 
 
 def main() -> None:
@@ -111,7 +108,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data", help="the folder of data sets")
     parser.add_argument("--repeats", type=int, default=3, help="how often to measure each")
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
-    parser.add_argument("--output", type=Path, default=RESULT)
+    parser.add_argument("--output", type=Path, help="the result file; benchmarks/results/tokenizer.json if not given")
     parser.add_argument("--only", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     texts = list(dict.fromkeys(read_texts(arguments.data)))
@@ -134,24 +131,21 @@ def main() -> None:
                 for name, done in runs.items():
                     done.append(measure_apart(name, task, Path(folder), arguments.data))
                     print(f"{task}, {name}, {repeat + 1} of {arguments.repeats}: {done[-1]}", file=sys.stderr)
-            results[task] = {name: best(each) for name, each in runs.items()}
+            results[task] = {name: take_medians(each) for name, each in runs.items()}
     num_bytes = sum(len(text.encode("utf-8")) for text in texts)
-    report = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": _output("git", "rev-parse", "HEAD"),
-        "command": "python " + " ".join(["benchmarks/tokenizer.py", *sys.argv[1:]]),
-        "processor": _processor(),
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in ("transformers", "tokenizers", "sacremoses", "numpy")},
+    measured = {
         "documents": len(texts),
         "bytes": num_bytes,
         "tokens": num_tokens,
         "repeats": arguments.repeats,
         "batch": BATCH,
         "seconds": results,
+        "ratios": {
+            task: {when: round(seconds["slow"][when] / seconds["ours"][when], 2) for when in ("cold", "warm")}
+            for task, seconds in results.items()
+        },
     }
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_result("tokenizer", measured, arguments.output)
     _print_table(results, num_bytes, num_tokens)
 
 
@@ -166,21 +160,6 @@ def _print_table(results: dict[str, dict[str, dict[str, float]]], num_bytes: int
             rates += [f"{num_tokens / each:,.0f}" for each in (slow, ours)]
             table.add_row(f"{task}, {when}", *rates, f"{slow / ours:.1f}")
     Console(width=110).print(table)
-
-
-def _output(*command: str) -> str:
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
-
-
-def _processor() -> str:
-    """The processor's name, as Linux gives it."""
-    path = Path("/proc/cpuinfo")
-    names = (
-        [line.split(":")[1].strip() for line in path.read_text().splitlines() if line.startswith("model name")]
-        if path.is_file()
-        else []
-    )
-    return f"{names[0]}, {len(names)} cores" if names else platform.processor()
 
 
 if __name__ == "__main__":
