@@ -14,6 +14,7 @@ from typing import Any
 
 from biogpt.errors import ConfigError, InputError, suggest
 from biogpt.tasks.template import Template, slots_of
+from biogpt.tasks.tuning import Tuning, build_tuning
 
 KINDS = ("relation", "answering", "classification", "tagging", "generation")
 EMPTY_DOCUMENTS = ("drop", "keep")
@@ -97,6 +98,7 @@ class Schema:
     alternatives: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     dataset: Dataset = field(default_factory=Dataset)
     score: Scoring = field(default_factory=Scoring)
+    finetune: Tuning = field(default_factory=Tuning)
     example: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
@@ -123,7 +125,7 @@ def read_schema(path: Path, **settings: str | int) -> Schema:
     """Read and check a schema.
 
     Args:
-        path: a TOML file; its stem is the task's name.
+        path: a TOML file; its stem is the task's name unless it has a key `name`, as beside a tuned model.
         settings: values that take the place of the file's, from `Schema`'s plain fields.
 
     Raises:
@@ -144,25 +146,28 @@ def read_schema(path: Path, **settings: str | int) -> Schema:
 
 
 def _build_schema(path: Path, table: dict[str, Any]) -> Schema:
-    _check_keys(path, "", table, {item.name for item in fields(Schema)} - {"name"})
+    _check_keys(path, "", table, {item.name for item in fields(Schema)})
     for key in ("kind", "title"):
         if not isinstance(table.get(key), str):
             raise ConfigError(f"{path} does not say '{key}'. Expected {key} = \"...\" at its top.")
     for key, default in ((item.name, item.default) for item in fields(Schema)):
         if key in table and isinstance(default, (str, bool, int)) and type(table[key]) is not type(default):
             raise ConfigError(f"{path}: {key} is {table[key]!r}. Expected {_KIND_NAMES[type(default)]}.")
-    for key in ("slots", "alternatives", "dataset", "score", "example"):
+    if not isinstance(table.get("name", ""), str):
+        raise ConfigError(f"{path}: name is {table['name']!r}. Expected {_KIND_NAMES[str]}.")
+    for key in ("slots", "alternatives", "dataset", "score", "finetune", "example"):
         if not isinstance(table.get(key, {}), dict):
             raise ConfigError(f"{path}: {key} is {table[key]!r}. Expected a table: [{key}].")
     slots = {name: _build(path, f"slots.{name}", Slot, value) for name, value in table.get("slots", {}).items()}
     return Schema(
         **{
             **table,
-            "name": path.stem,
+            "name": table.get("name", path.stem),
             "traps": _as_texts(path, "traps", table.get("traps", [])),
             "slots": slots,
             "dataset": _build(path, "dataset", Dataset, table.get("dataset", {})),
             "score": _build(path, "score", Scoring, table.get("score", {})),
+            "finetune": _build_tuning(path, table.get("finetune", {})),
             "target_format": table.get("target_format", "sentence"),
         }
     )
@@ -194,6 +199,13 @@ def _build(path: Path, place: str, kind: type[Any], table: object) -> Any:
         if item.name in table and type(table[item.name]) is not expected:
             raise ConfigError(f"{path}: {place}.{item.name} is {table[item.name]!r}. Expected {_KIND_NAMES[expected]}.")
     return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in table.items()})
+
+
+def _build_tuning(path: Path, table: Mapping[str, Any]) -> Tuning:
+    try:
+        return build_tuning(table)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
 
 
 def _check_keys(path: Path, place: str, table: Mapping[str, Any], known: set[str]) -> None:

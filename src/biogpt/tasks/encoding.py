@@ -1,0 +1,140 @@
+"""Examples as token ids: what a model reads, and what it is to write or to label.
+
+Training and prediction both encode here, so that a model meets in use what it was trained on. It knows tokenizers and
+tasks, no models; it never imports torch.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from biogpt.errors import ConfigError
+from biogpt.tasks.tagging import OUTSIDE, tags_of
+from biogpt.tasks.task import Example, Task, truncate_source
+from biogpt.text.tokenizer import BioGptTokenizer
+
+SPARE_FRACTION = 10
+"""Of a model's positions, a tenth is kept free behind the prompt, for the answer."""
+
+_ELLIPSIS = "..."
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedWords:
+    """Consecutive words of a source as ids."""
+
+    input_ids: list[int]
+    places: list[int]
+    """For each word, the index in `input_ids` of the piece that carries its label: its last one, because a causal model
+    has read the whole word only there."""
+
+
+def learned_tokens(num_tokens: int) -> list[str]:
+    """The names of the virtual tokens of a soft prompt: learned1, learned2, ... as in the reference's checkpoints."""
+    return [f"learned{number}" for number in range(1, num_tokens + 1)]
+
+
+def add_learned_tokens(tokenizer: BioGptTokenizer, num_tokens: int) -> None:
+    """Give a tokenizer the tokens of a soft prompt, special tokens at the end of its vocabulary.
+
+    Raises:
+        ConfigError: it has a soft prompt already, of another length.
+    """
+    num_there = len(learned_ids(tokenizer))
+    if num_there not in (0, num_tokens):
+        raise ConfigError(
+            f"Got a soft prompt of {num_tokens} tokens for a model that has one of {num_there}, expected the same "
+            f"length. Set prompt_length = {num_there}, or start from a model without one."
+        )
+    if num_tokens and not num_there:
+        tokenizer.add_special_tokens({"extra_special_tokens": learned_tokens(num_tokens)})
+
+
+def learned_ids(tokenizer: BioGptTokenizer) -> list[int]:
+    """The ids of the soft prompt's tokens, in order; none where the tokenizer has none."""
+    ids: list[int] = []
+    while True:
+        index = tokenizer.convert_tokens_to_ids(f"learned{len(ids) + 1}")
+        if index is None or index == tokenizer.unk_token_id:
+            return ids
+        ids.append(index)
+
+
+def encode_prompt(task: Task, tokenizer: BioGptTokenizer, example: Example) -> list[int]:
+    """What the model reads: `</s>`, the source, and the soft prompt where the tokenizer has one.
+
+    A source longer than the schema's limit, or than leaves a tenth of the model's positions (the tokenizer's
+    `model_max_length`) free, is cut as the reference does: its last token becomes `...`.
+    """
+    learned = learned_ids(tokenizer)
+    source = tokenizer.encode_ids([task.prompt(example)])[0]
+    limit = _prompt_room(tokenizer) - 1 - len(learned)
+    if task.schema.source_limit:
+        limit = min(limit, task.schema.source_limit)
+    return [tokenizer.sep_token_id, *truncate_source(source, max(1, limit), _ellipsis_id(tokenizer)), *learned]
+
+
+def encode_target(task: Task, tokenizer: BioGptTokenizer, example: Example) -> list[int]:
+    """What the model is to write: the target and `</s>`, without which generation would never learn to stop."""
+    return [*tokenizer.encode_ids([task.target(example)])[0], tokenizer.eos_token_id]
+
+
+def encode_words(task: Task, tokenizer: BioGptTokenizer, example: Example) -> list[EncodedWords]:
+    """The words of a tagging example, word by word, for a head that labels each.
+
+    What does not fit into the model's positions comes in several parts, which follow each other without overlap. With
+    the schema's `finetune.tagging_context = "twice"` each part stands there twice (`</s> A </s> A`) and the second copy
+    carries the labels: there a causal model has seen what follows a word, too.
+
+    Returns:
+        The parts; their `places` together are one per word of `example.text.split(" ")`.
+    """
+    # A word of characters that the tokenizer drops is an unknown one: each word needs a piece for its label.
+    pieces = [ids or [tokenizer.unk_token_id] for ids in tokenizer.encode_ids(task.prompt(example).split(" "))]
+    num_copies = 2 if task.schema.finetune.tagging_context == "twice" else 1
+    room = max(1, min(tokenizer.model_max_length, 10**9) // num_copies - 1)
+    parts: list[list[list[int]]] = []
+    num_taken = room
+    for word in pieces:
+        cut = word[:room]
+        if num_taken + len(cut) > room:
+            parts.append([])
+            num_taken = 0
+        parts[-1].append(cut)
+        num_taken += len(cut)
+    return [_join_words(part, num_copies, tokenizer.sep_token_id) for part in parts]
+
+
+def head_labels(task: Task) -> list[str]:
+    """The labels of a classification head, in the order of its outputs: IOB tags of words, or the slot's choices."""
+    if task.schema.kind == "tagging":
+        return [OUTSIDE, *(f"{mark}-{label}" for label in task.schema.slots["label"].choices for mark in "BI")]
+    return list(next(iter(task.schema.slots.values())).choices)
+
+
+def label_ids(task: Task, example: Example) -> list[int]:
+    """The gold as indices into `head_labels`: one for each word, or those of all labels that the text carries."""
+    ids = {label: index for index, label in enumerate(head_labels(task))}
+    if task.schema.kind == "tagging":
+        return [ids[tag] for tag in tags_of(example.items, example.text)]
+    slot = next(iter(task.schema.slots))
+    return [ids[item.slots[slot]] for item in example.items]
+
+
+def _join_words(words: Sequence[Sequence[int]], num_copies: int, separator: int) -> EncodedWords:
+    copy = [separator, *(index for word in words for index in word)]
+    places = []
+    end = (num_copies - 1) * len(copy)
+    for word in words:
+        end += len(word)
+        places.append(end)
+    return EncodedWords(copy * num_copies, places)
+
+
+def _prompt_room(tokenizer: BioGptTokenizer) -> int:
+    positions: int = tokenizer.model_max_length
+    return positions - positions // SPARE_FRACTION
+
+
+def _ellipsis_id(tokenizer: BioGptTokenizer) -> int:
+    """The token for `...`; in a vocabulary that has none, the last of its pieces."""
+    return int(tokenizer.encode_ids([_ELLIPSIS])[0][-1])
