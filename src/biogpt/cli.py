@@ -296,7 +296,7 @@ def _print_stream(prompt: str, texts: Iterator[str]) -> None:
 
 def _as_json(completion: "Completion") -> str:
     record: dict[str, Any] = asdict(completion)
-    del record["token_ids"]
+    del record["token_ids"], record["token_scores"]
     record["score"] = round(completion.score, 6)
     return json.dumps(record, ensure_ascii=False)
 

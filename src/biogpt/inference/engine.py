@@ -1,4 +1,4 @@
-"""Engine: texts -> completions.
+"""Engine: prompts, as texts or as ids -> completions.
 
 The one place where a tokenizer, a model and a way to choose tokens meet. It knows nothing of tasks: what a prompt asks,
 and how its completion is to be read, is for its callers.
@@ -43,9 +43,11 @@ class Completion:
     """The ids that were generated, without the end token."""
     tokens: tuple[str, ...]
     """The vocabulary's pieces of these ids."""
+    token_scores: tuple[float, ...]
+    """Log-probability (nats) of each of `token_ids`, then of the end token where there is one, each under the model's
+    own distribution given all before it: before temperature, top-k, top-p and what was forbidden."""
     score: float
-    """Mean log-probability (nats) of the generated tokens, the end token included where there is one, each under the
-    model's own distribution given all before it: before temperature, top-k, top-p and what was forbidden."""
+    """The mean of `token_scores`."""
     stop_reason: StopReason
     """`end`: the model ended the text. `length`: `max_new_tokens` are there. `positions`: the model has none left."""
 
@@ -60,12 +62,12 @@ class _Row:
     limit_reason: StopReason  # why max_new_tokens is what it is
     uniforms: random.Random
     new_ids: list[int] = field(default_factory=list)  # with the end token, where there is one
-    log_probability: float = 0.0
+    scores: list[float] = field(default_factory=list)  # of new_ids
     stop_reason: StopReason | None = None
 
-    def take(self, token_id: int, log_probability: float, end_id: int) -> None:
+    def take(self, token_id: int, score: float, end_id: int) -> None:
         self.new_ids.append(token_id)
-        self.log_probability += log_probability
+        self.scores.append(score)
         if token_id == end_id:
             self.stop_reason = "end"
         elif len(self.new_ids) >= self.max_new_tokens:
@@ -147,8 +149,40 @@ class Engine:
 
         All prompts are checked before this returns, so an `InputError` comes before the first completion is begun.
         """
-        encoded = [self._encode(prompt, settings) for prompt in prompts]
-        return self._generate_encoded(list(zip(prompts, encoded, strict=True)), settings)
+        encoded = [(prompt, self._encode(prompt, settings)) for prompt in prompts]
+        return self._generate_encoded(encoded, settings)
+
+    def generate_ids(
+        self, prompts: Sequence[Sequence[int]], settings: GenerationSettings = DEFAULT_SETTINGS
+    ) -> Iterator[Completion]:
+        """Complete prompts that are ids already: special tokens and whatever else the model was trained to see.
+
+        Completions are handed over in order, as their batch is done. Here `Completion.prompt` is the decoded prompt and
+        `Completion.text` the decoded new ids on their own, both without special tokens.
+
+        Args:
+            prompts: the ids of each prompt, with the `</s>` that begins a text.
+            settings: how; one completion each.
+
+        Raises:
+            InputError: a prompt can not be completed, or not with these settings; raised before any is.
+        """
+        if settings.num_return_sequences > 1:
+            raise InputError(
+                f"Got num_return_sequences {settings.num_return_sequences} for prompts given as ids, expected 1. "
+                "Repeat the call with other seeds, or leave out num_return_sequences."
+            )
+        for number, ids in enumerate(prompts, start=1):
+            self._check_ids(ids, f"Prompt {number}")
+            self._check_room(len(ids), f"Prompt {number}", settings)
+        rows = (
+            self._make_row(self.tokenizer.decode(list(ids), skip_special_tokens=True), list(ids), settings, 0)
+            for ids in prompts
+        )
+        return (
+            self._complete(row, self.tokenizer.decode(row.new_ids, skip_special_tokens=True))
+            for row in self._finish(rows, settings)
+        )
 
     def stream(self, prompt: str, settings: GenerationSettings = DEFAULT_SETTINGS) -> Iterator[str]:
         """Complete one prompt, handing over the text as it is made.
@@ -178,15 +212,27 @@ class Engine:
                 f"The prompt {shorten(prompt)} has no character that the tokenizer keeps, expected some text to "
                 "continue. Give at least one word."
             )
-        num_needed = max(settings.min_new_tokens, 1)
-        if len(ids) + num_needed > self.max_positions:
+        self._check_room(len(ids), f"The prompt {shorten(prompt)}", settings)
+        return ids
+
+    def _check_ids(self, ids: Sequence[int], name: str) -> None:
+        num_ids = self.model.config.vocab_size
+        if len(ids) == 0 or not all(0 <= index < num_ids for index in ids):
+            wrong = next((index for index in ids if not 0 <= index < num_ids), "none")
             raise InputError(
-                f"The prompt {shorten(prompt)} has {len(ids)} tokens, expected at most "
+                f"{name} has the id {wrong}, expected at least one id, each from 0 to {num_ids - 1}. Encode the prompt "
+                "with the model's own tokenizer."
+            )
+
+    def _check_room(self, num_tokens: int, name: str, settings: GenerationSettings) -> None:
+        num_needed = max(settings.min_new_tokens, 1)
+        if num_tokens + num_needed > self.max_positions:
+            raise InputError(
+                f"{name} has {num_tokens} tokens, expected at most "
                 f"{self.max_positions - num_needed}: the model has {self.max_positions} positions, and {num_needed} "
                 "must be left for new tokens. Shorten the prompt"
                 + (" or lower min_new_tokens." if num_needed > 1 else ".")
             )
-        return ids
 
     def _make_row(self, prompt: str, ids: list[int], settings: GenerationSettings, index: int) -> _Row:
         """The prompt's completion number `index`, not begun."""
@@ -205,23 +251,27 @@ class Engine:
     def _generate_encoded(
         self, encoded: Sequence[tuple[str, list[int]]], settings: GenerationSettings
     ) -> Iterator[list[Completion]]:
-        if settings.num_beams > 1:
-            for prompt, ids in encoded:
-                yield [self._complete(row) for row in self._search_beams(prompt, ids, settings)]
-            return
         rows = (
             self._make_row(prompt, ids, settings, index)
             for prompt, ids in encoded
             for index in range(settings.num_return_sequences)
         )
-        completions: list[Completion] = []
-        while batch := list(islice(rows, self.batch_size)):
-            for _ in self._advance(batch, settings):
-                pass
-            completions += [self._complete(row) for row in batch]
-            while len(completions) >= settings.num_return_sequences:
-                yield completions[: settings.num_return_sequences]
-                del completions[: settings.num_return_sequences]
+        finished = self._finish(rows, settings)
+        while completions := [
+            self._complete(row, self._text(row)) for row in islice(finished, settings.num_return_sequences)
+        ]:
+            yield completions
+
+    def _finish(self, rows: Iterator[_Row], settings: GenerationSettings) -> Iterator[_Row]:
+        """Rows with their new ids, in order, batch by batch."""
+        is_beam_search = settings.num_beams > 1
+        while batch := list(islice(rows, settings.num_return_sequences if is_beam_search else self.batch_size)):
+            if is_beam_search:
+                self._search_beams(batch, settings)
+            else:
+                for _ in self._advance(batch, settings):
+                    pass
+            yield from batch
 
     def _stream_row(self, row: _Row, settings: GenerationSettings) -> Iterator[str]:
         continuation = self._continue(row)
@@ -277,9 +327,9 @@ class Engine:
         uniforms = torch.tensor([row.uniforms.random() for row in rows], dtype=torch.float64, device=logits.device)
         return draw(allowed, uniforms, settings.temperature, settings.top_k, settings.top_p)
 
-    def _search_beams(self, prompt: str, ids: list[int], settings: GenerationSettings) -> list[_Row]:
-        """Finished rows of a beam search, best first. One prompt at a time: its beams are a batch already."""
-        rows = [self._make_row(prompt, ids, settings, index) for index in range(settings.num_return_sequences)]
+    def _search_beams(self, rows: Sequence[_Row], settings: GenerationSettings) -> None:
+        """Finish the rows of one prompt by a beam search, best first. Its beams are a batch already."""
+        ids = rows[0].prompt_ids
         # Everything that changes the outcome is said here: what is not would come from the model's generation_config.
         config = GenerationConfig(
             max_new_tokens=rows[0].max_new_tokens,
@@ -307,7 +357,6 @@ class Engine:
                 new_ids = new_ids[: new_ids.index(self._end_id) + 1]
             for token_id, value in zip(new_ids, self._score(ids, new_ids), strict=True):
                 row.take(token_id, value, self._end_id)
-        return rows
 
     def _score(self, prompt_ids: list[int], new_ids: list[int]) -> list[float]:
         """The log-probability of each of `new_ids` after `prompt_ids` and those before it."""
@@ -318,21 +367,25 @@ class Engine:
             values: list[float] = logits.float().log_softmax(dim=-1).gather(-1, targets).squeeze(-1).tolist()
         return values
 
-    def _complete(self, row: _Row) -> Completion:
+    def _complete(self, row: _Row, text: str) -> Completion:
         assert row.stop_reason is not None
         token_ids = row.new_ids[:-1] if row.stop_reason == "end" else row.new_ids
-        pieces = self._pieces(token_ids)
-        continuation = self._continue(row)
-        continuation.add(pieces)
-        continuation.finish()
         return Completion(
             prompt=row.prompt,
-            text=continuation.text,
+            text=text,
             token_ids=tuple(token_ids),
-            tokens=tuple(pieces),
-            score=row.log_probability / len(row.new_ids),
+            tokens=tuple(self._pieces(token_ids)),
+            token_scores=tuple(row.scores),
+            score=sum(row.scores) / len(row.scores),
             stop_reason=row.stop_reason,
         )
+
+    def _text(self, row: _Row) -> str:
+        """What must be written after the prompt to read well."""
+        continuation = self._continue(row)
+        continuation.add(self._pieces(row.new_ids))
+        continuation.finish()
+        return continuation.text
 
     def _continue(self, row: _Row) -> Continuation:
         return Continuation(row.prompt, self._pieces(row.prompt_ids), self.tokenizer.all_special_tokens)

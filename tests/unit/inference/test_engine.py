@@ -40,7 +40,8 @@ def way(request) -> GenerationSettings:
 
 def assert_same(first: Completion, second: Completion) -> None:
     assert first.score == pytest.approx(second.score, abs=1e-4)
-    assert vars(first) | {"score": 0} == vars(second) | {"score": 0}
+    assert first.token_scores == pytest.approx(second.token_scores, abs=1e-3)
+    assert vars(first) | {"score": 0, "token_scores": ()} == vars(second) | {"score": 0, "token_scores": ()}
 
 
 def test_batches_are_the_same_as_single_prompts(engine, way):
@@ -60,6 +61,7 @@ def test_the_score_is_the_mean_log_probability_of_what_was_generated(engine, way
             logits = engine.model(torch.tensor([prompt_ids + new_ids])).logits[0].log_softmax(dim=-1)
         values = [logits[len(prompt_ids) + index - 1, token_id].item() for index, token_id in enumerate(new_ids)]
         assert completion.score == pytest.approx(sum(values) / len(values), abs=1e-4)
+        assert completion.token_scores == pytest.approx(values, abs=1e-3)
 
 
 def test_prompt_and_text_are_what_the_tokenizer_decodes(engine, way):
@@ -218,6 +220,46 @@ def test_beams_do_not_stream(engine):
     for way in ({"num_beams": 2}, {"num_return_sequences": 2}):
         with pytest.raises(InputError, match="expected 1 of each for a stream"):
             engine.stream("Aspirin", GenerationSettings(**way))
+
+
+@pytest.mark.parametrize("name", sorted(set(WAYS) - {"narrow sampling", "beams"}))
+def test_prompts_as_ids_get_the_tokens_of_the_same_prompts_as_texts(engine, name):
+    way = GenerationSettings(**{"max_new_tokens": 30, **WAYS[name]})
+    encoded = engine.tokenizer(PROMPTS)["input_ids"]
+    # Sampling is seeded by the prompt's text, which decoding gives back up to blanks; here it must be the same.
+    decoded = [engine.tokenizer.decode(ids, skip_special_tokens=True) for ids in encoded]
+    texts = engine.generate(decoded, way)
+    for ids, prompt, completion, (text,) in zip(
+        encoded, decoded, engine.generate_ids(encoded, way), texts, strict=True
+    ):
+        assert engine.tokenizer(prompt)["input_ids"] == ids
+        assert completion.prompt == prompt
+        assert completion.text == engine.tokenizer.decode(list(completion.token_ids))
+        assert (completion.token_ids, completion.stop_reason) == (text.token_ids, text.stop_reason)
+        assert completion.token_scores == pytest.approx(text.token_scores, abs=1e-3)
+
+
+def test_prompts_as_ids_may_have_special_tokens_which_no_text_shows(engine):
+    ids = [2, *engine.tokenizer.encode_ids(["aspirin"])[0], engine.tokenizer.unk_token_id, 2]
+    (completion,) = engine.generate_ids([ids], GenerationSettings(temperature=0, max_new_tokens=5))
+    assert completion.prompt == "aspirin"
+    assert not {"<unk>", "</s>"} & set(completion.text.split())
+
+
+@pytest.mark.parametrize(
+    ("ids", "says"),
+    [
+        ([], "Prompt 2 has the id none, expected at least one id"),
+        ([2, 9999], "Prompt 2 has the id 9999, expected at least one id, each from 0 to"),
+        ([2, -1], "Prompt 2 has the id -1"),
+        ([5] * 96, "Prompt 2 has 96 tokens, expected at most 95"),
+    ],
+)
+def test_impossible_ids_are_refused_before_any_work(engine, ids, says):
+    with pytest.raises(InputError, match=says):
+        engine.generate_ids([[2, 5], ids])
+    with pytest.raises(InputError, match="Got num_return_sequences 2 for prompts given as ids"):
+        engine.generate_ids([[2, 5]], GenerationSettings(num_return_sequences=2))
 
 
 def test_batch_size_is_checked(engine):
