@@ -184,6 +184,57 @@ class Engine:
             for row in self._finish(rows, settings)
         )
 
+    @torch.inference_mode()
+    def score_ids(self, prompt_ids: Sequence[int], continuations: Sequence[Sequence[int]]) -> list[list[float]]:
+        """How probable the model holds each of several continuations of one prompt.
+
+        The prompt is read once, however many continuations there are. `batch_size` of them are read at once, those of
+        similar length together.
+
+        Args:
+            prompt_ids: with the `</s>` that begins a text.
+            continuations: the ids of each; with the end token where ending there is to count.
+
+        Returns:
+            For each continuation the log-probabilities (nats) of its ids, each given all before it.
+
+        Raises:
+            InputError: ids that the model lacks, or more than it has positions; raised before any is scored.
+        """
+        self._check_ids(prompt_ids, "The prompt")
+        for number, ids in enumerate(continuations, start=1):
+            self._check_ids(ids, f"Continuation {number}")
+            if len(prompt_ids) + len(ids) - 1 > self.max_positions:
+                raise InputError(
+                    f"Continuation {number} has {len(ids)} tokens after {len(prompt_ids)} of the prompt, expected at "
+                    f"most {self.max_positions + 1 - len(prompt_ids)}: the model has {self.max_positions} positions. "
+                    "Shorten the prompt."
+                )
+        device = self.model.device
+        output = self.model(input_ids=torch.tensor([list(prompt_ids)], device=device), use_cache=True, logits_to_keep=1)
+        first = output.logits.float()  # (1, 1, V)
+        layers = [(layer.keys, layer.values) for layer in output.past_key_values.layers]  # (1, H, S, D) each
+        scores: dict[int, list[float]] = {}
+        by_length = sorted(range(len(continuations)), key=lambda index: len(continuations[index]))
+        for start in range(0, len(by_length), self.batch_size):
+            batch = by_length[start : start + self.batch_size]
+            width = len(continuations[batch[-1]])
+            # Padding stands on the right, where no scored token can see it: no mask is needed.
+            ids = torch.full((len(batch), width), self._pad_id, device=device)  # (B, T)
+            for row, index in enumerate(batch):
+                ids[row, : len(continuations[index])] = torch.tensor(list(continuations[index]), device=device)
+            logits = first.expand(len(batch), -1, -1)  # (B, 1, V)
+            if width > 1:
+                cache = tuple(
+                    (keys.expand(len(batch), -1, -1, -1), values.expand(len(batch), -1, -1, -1))
+                    for keys, values in layers
+                )
+                later = self.model(input_ids=ids[:, :-1], past_key_values=cache, use_cache=True).logits.float()
+                logits = torch.cat([logits, later], dim=1)  # (B, T, V)
+            values = logits.log_softmax(dim=-1).gather(-1, ids.unsqueeze(-1)).squeeze(-1).tolist()
+            scores |= {index: row[: len(continuations[index])] for index, row in zip(batch, values, strict=True)}
+        return [scores[index] for index in range(len(continuations))]
+
     def stream(self, prompt: str, settings: GenerationSettings = DEFAULT_SETTINGS) -> Iterator[str]:
         """Complete one prompt, handing over the text as it is made.
 
@@ -355,17 +406,8 @@ class Engine:
             new_ids = sequence[len(ids) :]
             if self._end_id in new_ids:
                 new_ids = new_ids[: new_ids.index(self._end_id) + 1]
-            for token_id, value in zip(new_ids, self._score(ids, new_ids), strict=True):
+            for token_id, value in zip(new_ids, *self.score_ids(ids, [new_ids]), strict=True):
                 row.take(token_id, value, self._end_id)
-
-    def _score(self, prompt_ids: list[int], new_ids: list[int]) -> list[float]:
-        """The log-probability of each of `new_ids` after `prompt_ids` and those before it."""
-        input_ids = torch.tensor([prompt_ids + new_ids[:-1]], device=self.model.device)
-        with torch.inference_mode():
-            logits = self.model(input_ids=input_ids, use_cache=False, logits_to_keep=len(new_ids)).logits[0]  # (T, V)
-            targets = torch.tensor(new_ids, device=self.model.device).unsqueeze(-1)
-            values: list[float] = logits.float().log_softmax(dim=-1).gather(-1, targets).squeeze(-1).tolist()
-        return values
 
     def _complete(self, row: _Row, text: str) -> Completion:
         assert row.stop_reason is not None

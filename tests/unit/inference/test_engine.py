@@ -262,6 +262,44 @@ def test_impossible_ids_are_refused_before_any_work(engine, ids, says):
         engine.generate_ids([[2, 5]], GenerationSettings(num_return_sequences=2))
 
 
+@pytest.mark.parametrize("batch_size", [1, 3, 64])
+def test_continuations_get_the_scores_that_a_whole_pass_gives(engine, batch_size):
+    prompt_ids = engine.tokenizer(PROMPTS[0])["input_ids"]
+    continuations = [*engine.tokenizer.encode_ids(PROMPTS), [engine.tokenizer.eos_token_id], [7, 2, 9]]
+    scores = Engine(engine.model, engine.tokenizer, batch_size).score_ids(prompt_ids, continuations)
+    assert len({len(ids) for ids in continuations}) > 3
+    for ids, values in zip(continuations, scores, strict=True):
+        with torch.no_grad():
+            logits = engine.model(torch.tensor([prompt_ids + ids])).logits[0].log_softmax(dim=-1)
+        expected = [logits[len(prompt_ids) + place - 1, index].item() for place, index in enumerate(ids)]
+        assert values == pytest.approx(expected, abs=1e-4)
+    assert engine.score_ids(prompt_ids, []) == []
+
+
+def test_a_prompt_is_read_once_for_all_its_continuations(engine):
+    read: list[int] = []
+    hook = engine.model.register_forward_pre_hook(
+        lambda _, arguments, named: read.append(named["input_ids"].numel()), with_kwargs=True
+    )
+    try:
+        engine.score_ids([2] * 50, [[5, 6, 7]] * 16)
+    finally:
+        hook.remove()
+    assert read == [50, 16, 16]
+
+
+def test_continuations_that_can_not_be_scored_are_refused(engine):
+    for prompt, ids, says in (
+        ([], [5], "The prompt has the id none"),
+        ([2], [], "Continuation 2 has the id none"),
+        ([2], [9999], "Continuation 2 has the id 9999"),
+        ([2] * 90, [5] * 8, "Continuation 2 has 8 tokens after 90 of the prompt, expected at most 7"),
+    ):
+        with pytest.raises(InputError, match=says):
+            engine.score_ids(prompt, [[5], ids])
+    assert len(engine.score_ids([2] * 90, [[5] * 7])[0]) == 7
+
+
 def test_batch_size_is_checked(engine):
     with pytest.raises(InputError, match="batch_size 0"):
         Engine(engine.model, engine.tokenizer, batch_size=0)
