@@ -211,7 +211,6 @@ def prepare(recipe: CorpusRecipe, directory: str | Path, progress: bool = True) 
         ConfigError: the recipe is impossible, or the directory belongs to another one.
         DataError: a source is damaged or of an unknown kind, too many records are unusable, or the disk is full or not
             writable.
-        MissingExtraError: a source is XML and lxml is not installed.
     """
     path = Path(directory)
     sources = recipe.source_paths()

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from biogpt.documents import Document, read_documents
-from biogpt.errors import ConfigError, DataError, MissingExtraError
+from biogpt.errors import ConfigError, DataError
 from biogpt.text import bpe
 from biogpt.text.tokenizer import BioGptTokenizer
 from biogpt.training import corpus_stages
@@ -341,12 +341,6 @@ class TestProblems:
         sources = (write(tmp_path / "a.jsonl", make_records(5)), write(tmp_path / "b.csv", []))
         with pytest.raises(DataError, match=r"Can not tell by its name what .*b\.csv holds"):
             prepare(make_recipe(*sources), tmp_path / "corpus")
-        assert not (tmp_path / "corpus").exists()
-
-    def test_xml_without_lxml_stops_before_the_work(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setitem(sys.modules, "lxml", None)
-        with pytest.raises(MissingExtraError, match="lxml"):
-            prepare(make_recipe(write(tmp_path / "a.xml", [b"<PubmedArticleSet/>"])), tmp_path / "corpus")
         assert not (tmp_path / "corpus").exists()
 
     @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from biogpt.documents import Document, Problem, document_format, read_documents
-from biogpt.errors import DataError, MissingExtraError
+from biogpt.errors import DataError
 
 
 def read(path: Path) -> tuple[list[Document], list[Problem]]:
@@ -127,7 +127,7 @@ class TestJsonLines:
             list(read_documents(path, pytest.fail))
 
     def test_a_line_that_is_a_whole_file_stops(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("biogpt.documents._MAX_RECORD_BYTES", 1 << 20)
+        monkeypatch.setattr("biogpt.documents.files.MAX_RECORD_BYTES", 1 << 20)
         path = write(tmp_path / "a.jsonl", json.dumps([{"text": "x" * 100}] * 20_000))
         with pytest.raises(DataError, match=r"a\.jsonl:1: a line of 1 MB or more\. Expected one record a line"):
             read(path)
@@ -285,11 +285,6 @@ class TestPubmedXml:
         count, growth_kib = map(int, result.stdout.split())
         assert count == 30_000
         assert growth_kib < 8 << 10
-
-    def test_without_lxml(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setitem(sys.modules, "lxml", None)
-        with pytest.raises(MissingExtraError, match=r"pip install \"biogpt\[train\]\""):
-            read(write(tmp_path / "a.xml", article_set()))
 
     @pytest.mark.data
     @pytest.mark.parametrize(

@@ -1,0 +1,59 @@
+"""What a file of literature is made of: a `Document`, and a `Problem` where there should have been one.
+
+Knows nothing of files.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+TEXT_FIELDS = ("title", "abstract", "body")
+"""The fields of a `Document` that hold its text, in reading order."""
+
+_ENDS_IN_WORD = re.compile(r"\w$")
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One article, or one piece of text without known parts."""
+
+    id: str
+    """What the file calls it: its id, PMID or PMCID; otherwise `file name:line`."""
+    title: str = ""
+    """The title as printed, or empty."""
+    abstract: str = ""
+    """The abstract, section labels kept as `LABEL: `. Text without known parts is kept here."""
+    body: str = ""
+    """The full text after the abstract, or empty."""
+    pmid: str = ""
+    """The PubMed id in digits, or empty. Two documents with the same one are the same article."""
+
+    def text(self, fields: Iterable[str] = ("title", "abstract")) -> str:
+        """The chosen fields as one running text.
+
+        As in the paper's data, fields are joined by a space and a title that ends in a word character gets a full stop.
+
+        Args:
+            fields: names out of `TEXT_FIELDS`.
+        """
+        parts: list[str] = []
+        for field in fields:
+            part: str = getattr(self, field).strip()
+            if field == "title" and _ENDS_IN_WORD.search(part):
+                part += "."
+            if part:
+                parts.append(part)
+        return " ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One record that could not be used."""
+
+    place: str
+    """`file:line`, or `file: citation number (PMID)`."""
+    message: str
+    """What was got and what was expected."""
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.message}"

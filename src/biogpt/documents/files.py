@@ -1,0 +1,111 @@
+"""Files as streams of bytes or lines: opened, unpacked, counted, and their damage put in one line.
+
+Knows nothing of what the files hold.
+"""
+
+import codecs
+import gzip
+import io
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from biogpt.documents.document import Problem
+from biogpt.errors import DataError
+
+MAX_RECORD_BYTES = 64 << 20  # a longer line is not a record but a file of another kind: one JSON array, a binary
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a reader of one format needs to know of the reading that it serves."""
+
+    path: Path
+    on_problem: Callable[[Problem], None]
+    on_deletion: Callable[[str], None] = lambda _: None
+
+    def report(self, place: int | str, message: str) -> None:
+        """Hand a record that can not be used to the caller.
+
+        Args:
+            place: the line, or what else says where the record stands.
+            message: what was got and what was expected.
+        """
+        separator = ":" if isinstance(place, int) else ": "
+        self.on_problem(Problem(f"{self.path}{separator}{place}", message))
+
+
+def open_stored(path: Path) -> IO[bytes]:
+    """Open a file as it is stored.
+
+    Raises:
+        DataError: it can not be opened.
+    """
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise DataError(f"Can not read {path}: {error.strerror}. Expected a readable file; check the path.") from error
+
+
+def unpack(path: Path, stored: IO[bytes], on_read: Callable[[int], None] | None = None) -> IO[bytes]:
+    """The content of a stored file: what a name ending in `.gz` says is packed, unpacked.
+
+    Args:
+        path: the file's name.
+        stored: the file, as `open_stored` gives it.
+        on_read: called with the number of stored bytes that were read since the last call.
+    """
+    counted = io.BufferedReader(_CountedFile(stored, on_read), 1 << 18) if on_read else stored
+    return gzip.GzipFile(fileobj=counted) if path.name.lower().endswith(".gz") else counted  # type: ignore[return-value]
+
+
+@contextmanager
+def reporting_damage(path: Path) -> Iterator[None]:
+    """Turn what reading a damaged file raises into one `DataError`."""
+    try:
+        yield
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        message = f"the gzip stream is damaged or cut off ({error}). Fetch the file again, or leave it out."
+        raise DataError(f"{path}: {message}") from error
+    except OSError as error:
+        message = f"reading failed ({error.strerror}). Check the disk or the connection."
+        raise DataError(f"{path}: {message}") from error
+
+
+class _CountedFile(io.RawIOBase):
+    """A file that tells how many bytes were read from it."""
+
+    def __init__(self, stored: IO[bytes], on_read: Callable[[int], None]) -> None:
+        self._stored = stored
+        self._on_read = on_read
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        count: int = self._stored.readinto(buffer)  # type: ignore[attr-defined]
+        self._on_read(count)
+        return count
+
+
+def lines(stream: IO[bytes], reading: Reading) -> Iterator[tuple[int, bytes]]:
+    """The lines of a stream with their numbers from 1, line ends kept and a byte order mark left out.
+
+    Raises:
+        DataError: a line is too long to be a record.
+    """
+    number = 0
+    while line := stream.readline(MAX_RECORD_BYTES):
+        number += 1
+        if len(line) == MAX_RECORD_BYTES:
+            message = f"a line of {MAX_RECORD_BYTES >> 20} MB or more. Expected one record a line; convert the file."
+            raise DataError(f"{reading.path}:{number}: {message}")
+        yield number, line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
+
+
+def describe_bytes(error: UnicodeDecodeError) -> str:
+    """What is wrong with a line that is not UTF-8."""
+    return f"byte {error.start + 1} (0x{error.object[error.start]:02x}) is not UTF-8; expected UTF-8 text."

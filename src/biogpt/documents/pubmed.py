@@ -1,0 +1,122 @@
+"""PubMed XML: titles and abstracts of citations, the rest of them left alone.
+
+XML indentation aside, text is kept as the file has it. Neither a DTD nor an entity is ever fetched or expanded.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import IO, Any
+
+from lxml import etree
+
+from biogpt.documents.document import Document
+from biogpt.documents.files import Reading
+from biogpt.errors import DataError
+
+_BLANKS = re.compile(r"[ \t\r\n]+")
+_DIGITS = re.compile(r"[0-9]{1,18}")
+_LXML_PLACE = re.compile(r",? *line \d+, column \d+$")
+_ROOTS = ("PubmedArticleSet", "MedlineCitationSet", "PubmedBookArticleSet", "PubmedArticle", "MedlineCitation")
+_CITATIONS = ("MedlineCitation", "BookDocument")
+
+
+def read_documents(stream: IO[bytes], reading: Reading) -> Iterator[Document]:
+    # Neither the network nor the disk is asked for a DTD, and entities stay unexpanded: a hostile file costs nothing.
+    events = etree.iterparse(
+        stream,
+        events=("start", "end"),
+        load_dtd=False,
+        no_network=True,
+        resolve_entities=False,
+        remove_comments=True,
+        remove_pis=True,
+        huge_tree=False,
+    )
+    number = 0
+    is_first = True
+    try:
+        for event, element in events:
+            if is_first:
+                is_first = False
+                _check_root(str(element.tag), reading)
+            if event == "start":
+                continue
+            if element.tag == "DeleteCitation":
+                for pmid in element.iterfind("PMID"):
+                    reading.on_deletion((pmid.text or "").strip())
+            elif element.tag in _CITATIONS:
+                number += 1
+                document = _document_of_citation(element, number, reading)
+                if document is not None:
+                    yield document
+            elif element.tag not in ("PubmedArticle", "PubmedBookArticle"):
+                continue
+            _forget(element)
+    except etree.XMLSyntaxError as error:
+        reason = _LXML_PLACE.sub("", error.msg)
+        message = f"not well-formed XML ({reason}). Fetch the file again, or leave it out."
+        raise DataError(f"{reading.path}:{error.lineno or 1}: {message}") from error
+
+
+def _check_root(tag: str, reading: Reading) -> None:
+    if tag not in _ROOTS:
+        message = f"the root element is <{tag}>. Expected PubMed XML ({', '.join(_ROOTS[:2])}); leave the file out."
+        raise DataError(f"{reading.path}: {message}")
+
+
+def _forget(element: Any) -> None:
+    """Free an element that was read, and everything before it."""
+    element.clear()
+    while element.getprevious() is not None:
+        del element.getparent()[0]
+
+
+def _document_of_citation(citation: Any, number: int, reading: Reading) -> Document | None:
+    pmid = (citation.findtext("PMID") or "").strip()
+    if not _DIGITS.fullmatch(pmid):
+        got = f"the PMID '{pmid}'" if pmid else "no PMID"
+        reading.report(f"citation {number}", f"a citation with {got}; expected digits.")
+        return None
+    # An article has its parts in <Article>, a book chapter directly below. Only these places are looked at: the same
+    # names occur elsewhere with another meaning (a comment's PMID, a translation's AbstractText in <OtherAbstract>).
+    article = citation if citation.tag == "BookDocument" else citation.find("Article")
+    title = None if article is None else article.find("ArticleTitle")
+    if title is None and article is not None:
+        title = article.find("Book/BookTitle")
+    sections = [] if article is None else article.findall("Abstract/AbstractText")
+    if title is None and not sections:
+        reading.report(f"citation {number} (PMID {pmid})", "neither a title nor an abstract; expected at least one.")
+        return None
+    for element in (title, *sections):
+        entity = None if element is None else next(element.iter(etree.Entity), None)
+        if entity is not None:
+            reading.report(f"citation {number} (PMID {pmid})", f"the entity {entity.text}; expected characters.")
+            return None
+    return Document(
+        id=pmid,
+        title="" if title is None else _title_text(title),
+        abstract=" ".join(text for section in sections if (text := _section_text(section))),
+        pmid=pmid,
+    )
+
+
+def _element_text(element: Any) -> str:
+    """All text inside, inline markup (<i>, <sup>, MathML) dissolved and indentation reduced to single spaces."""
+    return _BLANKS.sub(" ", "".join(element.itertext())).strip()
+
+
+# What NLM prints where there is no title.
+_NO_TITLE = frozenset(("[Not Available]", "[In Process Citation]"))
+
+
+def _title_text(element: Any) -> str:
+    text = _element_text(element)
+    return "" if text.rstrip(".") in _NO_TITLE else text
+
+
+def _section_text(element: Any) -> str:
+    text = _element_text(element)
+    label = (element.get("Label") or "").strip().rstrip(":")
+    if not text or not label or label.upper() == "UNLABELLED":
+        return text
+    return f"{label}: {text}"
