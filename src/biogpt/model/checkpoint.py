@@ -12,7 +12,7 @@ import tempfile
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from biogpt.errors import BioGptError, CheckpointError, DataError, suggest
 from biogpt.model import fairseq
@@ -21,11 +21,24 @@ if TYPE_CHECKING:
     import torch
 
     from biogpt.model.config import BioGptConfig
-    from biogpt.model.modeling import BioGptForCausalLM
+    from biogpt.model.modeling import (
+        BioGptForCausalLM,
+        BioGptForSequenceClassification,
+        BioGptForTokenClassification,
+        BioGptPreTrainedModel,
+    )
     from biogpt.text.tokenizer import BioGptTokenizer
 
-# Bundled models: name -> directory. They are found before a directory of that name, which is reached as ./name.
-BUNDLED = {"mini": Path(__file__).resolve().parents[1] / "assets" / "mini"}
+    AnyModel = BioGptForCausalLM | BioGptForTokenClassification | BioGptForSequenceClassification
+
+_ASSETS = Path(__file__).resolve().parents[1] / "assets"
+
+# Bundled models: name -> directory; those that were tuned bear their task's name. They are found before a directory of
+# that name, which is reached as ./name.
+BUNDLED = {
+    "mini": _ASSETS / "mini",
+    **{path.name: path for path in sorted((_ASSETS / "tasks").glob("[!.]*")) if path.is_dir()},
+}
 
 CONFIG_FILE = "config.json"
 VOCAB_FILE = "vocab.json"
@@ -37,9 +50,15 @@ PYTORCH_INDEX_FILE = "pytorch_model.bin.index.json"
 FAIRSEQ_FILE = "checkpoint.pt"
 DICTIONARY_FILE = "dict.txt"
 CODES_FILE = "bpecodes"
+ADAPTER_CONFIG_FILE = "adapter_config.json"
+
+# What a directory's `config.json` says under `architectures` -> the class of ours.
+_ARCHITECTURES = ("BioGptForCausalLM", "BioGptForTokenClassification", "BioGptForSequenceClassification")
 
 # More rows than this beyond the dictionary's are no soft prompt (the paper tries up to 17) but another vocabulary.
 _MOST_LEARNED = 100
+
+Model = TypeVar("Model", bound="BioGptPreTrainedModel")
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.\-]*/[A-Za-z0-9][\w.\-]*")
 
@@ -48,8 +67,9 @@ def resolve_model(name: str | Path) -> Path:
     """The directory of a model.
 
     Args:
-        name: a bundled model (`mini`), a directory, or a Hugging Face hub id (`microsoft/biogpt`). A hub id is fetched
-            once and found on this machine afterwards, offline too; a directory of the same name goes first.
+        name: a bundled model (`mini`, or the name of a task that a bundled one is tuned for), a directory, or a Hugging
+            Face hub id (`microsoft/biogpt`). A hub id is fetched once and found on this machine afterwards, offline
+            too; a directory of the same name goes first.
 
     Raises:
         CheckpointError: there is no such model, or the hub can not be reached and has not been fetched from before.
@@ -107,7 +127,7 @@ def load_config(path: Path) -> BioGptConfig:
     if fairseq_file := find_fairseq_file(path):
         return fairseq.read_checkpoint(fairseq_file)[0]
     file = path / CONFIG_FILE
-    values = _read_json_object(file)
+    values = read_json_object(file)
     model_type = values.get("model_type")
     if model_type != BioGptConfig.model_type:
         raise CheckpointError(
@@ -132,23 +152,10 @@ def read_model(path: Path) -> tuple[BioGptConfig, dict[str, torch.Tensor]]:
     Warns:
         UserWarning: there are weights that are no numbers.
     """
-    import torch
+    from biogpt.model.modeling import BioGptForCausalLM
 
-    if fairseq_file := find_fairseq_file(path):
-        file = fairseq_file
-        config, weights = fairseq.read_checkpoint(file)
-    else:
-        config = load_config(path)
-        file, weights = _read_weights(path)
-        if config.tie_word_embeddings and fairseq.PROJECTION in weights:
-            projection = weights.pop(fairseq.PROJECTION)  # the same matrix saved a second time, it has to be
-            embedding = weights.get(fairseq.EMBEDDING)
-            if embedding is not None and not torch.equal(projection, embedding):
-                raise CheckpointError(
-                    f"{file}: {fairseq.PROJECTION} differs from {fairseq.EMBEDDING}, expected the same matrix since "
-                    f'{CONFIG_FILE} ties them. Set "tie_word_embeddings": false there if both are meant.'
-                )
-    _check_weights(file, config, weights)
+    config, file, weights = read_files(path)
+    check_weights(file, config, weights, BioGptForCausalLM)
     return config, weights
 
 
@@ -156,30 +163,102 @@ def load_causal_lm(path: Path) -> BioGptForCausalLM:
     """The model in the directory `path` with its language-model head, in float32, ready to run (not to train).
 
     Raises:
-        CheckpointError: a file is missing, damaged, or does not fit the configuration.
+        CheckpointError: a file is missing, damaged, or does not fit the configuration; or the model has another head.
 
     Warns:
         UserWarning: there are weights that are no numbers.
     """
-    import torch
-
     from biogpt.model.modeling import BioGptForCausalLM
 
-    config, weights = read_model(path)
+    if not (path / ADAPTER_CONFIG_FILE).is_file():
+        return assemble_model(BioGptForCausalLM, *read_model(path))
+    model = load_model(path)
+    if not isinstance(model, BioGptForCausalLM):
+        raise CheckpointError(
+            f"{path} holds a {type(model).__name__}, expected a model that writes text (BioGptForCausalLM). Name "
+            "another model, or let 'biogpt predict' run this one."
+        )
+    return model
+
+
+def load_model(path: Path) -> AnyModel:
+    """The model in the directory `path` with the head it was saved with, in float32, ready to run.
+
+    A directory of PEFT's with a LoRA adapter is merged into its base model (`biogpt.model.adapters`).
+
+    Raises:
+        CheckpointError: a file is missing, damaged, or does not fit the configuration, or the head is an unknown one.
+
+    Warns:
+        UserWarning: there are weights that are no numbers.
+    """
+    if (path / ADAPTER_CONFIG_FILE).is_file():
+        from biogpt.model.adapters import load_merged
+
+        return load_merged(path)
+    config, file, weights = read_files(path)
+    model_class = find_class(config, path)
+    check_weights(file, config, weights, model_class)
+    return assemble_model(model_class, config, weights)
+
+
+def find_class(config: BioGptConfig, path: Path) -> type[AnyModel]:
+    """The class of the model that a configuration describes; where it does not say, it is a language model.
+
+    Raises:
+        CheckpointError: a class that BioGPT does not have.
+    """
+    from biogpt.model import modeling
+
+    name = (config.architectures or _ARCHITECTURES)[0]
+    if name not in _ARCHITECTURES:
+        raise CheckpointError(
+            f"{path / CONFIG_FILE}: the architecture is {name!r}, expected one of {', '.join(_ARCHITECTURES)}. Name a "
+            "model that has one of these heads."
+        )
+    model_class: type[AnyModel] = getattr(modeling, name)
+    return model_class
+
+
+def assemble_model(model_class: type[Model], config: BioGptConfig, weights: Mapping[str, torch.Tensor]) -> Model:
+    """A model in evaluation mode, in float32, out of checked weights."""
+    import torch
+
     config.dtype = None  # what the file has; the model has float32
     with torch.device("meta"):  # shapes only: filling the weights at random first would take longer than reading them
-        model = BioGptForCausalLM(config)
+        model = model_class(config)
     model.load_state_dict({name: tensor.float() for name, tensor in weights.items()}, strict=False, assign=True)
     model.tie_weights()
     model.eval()
     return model
 
 
-def _check_weights(file: Path, config: BioGptConfig, weights: Mapping[str, torch.Tensor]) -> None:
-    """Raise unless names and shapes are those of the configuration; warn of weights that are no numbers."""
+def read_files(path: Path) -> tuple[BioGptConfig, Path, dict[str, torch.Tensor]]:
+    """Configuration, the file that the weights come from, and the weights without a tied projection; not yet checked
+    against each other."""
     import torch
 
-    from biogpt.model.modeling import BioGptForCausalLM
+    if fairseq_file := find_fairseq_file(path):
+        config, weights = fairseq.read_checkpoint(fairseq_file)
+        return config, fairseq_file, weights
+    config = load_config(path)
+    file, weights = _read_weights(path)
+    if config.tie_word_embeddings and fairseq.PROJECTION in weights:
+        projection = weights.pop(fairseq.PROJECTION)  # the same matrix saved a second time, it has to be
+        embedding = weights.get(fairseq.EMBEDDING)
+        if embedding is not None and not torch.equal(projection, embedding):
+            raise CheckpointError(
+                f"{file}: {fairseq.PROJECTION} differs from {fairseq.EMBEDDING}, expected the same matrix since "
+                f'{CONFIG_FILE} ties them. Set "tie_word_embeddings": false there if both are meant.'
+            )
+    return config, file, weights
+
+
+def check_weights(
+    file: Path, config: BioGptConfig, weights: Mapping[str, torch.Tensor], model_class: type[BioGptPreTrainedModel]
+) -> None:
+    """Raise unless names and shapes are those of the configuration; warn of weights that are no numbers."""
+    import torch
 
     if config.num_hidden_layers > len(weights):  # a number out of a damaged file could take for ever to lay out
         raise CheckpointError(
@@ -188,14 +267,14 @@ def _check_weights(file: Path, config: BioGptConfig, weights: Mapping[str, torch
         )
     try:
         with torch.device("meta"):
-            expected = BioGptForCausalLM(config).state_dict()
+            expected = model_class(config).state_dict()
     except (RuntimeError, OverflowError, TypeError) as error:  # sizes beyond what a tensor can have
         raise CheckpointError(
             f"{file}: the configuration's sizes are impossible ({_in_one_line(error)}), expected those of a BioGPT. "
             "Fetch the model again."
         ) from error
     if config.tie_word_embeddings:
-        del expected[fairseq.PROJECTION]
+        expected.pop(fairseq.PROJECTION, None)
     _check_names(file, weights, expected)
     for name, tensor in weights.items():
         if tensor.shape != expected[name].shape:
@@ -232,7 +311,7 @@ def load_tokenizer(path: Path, vocab_size: int) -> BioGptTokenizer:
     if not (path / VOCAB_FILE).exists() and (path / DICTIONARY_FILE).exists():
         return _load_fairseq_tokenizer(path, vocab_size)
     vocab_file, merges_file = path / VOCAB_FILE, path / MERGES_FILE
-    vocabulary = _read_json_object(vocab_file)
+    vocabulary = read_json_object(vocab_file)
     if not all(type(index) is int for index in vocabulary.values()) or sorted(vocabulary.values()) != list(
         range(len(vocabulary))
     ):
@@ -318,7 +397,7 @@ def _why_not_fetched(error: Exception) -> str:
 def _read_weights(path: Path) -> tuple[Path, dict[str, torch.Tensor]]:
     """The file that holds the weights (the index, where they are in shards), and the weights."""
     for name, index_name, read in (
-        (SAFETENSORS_FILE, SAFETENSORS_INDEX_FILE, _read_safetensors),
+        (SAFETENSORS_FILE, SAFETENSORS_INDEX_FILE, read_safetensors),
         (PYTORCH_FILE, PYTORCH_INDEX_FILE, _read_pytorch),
     ):
         if (path / name).exists():
@@ -335,7 +414,7 @@ def _read_weights(path: Path) -> tuple[Path, dict[str, torch.Tensor]]:
 
 
 def _list_shards(index_file: Path) -> list[Path]:
-    weight_map = _read_json_object(index_file).get("weight_map")
+    weight_map = read_json_object(index_file).get("weight_map")
     if not isinstance(weight_map, dict) or not all(_is_file_name(name) for name in weight_map.values()):
         raise CheckpointError(
             f"{index_file}: no weight_map of tensors to files of this directory, as expected. Fetch it again."
@@ -343,7 +422,7 @@ def _list_shards(index_file: Path) -> list[Path]:
     return [index_file.parent / name for name in sorted(set(weight_map.values()))]
 
 
-def _read_safetensors(file: Path) -> dict[str, torch.Tensor]:
+def read_safetensors(file: Path) -> dict[str, torch.Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -396,7 +475,7 @@ def _read_text(file: Path) -> str:
         raise _unreadable(file, "text in UTF-8", error) from error
 
 
-def _read_json_object(file: Path) -> dict[str, Any]:
+def read_json_object(file: Path) -> dict[str, Any]:
     text = _read_text(file)
     try:
         values = json.loads(text)

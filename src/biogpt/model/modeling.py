@@ -46,14 +46,17 @@ KeyValuePairs = tuple[tuple[torch.Tensor, torch.Tensor], ...]
 
 
 class BioGptScaledWordEmbedding(nn.Embedding):
-    """Token embedding, multiplied by `scale` on the way out (the output projection shares the unscaled matrix)."""
+    """Token embedding, multiplied by `embed_scale` on the way out (the output projection shares the unscaled matrix).
 
-    def __init__(self, num_embeddings: int, embedding_dim: int, padding_idx: int | None, scale: float) -> None:
+    PEFT looks for a factor of this name where it trains single rows.
+    """
+
+    def __init__(self, num_embeddings: int, embedding_dim: int, padding_idx: int | None, embed_scale: float) -> None:
         super().__init__(num_embeddings, embedding_dim, padding_idx)
-        self.scale = scale
+        self.embed_scale = embed_scale
 
     def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
-        return super().forward(input_ids) * self.scale
+        return super().forward(input_ids) * self.embed_scale
 
 
 class BioGptLearnedPositionalEmbedding(nn.Embedding):
@@ -238,7 +241,7 @@ class BioGptModel(BioGptPreTrainedModel):
         super().__init__(config)
         scale = math.sqrt(config.hidden_size) if config.scale_embedding else 1.0
         self.embed_tokens = BioGptScaledWordEmbedding(
-            config.vocab_size, config.hidden_size, config.pad_token_id, scale=scale
+            config.vocab_size, config.hidden_size, config.pad_token_id, embed_scale=scale
         )
         self.embed_positions = BioGptLearnedPositionalEmbedding(config.max_position_embeddings, config.hidden_size)
         self.layers = nn.ModuleList([BioGptDecoderLayer(config, index) for index in range(config.num_hidden_layers)])

@@ -350,4 +350,4 @@ def test_resizing_the_embedding_keeps_it_tied():
     after = model(ids, labels=torch.tensor([[40, 41, 42, 5]]))
     assert_close(after.logits[..., :40], before)
     assert after.loss.isfinite()
-    assert model.biogpt.embed_tokens.scale == 4.0
+    assert model.biogpt.embed_tokens.embed_scale == 4.0
