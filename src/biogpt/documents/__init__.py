@@ -2,10 +2,31 @@
 
 `read_documents` gives plain `Document` objects, which is what pre-training reads. `read_records` gives `Record`s: the
 text as a model reads it, with all that is needed to write the record back, in its own format or another, with what was
-found in it (`open_writer`). Nothing here knows of tokens, tasks or models, or imports torch.
+found in it (`Record.with_findings`, `open_writer`). Nothing here knows of tokens, tasks or models, or imports torch.
 """
 
 from biogpt.documents.document import TEXT_FIELDS, Document, Problem
+from biogpt.documents.formats import READERS, WRITERS, detect_format, open_writer, read_records
 from biogpt.documents.reading import check_format, document_format, read_documents
+from biogpt.documents.record import Entity, EntityRelation, Findings, Label, Record
+from biogpt.documents.writing import Writer
 
-__all__ = ["TEXT_FIELDS", "Document", "Problem", "check_format", "document_format", "read_documents"]
+__all__ = [
+    "READERS",
+    "TEXT_FIELDS",
+    "WRITERS",
+    "Document",
+    "Entity",
+    "EntityRelation",
+    "Findings",
+    "Label",
+    "Problem",
+    "Record",
+    "Writer",
+    "check_format",
+    "detect_format",
+    "document_format",
+    "open_writer",
+    "read_documents",
+    "read_records",
+]

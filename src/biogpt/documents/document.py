@@ -10,7 +10,7 @@ from dataclasses import dataclass
 TEXT_FIELDS = ("title", "abstract", "body")
 """The fields of a `Document` that hold its text, in reading order."""
 
-_ENDS_IN_WORD = re.compile(r"\w$")
+ENDS_IN_WORD = re.compile(r"\w$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Document:
         parts: list[str] = []
         for field in fields:
             part: str = getattr(self, field).strip()
-            if field == "title" and _ENDS_IN_WORD.search(part):
+            if field == "title" and ENDS_IN_WORD.search(part):
                 part += "."
             if part:
                 parts.append(part)

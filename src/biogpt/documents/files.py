@@ -109,3 +109,60 @@ def lines(stream: IO[bytes], reading: Reading) -> Iterator[tuple[int, bytes]]:
 def describe_bytes(error: UnicodeDecodeError) -> str:
     """What is wrong with a line that is not UTF-8."""
     return f"byte {error.start + 1} (0x{error.object[error.start]:02x}) is not UTF-8; expected UTF-8 text."
+
+
+def peek(path: Path, size: int = 1 << 16) -> bytes:
+    """The first bytes of a file's content.
+
+    Raises:
+        DataError: the file can not be opened, or its gzip stream is damaged already here.
+    """
+    with open_stored(path) as stored, reporting_damage(path):
+        return unpack(path, stored).read(size)
+
+
+def check_encoding(path: Path, head: bytes) -> None:
+    """Refuse a file of text that is in another encoding than UTF-8.
+
+    A byte that is not UTF-8 can also mean one broken record among good ones, so one line does not decide, unless it is
+    the only one.
+
+    Args:
+        path: the file's name, for the message.
+        head: its first bytes.
+
+    Raises:
+        DataError: the file is in another encoding.
+    """
+    wide = next((name for mark, name in _WIDE_MARKS if head.startswith(mark)), "")
+    if not wide and b"\0" in head[:1024]:
+        wide = "UTF-16 or binary"
+    if wide:
+        message = f"{wide}; expected UTF-8 text. Convert it: iconv -f UTF-16 -t UTF-8."
+        raise DataError(f"{path} is {'' if 'binary' in wide else 'in '}{message}")
+    whole = head[: head.rfind(b"\n") + 1] or head[:-3]
+    found = [line for line in whole.split(b"\n") if line.strip()]
+    foreign = [line for line in found if not line.isascii()]
+    broken = [error for line in foreign if (error := _undecodable(line)) is not None]
+    if len(broken) == len(foreign) > 0 and (len(broken) > 1 or len(found) == 1):
+        where = found.index(broken[0].object) + 1
+        message = f"byte 0x{broken[0].object[broken[0].start]:02x} in its text line {where} and others"
+        raise DataError(
+            f"{path} is not in UTF-8 ({message}). Convert it, e.g. from Windows-1252: iconv -f CP1252 -t UTF-8."
+        )
+
+
+_WIDE_MARKS = (
+    (codecs.BOM_UTF32_LE, "UTF-32"),
+    (codecs.BOM_UTF32_BE, "UTF-32"),
+    (codecs.BOM_UTF16_LE, "UTF-16"),
+    (codecs.BOM_UTF16_BE, "UTF-16"),
+)
+
+
+def _undecodable(line: bytes) -> UnicodeDecodeError | None:
+    try:
+        line.decode()
+    except UnicodeDecodeError as error:
+        return error
+    return None

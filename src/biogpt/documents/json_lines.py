@@ -1,26 +1,107 @@
 """JSON lines: one object a line, with some of title, abstract, body and text.
 
-What else an object holds is kept but not understood.
+What else an object holds is kept but not understood. In the output, `text` is what the model read and all spans count
+its characters; what was found stands under `items`, one flat object each, and `problems`. Annotations and relations
+that a file of another format had stand under `annotations` and `relations`. A name that the object already has is never
+overwritten: ours then begins with `predicted_`. Nothing that can be found is left out.
 """
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import IO, Any
 
 from biogpt.documents.document import TEXT_FIELDS, Document
 from biogpt.documents.files import Reading, describe_bytes, lines
+from biogpt.documents.record import (
+    ABSTRACT,
+    TITLE,
+    Annotation,
+    Passage,
+    Record,
+    Relation,
+    items_of,
+    make_record,
+    title_and_abstract,
+)
+from biogpt.documents.writing import Writer
 from biogpt.errors import suggest
+
+NAME = "jsonl"
 
 _DIGITS = re.compile(r"[0-9]{1,18}")
 
 
 def read_documents(stream: IO[bytes], reading: Reading) -> Iterator[Document]:
+    """The documents of a stream of JSON lines."""
+    for _, _, document in _read(stream, reading):
+        yield document
+
+
+def read_records(stream: IO[bytes], reading: Reading) -> Iterator[Record]:
+    """The records of a stream of JSON lines. `annotations` and `relations` are read as this module writes them."""
+    for number, fields, document in _read(stream, reading):
+        record = make_record(document.id, _passages(fields, document), format=NAME, native=fields)
+        if not record.text:
+            reading.report(number, "no text; expected some in title, abstract or text.")
+            continue
+        yield replace(record, annotations=_annotations(fields), relations=_relations(fields))
+
+
+def _passages(fields: dict[str, Any], document: Document) -> tuple[Passage, ...]:
+    if _is_plain(fields):
+        return (Passage(document.abstract),)
+    if document.title.strip() or document.abstract.strip():
+        return title_and_abstract(document.title, document.abstract)
+    return (Passage(document.body),)
+
+
+def _is_plain(fields: dict[str, Any]) -> bool:
+    """Whether all that is read stands in `text`."""
+    return not any(fields.get(name) for name in TEXT_FIELDS)
+
+
+def _annotations(fields: dict[str, Any]) -> tuple[Annotation, ...]:
+    found = []
+    for entry in _objects(fields, "annotations"):
+        try:
+            spans = tuple((int(start), int(end)) for start, end in entry.get("spans", ()))
+            id, type, text, identifier = (str(entry.get(name, "")) for name in ("id", "type", "text", "identifier"))
+            found.append(Annotation(id, type, text, spans, identifier, _score(entry)))
+        except (TypeError, ValueError):
+            continue  # another tool's annotations: kept with the object, not understood
+    return tuple(found)
+
+
+def _relations(fields: dict[str, Any]) -> tuple[Relation, ...]:
+    found = []
+    for entry in _objects(fields, "relations"):
+        try:
+            arguments = tuple((str(role), str(value)) for role, value in entry.get("arguments", ()))
+            found.append(Relation(str(entry.get("id", "")), str(entry.get("type", "")), arguments, _score(entry)))
+        except (TypeError, ValueError):
+            continue
+    return tuple(found)
+
+
+def _objects(fields: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    entries = fields.get(name)
+    return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+
+
+def _score(entry: dict[str, Any]) -> float | None:
+    score = entry.get("score")
+    return None if score is None else float(score)
+
+
+def _read(stream: IO[bytes], reading: Reading) -> Iterator[tuple[int, dict[str, Any], Document]]:
     for number, line in lines(stream, reading):
         if not line.strip():
             continue
         try:
-            yield _document_of_record(json.loads(line.decode()), f"{reading.path.name}:{number}")
+            fields = json.loads(line.decode())
+            yield number, fields, _document_of_record(fields, f"{reading.path.name}:{number}")
         except UnicodeDecodeError as error:
             reading.report(number, describe_bytes(error))
         except RecursionError:
@@ -67,3 +148,80 @@ def _string(record: dict[Any, Any], name: str) -> str:
     except UnicodeEncodeError:
         raise ValueError(f"'{name}' holds half of a surrogate pair; expected text that UTF-8 can hold.") from None
     return value
+
+
+class JsonLinesWriter(Writer):
+    """Writes one object a line."""
+
+    def encode(self, record: Record) -> str:
+        return dump(fields_of(record)) + "\n"
+
+
+def dump(value: Any) -> str:
+    """JSON on one line, readable characters where UTF-8 has them."""
+    text = json.dumps(value, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half a surrogate pair, which JSON can hold and UTF-8 can not
+        return json.dumps(value)
+    return text
+
+
+def fields_of(record: Record) -> dict[str, Any]:
+    """A record as one object."""
+    is_ours = record.format == NAME
+    fields = dict(record.native) if is_ours else _described(record)
+    shift = 0
+    if is_ours and _is_plain(fields):
+        shift = record.parts[0].offset
+    elif record.findings is not None and fields.get("text") != record.text:
+        fields[free_name("text", fields)] = record.text
+    findings = record.findings
+    if findings is not None:
+        fields.setdefault("id", record.id)
+        fields[free_name("items", fields)] = items_of(record, shift)
+        if findings.problems:
+            fields[free_name("problems", fields)] = list(findings.problems)
+        if findings.annotator:
+            fields[free_name("annotator", fields)] = findings.annotator
+    return fields
+
+
+def free_name(name: str, taken: Mapping[str, Any]) -> str:
+    """The name of an added column or key: itself, or with `predicted_` in front as often as needed."""
+    while name in taken:
+        name = f"predicted_{name}"
+    return name
+
+
+def _described(record: Record) -> dict[str, Any]:
+    """A record of another format."""
+    fields: dict[str, Any] = {"id": record.id}
+    for type in (TITLE, ABSTRACT):
+        texts = [part.passage.text.strip() for part in record.parts if part.passage.type == type]
+        if texts:
+            fields[type] = " ".join(texts)
+    fields["text"] = record.text
+    if record.annotations:
+        fields["annotations"] = [
+            {
+                "id": annotation.id,
+                "type": annotation.type,
+                "text": annotation.text,
+                "spans": [list(span) for span in annotation.spans],
+                **({"identifier": annotation.identifier} if annotation.identifier else {}),
+                **({} if annotation.score is None else {"score": annotation.score}),
+            }
+            for annotation in record.annotations
+        ]
+    if record.relations:
+        fields["relations"] = [
+            {
+                "id": relation.id,
+                "type": relation.type,
+                "arguments": [list(argument) for argument in relation.arguments],
+                **({} if relation.score is None else {"score": relation.score}),
+            }
+            for relation in record.relations
+        ]
+    return fields

@@ -5,9 +5,11 @@ from typing import IO
 
 from biogpt.documents.document import Document
 from biogpt.documents.files import Reading, describe_bytes, lines
+from biogpt.documents.record import Passage, Record, make_record
 
 
 def read_documents(stream: IO[bytes], reading: Reading) -> Iterator[Document]:
+    """The documents of a stream of plain text, each with the number of its first line as its id."""
     block: list[str] = []
     start = 0
     is_broken = False
@@ -31,3 +33,9 @@ def read_documents(stream: IO[bytes], reading: Reading) -> Iterator[Document]:
             block.append("")
             is_broken = True
     yield from finish()
+
+
+def read_records(stream: IO[bytes], reading: Reading) -> Iterator[Record]:
+    """The records of a stream of plain text."""
+    for document in read_documents(stream, reading):
+        yield make_record(document.id, (Passage(document.abstract),), format="text")

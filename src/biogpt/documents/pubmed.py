@@ -11,16 +11,18 @@ from lxml import etree
 
 from biogpt.documents.document import Document
 from biogpt.documents.files import Reading
+from biogpt.documents.record import Record, make_record, title_and_abstract
 from biogpt.errors import DataError
 
 _BLANKS = re.compile(r"[ \t\r\n]+")
 _DIGITS = re.compile(r"[0-9]{1,18}")
 _LXML_PLACE = re.compile(r",? *line \d+, column \d+$")
-_ROOTS = ("PubmedArticleSet", "MedlineCitationSet", "PubmedBookArticleSet", "PubmedArticle", "MedlineCitation")
+ROOTS = ("PubmedArticleSet", "MedlineCitationSet", "PubmedBookArticleSet", "PubmedArticle", "MedlineCitation")
 _CITATIONS = ("MedlineCitation", "BookDocument")
 
 
 def read_documents(stream: IO[bytes], reading: Reading) -> Iterator[Document]:
+    """The documents of a stream of PubMed XML. Withdrawn PMIDs are told to the reading."""
     # Neither the network nor the disk is asked for a DTD, and entities stay unexpanded: a hostile file costs nothing.
     events = etree.iterparse(
         stream,
@@ -59,8 +61,8 @@ def read_documents(stream: IO[bytes], reading: Reading) -> Iterator[Document]:
 
 
 def _check_root(tag: str, reading: Reading) -> None:
-    if tag not in _ROOTS:
-        message = f"the root element is <{tag}>. Expected PubMed XML ({', '.join(_ROOTS[:2])}); leave the file out."
+    if tag not in ROOTS:
+        message = f"the root element is <{tag}>. Expected PubMed XML ({', '.join(ROOTS[:2])}); leave the file out."
         raise DataError(f"{reading.path}: {message}")
 
 
@@ -120,3 +122,13 @@ def _section_text(element: Any) -> str:
     if not text or not label or label.upper() == "UNLABELLED":
         return text
     return f"{label}: {text}"
+
+
+def read_records(stream: IO[bytes], reading: Reading) -> Iterator[Record]:
+    """The records of a stream of PubMed XML."""
+    for document in read_documents(stream, reading):
+        record = make_record(document.id, title_and_abstract(document.title, document.abstract), format="pubmed")
+        if record.text:
+            yield record
+        else:
+            reading.report(f"PMID {document.id}", "neither a title nor an abstract; expected at least one.")

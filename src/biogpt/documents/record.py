@@ -1,0 +1,301 @@
+"""Records: one document of an annotated file, with what the file says of it and what was found in it.
+
+A record's `text` is what a model reads. Everything here counts characters (Unicode code points) of that text; `locate`
+says where they stand in the file's own passages. Knows nothing of files and of tasks.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from biogpt.documents.document import ENDS_IN_WORD
+
+Span = tuple[int, int]
+"""First character and the one behind the last."""
+
+TITLE, ABSTRACT = "title", "abstract"
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A stretch of text as the file has it."""
+
+    text: str
+    type: str = ""
+    """"title", "abstract", or empty."""
+    offset: int = 0
+    """Where the file counts its first character."""
+    path: tuple[int, ...] = ()
+    """Where it stands in the file's own structure: in BioC its passage, and its sentence there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A stretch of `Record.text` that stands in the file character by character."""
+
+    start: int
+    end: int
+    offset: int
+    """Where the file counts the character at `start`."""
+    passage: Passage
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """Something named in a text, as an annotated file has it."""
+
+    id: str
+    type: str
+    text: str
+    spans: tuple[Span, ...] = ()
+    """Its fragments in `Record.text`, mostly one; none where it stands in something that the model does not read."""
+    identifier: str = ""
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A relation as an annotated file has it."""
+
+    id: str
+    type: str
+    arguments: tuple[tuple[str, str], ...] = ()
+    """Role, and the id of an annotation or the identifier of an entity. The role is empty where the file has none."""
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """Something that was found in a text, with all its mentions."""
+
+    type: str
+    name: str
+    spans: tuple[Span, ...] = ()
+    """All mentions in `Record.text`; none where it does not stand there."""
+    identifier: str = ""
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EntityRelation:
+    """A relation that was found between entities."""
+
+    type: str
+    roles: Mapping[str, Entity]
+    values: Mapping[str, str] = field(default_factory=dict)
+    """What is said of it besides, e.g. `{"interaction": "inhibitor"}`."""
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """An answer or a label for the document as a whole."""
+
+    slot: str
+    value: str
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """All that was found in one document."""
+
+    entities: tuple[Entity, ...] = ()
+    """Those that stand for themselves; the ones in relations need not be repeated."""
+    relations: tuple[EntityRelation, ...] = ()
+    labels: tuple[Label, ...] = ()
+    problems: tuple[str, ...] = ()
+    """What could not be read in the model's answer, in plain words."""
+    annotator: str = ""
+    """Who found it, e.g. the model's name. BioC and brat files carry it, so that it can be told from what was there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One document of an annotated file. Made by `make_record`."""
+
+    id: str
+    text: str
+    """What a model reads: title and abstract as in `Document.text`, or all passages where there is no abstract."""
+    parts: tuple[Part, ...]
+    """Where `text` comes from, in order. What stands between parts (a blank, a title's full stop) is not in the file."""
+    passages: tuple[Passage, ...]
+    """All text of the file's document, also what the model does not read."""
+    annotations: tuple[Annotation, ...] = ()
+    relations: tuple[Relation, ...] = ()
+    format: str = ""
+    """The name of the format it was read from."""
+    native: Any = field(default=None, repr=False, compare=False)
+    """The document as its format has it, for the writer of the same format."""
+    collection: Any = field(default=None, repr=False, compare=False)
+    """What the file says of all its documents, for the writer of the same format."""
+    findings: Findings | None = None
+    """What was found in it; None before anyone has looked."""
+
+    def with_findings(self, findings: Findings) -> "Record":
+        """The same record with what was found in it."""
+        return replace(self, findings=findings)
+
+    @property
+    def title(self) -> str:
+        """The title as the file has it, or empty."""
+        is_titled = self.parts and self.parts[0].passage.type == TITLE
+        return self.text[: self.parts[0].end] if is_titled else ""
+
+    @property
+    def rest(self) -> int:
+        """Where in `text` the part after the title begins; 0 without a title."""
+        if not self.title:
+            return 0
+        return self.parts[1].start if len(self.parts) > 1 else len(self.text)
+
+    def locate(self, span: Span) -> list[tuple[Passage, int, int]]:
+        """Where a span of `text` stands in the file: (passage, offset, length) of each of its fragments.
+
+        There is more than one only where the span runs over the end of a passage.
+        """
+        found = []
+        for part in self.parts:
+            start, end = max(span[0], part.start), min(span[1], part.end)
+            if start < end:
+                found.append((part.passage, part.offset + start - part.start, end - start))
+        return found
+
+    def span_of(self, offset: int, length: int) -> Span | None:
+        """The span of `text` for what the file counts from `offset` on; None where the model does not read it."""
+        start = self._position_of(offset)
+        last = self._position_of(offset + length - 1)
+        return None if start is None or last is None or last < start else (start, last + 1)
+
+    def _position_of(self, offset: int) -> int | None:
+        for part in self.parts:
+            if 0 <= offset - part.offset < part.end - part.start:
+                return part.start + offset - part.offset
+        return None
+
+    def is_at(self, spans: Iterable[Span], text: str) -> bool:
+        """Whether these spans of `text` hold this text, blanks aside."""
+        return "".join("".join(self.text[start:end] for start, end in spans).split()) == "".join(text.split())
+
+
+def make_record(id: str, passages: Sequence[Passage], **others: Any) -> Record:
+    """A record with its text laid out from its passages.
+
+    The model reads title and abstract, where the file says which they are, and all passages otherwise. As in
+    `Document.text`, blanks around a passage are left out, passages are joined by a blank, and a title that ends in a
+    word character gets a full stop.
+
+    Args:
+        id: the document's id.
+        passages: in reading order.
+        others: further fields of `Record`.
+    """
+    has_abstract = any(passage.type == ABSTRACT and passage.text.strip() for passage in passages)
+    read = [passage for passage in passages if passage.type or not has_abstract]
+    read.sort(key=lambda passage: has_abstract and passage.type != TITLE)  # stable: titles first
+    text = ""
+    parts = []
+    for passage in read:
+        stripped = passage.text.strip()
+        if not stripped:
+            continue
+        start = len(text) + bool(text)
+        lead = len(passage.text) - len(passage.text.lstrip())
+        parts.append(Part(start, start + len(stripped), passage.offset + lead, passage))
+        text += (" " if text else "") + stripped
+        if passage.type == TITLE and ENDS_IN_WORD.search(stripped):
+            text += "."
+    return Record(id, text, tuple(parts), tuple(passages), **others)
+
+
+def title_and_abstract(title: str, abstract: str) -> tuple[Passage, ...]:
+    """The passages of a document with known parts, counted as PubTator does: title, one character, abstract."""
+    parts = (Passage(title, TITLE, 0), Passage(abstract, ABSTRACT, len(title) + 1 if title else 0))
+    return tuple(passage for passage in parts if passage.text)
+
+
+def items_of(record: Record, shift: int = 0) -> list[dict[str, Any]]:
+    """What was found, as flat objects: one per relation, mention or label, each with its score.
+
+    A relation has its entities' names by role, with `ROLE_id` and `ROLE_spans`, and its values; a mention has
+    `mention`, `label`, `start`, `end` and maybe `id`. Spans count characters of `Record.text`, from `shift` on.
+    """
+    findings = record.findings or Findings()
+    items: list[dict[str, Any]] = []
+    for relation in findings.relations:
+        item: dict[str, Any] = {}
+        for role, entity in relation.roles.items():
+            item[role] = entity.name
+            if entity.identifier:
+                item[f"{role}_id"] = entity.identifier
+            item[f"{role}_spans"] = [[start + shift, end + shift] for start, end in entity.spans]
+        items.append(_scored({**item, **relation.values}, relation.score))
+    for entity in findings.entities:
+        named = {"id": entity.identifier} if entity.identifier else {}
+        if not entity.spans:
+            items.append(_scored({"mention": entity.name, "label": entity.type, **named}, entity.score))
+        for start, end in entity.spans:
+            place = {"start": start + shift, "end": end + shift}
+            mention = {"mention": record.text[start:end], "label": entity.type, **place, **named}
+            items.append(_scored(mention, entity.score))
+    items += [_scored({label.slot: label.value}, label.score) for label in findings.labels]
+    return items
+
+
+def _scored(item: dict[str, Any], score: float | None) -> dict[str, Any]:
+    return item if score is None else {**item, "score": score}
+
+
+@dataclass(frozen=True, slots=True)
+class Addition:
+    """What was found, as annotations and relations with ids that are new to the record."""
+
+    annotations: tuple[Annotation, ...]
+    relations: tuple[tuple[Relation, EntityRelation], ...]
+    """An argument is the id of its entity's first mention; an entity that the text lacks is left out."""
+
+
+def add_findings(record: Record, annotation_ids: Iterator[str], relation_ids: Iterator[str]) -> Addition:
+    """Turn a record's findings into annotations and relations.
+
+    Each mention of an entity becomes an annotation. Two with the same span and type become one: the one with an
+    identifier, and the higher score.
+
+    Args:
+        record: what to add to.
+        annotation_ids: new ids, none of them in use.
+        relation_ids: the same, for relations.
+    """
+    findings = record.findings or Findings()
+    among = [entity for relation in findings.relations for entity in relation.roles.values()]
+    found: dict[tuple[str, Span], Annotation] = {}
+    for entity in (*findings.entities, *among):
+        for span in entity.spans:
+            key = entity.type, span
+            known = found.get(key)
+            if known is None:
+                text = record.text[span[0] : span[1]]
+                found[key] = Annotation(
+                    next(annotation_ids), entity.type, text, (span,), entity.identifier, entity.score
+                )
+            else:
+                scores = [score for score in (known.score, entity.score) if score is not None]
+                identifier = known.identifier or entity.identifier
+                found[key] = replace(known, identifier=identifier, score=max(scores, default=None))
+    relations = []
+    for relation in findings.relations:
+        arguments = tuple(
+            (role, found[entity.type, entity.spans[0]].id) for role, entity in relation.roles.items() if entity.spans
+        )
+        relations.append((Relation(next(relation_ids), relation.type, arguments, relation.score), relation))
+    return Addition(tuple(found.values()), tuple(relations))
+
+
+def new_ids(prefix: str, taken: Iterable[str], start: int = 1) -> Iterator[str]:
+    """`prefix` and a number, counting up, without those that are taken."""
+    used = set(taken)
+    number = start
+    while True:
+        if (id := f"{prefix}{number}") not in used:
+            yield id
+        number += 1
