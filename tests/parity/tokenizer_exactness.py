@@ -76,6 +76,20 @@ def count_wrong_places(texts: Sequence[str], tokenizer: BioGptTokenizer) -> int:
     return wrong
 
 
+def write_report(path: Path, script: str, rows: Sequence[dict[str, Any]]) -> None:
+    """Write to `path` what a script of this folder counted, when, and with what."""
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    report = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": commit.stdout.strip(),
+        "command": " ".join(["python", f"tests/parity/{script}", *sys.argv[1:]]),
+        "versions": {package: version(package) for package in ("transformers", "tokenizers", "sacremoses")},
+        "comparisons": rows,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data", help="the folder of data sets")
@@ -122,16 +136,7 @@ def main() -> None:
         sequences = tokenizer_texts.random_ids(arguments.seed, 40_000, len(ours))
         note(f"decoded, {name}", "random ids", len(sequences), count_wrong(sequences, ours.batch_decode, slow.decode))
 
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
-    report = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit.stdout.strip(),
-        "command": "python " + " ".join(["tests/parity/tokenizer_exactness.py", *sys.argv[1:]]),
-        "versions": {package: version(package) for package in ("transformers", "tokenizers", "sacremoses")},
-        "comparisons": rows,
-    }
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_report(arguments.output, "tokenizer_exactness.py", rows)
     if any(row["different"] for row in rows):
         sys.exit(1)
 
