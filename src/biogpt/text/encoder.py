@@ -112,7 +112,7 @@ class Encoder:
     Args:
         vocabulary: pieces and merges.
         unknown_id: the id of what the vocabulary lacks.
-        max_remembered: how many pieces the table of chunks may hold (each takes about 100 bytes, all told).
+        max_remembered: how many chunks and how many pieces their table may hold (about 100 bytes a piece, all told).
     """
 
     def __init__(self, vocabulary: Vocabulary, unknown_id: int, max_remembered: int = 2_000_000) -> None:
@@ -177,19 +177,20 @@ class Encoder:
 
     def _look_up(self, chunks: list[str], bounds: list[int]) -> Array:
         """The row of each chunk in the table; new rows are made as needed."""
-        if self._chunks.ids.size > self._max_remembered:
+        if max(self._chunks.ids.size, len(self._chunks.rows)) > self._max_remembered:  # some have no pieces
             self._forget()
         known = self._chunks.rows
         rows = np.fromiter(map(known.get, chunks, repeat(-1)), np.int64, len(chunks))
-        places, keys = moses.keys_of(chunks, bounds, (rows < 0).nonzero()[0].tolist())
+        keys = moses.keys_of(chunks, bounds, (rows < 0).nonzero()[0].tolist())
         plain: list[str] = []
         others: list[str] = []
-        for key in dict.fromkeys(keys):
+        for key in dict.fromkeys(keys.values()):
             if key not in known:
                 (plain if moses.is_plain(key) else others).append(key)
         self._add_plain(plain)
         self._add_others(others)
-        rows[places] = np.fromiter(map(known.__getitem__, keys), np.int64, len(keys))
+        places = np.fromiter(keys, np.int64, len(keys))
+        rows[places] = np.fromiter(map(known.__getitem__, keys.values()), np.int64, len(keys))
         for key in chain(plain, others):
             if len(key) > moses.MAX_REMEMBERED:
                 del known[key]

@@ -141,7 +141,7 @@ def chunks_of(text: str) -> list[str]:
     return text.split()
 
 
-def keys_of(chunks: list[str], bounds: Sequence[int], unknown: Sequence[int]) -> tuple[list[int], list[str]]:
+def keys_of(chunks: list[str], bounds: Sequence[int], unknown: Sequence[int]) -> dict[int, str]:
     """What to look up in place of bare chunks, which stand for chunks between others and without a full stop.
 
     Args:
@@ -151,20 +151,17 @@ def keys_of(chunks: list[str], bounds: Sequence[int], unknown: Sequence[int]) ->
         unknown: places of chunks that are not known as they stand; among them all that end in a full stop.
 
     Returns:
-        Places in `chunks`, these and those at the ends of texts where that makes a difference, and their keys.
+        Places in `chunks`, these and those at the ends of texts where that makes a difference, with their keys.
     """
-    places = list(unknown)
-    keys = [_key_within(chunks[place], chunks[place + 1]) for place in places]
+    keys = {place: _key_within(chunks[place], chunks[place + 1]) for place in unknown}
     for first, end in pairwise(bounds):
         last = end - 2
         if last >= first:
             if chunks[first][0] in "',":
-                places.append(first)
-                keys.append(_key(chunks, first))
+                keys[first] = _key(chunks, first)
             if chunks[last][-1] in "',":
-                places.append(last)
-                keys.append(_key(chunks, last))
-    return places, keys
+                keys[last] = _key(chunks, last)
+    return keys
 
 
 def _key_within(chunk: str, following: str) -> str:
@@ -267,9 +264,9 @@ def split_words(texts: Sequence[str]) -> list[list[str]]:
         bounds.append(len(chunks))
     known = _known_words
     values = list(map(known.get, chunks))
-    places, keys = keys_of(chunks, bounds, [place for place, value in enumerate(values) if value is None])
-    made = _split_all([key for key in dict.fromkeys(keys) if key not in known])
-    for place, key in zip(places, keys, strict=True):
+    keys = keys_of(chunks, bounds, [place for place, value in enumerate(values) if value is None])
+    made = _split_all([key for key in dict.fromkeys(keys.values()) if key not in known])
+    for place, key in keys.items():
         values[place] = made[key] if key in made else known[key]
     if len(known) > _MAX_KNOWN:
         known.clear()
@@ -400,10 +397,15 @@ def _place(words: Iterable[str], starts: Sequence[int], ends: Sequence[int]) -> 
     first = 0
     for word in words:
         last = first + len(word)
+        text = escape(word)
+        if len(text) == len(word):  # without entities
+            placed.append(Word(text, starts[first:last], ends[first:last]))
+            first = last
+            continue
         widths = [len(ENTITIES.get(character, character)) for character in word]
         word_starts = [start for start, width in zip(starts[first:last], widths, strict=True) for _ in range(width)]
         word_ends = [end for end, width in zip(ends[first:last], widths, strict=True) for _ in range(width)]
-        placed.append(Word(escape(word), word_starts, word_ends))
+        placed.append(Word(text, word_starts, word_ends))
         first = last
     return placed
 

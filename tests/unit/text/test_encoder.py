@@ -1,6 +1,7 @@
 """Texts -> ids with their places: many at once, remembered, bounded."""
 
 import pickle
+import sys
 import threading
 from itertools import pairwise
 
@@ -104,6 +105,13 @@ def test_tables_are_bounded(vocabulary, shared):
     assert len(small._chunks.rows) < 200
 
 
+def test_tables_are_bounded_where_nothing_has_pieces(vocabulary):
+    small = Encoder(vocabulary, UNKNOWN, max_remembered=50)
+    for number in range(200):
+        assert encode(small, ["".join("\x01\x02"[bit == "1"] for bit in f"{number:b}")]) == [([], [], [])]
+        assert len(small._chunks.rows) < 55
+
+
 def test_long_texts_are_not_remembered(shared):
     encode(shared, ["'x' '" + "y" * 1000, "z" * 1000, "b\x01" * 500])
     assert max(map(len, shared._chunks.rows)) <= moses.MAX_REMEMBERED
@@ -114,6 +122,27 @@ def test_long_words(shared, text):
     ids, offsets, _ = encode(shared, [text])[0]
     assert len(ids) == len(offsets)
     assert offsets[-1][1] == len(text.rstrip())
+
+
+@pytest.mark.parametrize("unit", ["a", "ar", "'", "a-", "e.g.", "a.", ",5", "a ", "' ", "a\x01", "é☃", "DOTMULTI"])
+def test_work_grows_with_the_length_of_a_text(vocabulary, unit):
+    """Not with its square: ten times the text takes at most ten times the calls, and the same in the table."""
+    calls, pieces = [], []
+    for length in (500, 5000):
+        fresh = Encoder(vocabulary, UNKNOWN)
+        calls.append(0)
+
+        def count(*_):
+            calls[-1] += 1
+
+        sys.setprofile(count)
+        try:
+            encode(fresh, [unit * length])
+        finally:
+            sys.setprofile(None)
+        pieces.append(fresh._chunks.ids.size)
+    assert calls[1] <= 10.5 * calls[0]
+    assert pieces[1] <= 10.5 * pieces[0]
 
 
 def test_far_and_wide_places(shared):
