@@ -69,3 +69,11 @@ def tiny_model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
         optimizer.zero_grad()
     model.save_pretrained(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def tuned_model_paths(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Directories of tuned models by their task, one for each head; see `tuned_models`."""
+    from tuned_models import make_tuned_models
+
+    return make_tuned_models(tmp_path_factory.mktemp("tuned-models"))

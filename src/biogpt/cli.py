@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -219,8 +219,14 @@ def evaluate(
     task: Annotated[str, typer.Option(metavar="TASK", help="A task's name, or your own TOML file.")],
     data: Annotated[Path, typer.Option(metavar="PATH", help="The data set's directory, or one file of it.")],
     predictions: Annotated[
-        Path, typer.Option(metavar="FILE", help="JSONL, JSON, CSV, PubTator, or a completion per line.")
-    ],
+        Path | None, typer.Option(metavar="FILE", help="JSONL, JSON, CSV, PubTator, or a completion per line.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A tuned model: its predictions are made, and scored.")
+    ] = None,
+    is_unconstrained: Annotated[
+        bool, typer.Option("--unconstrained", help="Let the model write freely, as published figures were made.")
+    ] = False,
     split: Annotated[str, typer.Option(metavar="NAME", help="train, dev or test.")] = "test",
     empty_documents: Annotated[
         str | None, typer.Option(metavar="drop|keep", help="Whether documents without relations count.")
@@ -229,21 +235,42 @@ def evaluate(
         str | None, typer.Option(metavar="NAME", help="The wording of the completions; 'biogpt tasks TASK' lists them.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write report.json, report.md and report.png there.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Write report.json, report.md, report.png and a model's predictions there."),
     ] = None,
     is_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Of the bootstrap.")] = 0,
 ) -> None:
-    """Score predictions that someone made.
+    """Score a model, or predictions that someone made.
 
-    Prints each figure with its 95 % interval beside the published one, and what could not be read.
+    Prints each figure with its 95 % interval beside the published one, and what could not be read. With --output a run
+    that was killed goes on where it was.
     """
+    if (predictions is None) == (model is None):
+        raise typer.BadParameter("Give either --model or --predictions.")
+    if is_unconstrained and model is None:
+        raise typer.BadParameter("--unconstrained says how a model writes: give it with --model.")
     from biogpt.evaluation.scores import evaluate_predictions
     from biogpt.tasks.task import load_task
 
     settings = {"empty_documents": empty_documents, "target_format": target_format}
     loaded = load_task(task, **{key: value for key, value in settings.items() if value is not None})
-    report = evaluate_predictions(loaded, data, predictions, split=split, seed=seed)
+    if predictions is not None:
+        report = evaluate_predictions(loaded, data, predictions, split=split, seed=seed)
+    else:
+        _quieten_libraries()
+        from biogpt.evaluation.runs import evaluate_model
+
+        assert model is not None
+        with _show_count("Predicting") as on_progress:
+            report = evaluate_model(
+                *(loaded, data, model),
+                split=split,
+                constrained=not is_unconstrained,
+                seed=seed,
+                output=output,
+                on_progress=on_progress,
+            )
     print(report.as_json() if is_json else report.as_text(), end="\n" if is_json else "")
     if output:
         report.write(output)
@@ -312,6 +339,20 @@ def _show_progress(completed: Iterator[Sequence["Completion"]], num_prompts: int
     # Left to itself, rich would take over stdout and print the data beside the bar.
     with Progress(console=Console(stderr=True), redirect_stdout=False, redirect_stderr=False) as progress:
         yield from progress.track(completed, total=num_prompts, description="Generating")
+
+
+@contextlib.contextmanager
+def _show_count(description: str) -> Iterator[Callable[[int, int], None]]:
+    """A function to tell how many of how many are done, with a bar on stderr where someone looks at it."""
+    if not sys.stderr.isatty():
+        yield lambda num_done, num_all: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), redirect_stdout=False, redirect_stderr=False) as progress:
+        bar = progress.add_task(description)
+        yield lambda num_done, num_all: progress.update(bar, completed=num_done, total=num_all)
 
 
 def _write_utf8() -> None:

@@ -61,9 +61,28 @@ def _read_json_lines(task: Task, path: Path, by_id: Mapping[str, Example]) -> It
         if not isinstance(value, str if form == "text" else list):
             raise DataError(f"{place}: '{form}' is {value!r}. Expected {'text' if form == 'text' else 'a list'}.")
         if form == "items":
-            yield _of_items(task, value, example, place)
+            yield replace(_of_items(task, value, example, place), **_read_remarks(record, place))
         else:
             yield task.parse(" ".join(map(str, value)) if form == "tags" else str(value), example)
+
+
+def as_record(prediction: Prediction) -> dict[str, Any]:
+    """A prediction as an object for JSON lines, from which `read_predictions` makes it again."""
+    items = []
+    for item in prediction.items:
+        record: dict[str, Any] = dict(item.slots)
+        if item.spans.get("mention"):
+            record["start"], record["end"] = item.spans["mention"][0]
+        items.append(record if item.score is None else {**record, "score": item.score})
+    return {"id": prediction.id, "items": items, "problems": list(prediction.problems), "text": prediction.text}
+
+
+def _read_remarks(record: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """What `as_record` says beside the items."""
+    problems, text = record.get("problems", []), record.get("text", "")
+    if not isinstance(problems, list) or not all(isinstance(problem, str) for problem in problems):
+        raise DataError(f"{place}: 'problems' is {problems!r}. Expected a list of texts.")
+    return {"problems": tuple(problems), "text": text if isinstance(text, str) else ""}
 
 
 def _read_json(task: Task, path: Path, by_id: Mapping[str, Example]) -> Iterator[Prediction]:

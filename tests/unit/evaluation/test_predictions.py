@@ -1,9 +1,10 @@
 import json
+from dataclasses import replace
 
 import pytest
 
 from biogpt.errors import DataError
-from biogpt.evaluation.predictions import read_predictions
+from biogpt.evaluation.predictions import as_record, read_predictions
 from biogpt.tasks.task import Example, Item, load_task
 
 CDR = load_task("bc5cdr")
@@ -160,3 +161,16 @@ def test_another_encoding_is_said(tmp_path):
 def test_a_missing_file_is_said(tmp_path):
     with pytest.raises(DataError, match="Can not read"):
         read_predictions(CDR, tmp_path / "none.jsonl", DOCUMENTS)
+
+
+@pytest.mark.parametrize("name", ["bc5cdr", "hoc", "pubmedqa", "ncbi_disease", "textgen"])
+def test_a_written_prediction_reads_back_whole(tmp_path, name):
+    task = load_task(name)
+    example = task.example()
+    text = task.target(example) + (" and more" if task.schema.kind in ("relation", "classification") else "")
+    parsed = task.parse(text, example)
+    prediction = replace(parsed, items=tuple(replace(item, score=1 / 3) for item in parsed.items))
+    path = tmp_path / "predictions.jsonl"
+    path.write_text(json.dumps(as_record(prediction)), encoding="utf-8")
+    assert prediction.items
+    assert read_predictions(task, path, [example]) == [prediction]

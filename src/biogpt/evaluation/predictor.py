@@ -1,0 +1,249 @@
+"""Predictor: examples -> predictions, by one tuned model, whatever its head.
+
+A language model writes the target and the task reads it; a token-classification head tags words; a sequence-
+classification head weighs the choices. Here a task and a model meet; how texts become examples, and what becomes of
+predictions, is for the callers.
+
+Shapes in comments: B rows, T tokens, L labels.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+
+from biogpt.errors import CheckpointError, InputError
+from biogpt.evaluation.confidence import score_items
+from biogpt.evaluation.tuned import TASK_FILE, TunedModel, find_tuned_model
+from biogpt.inference.engine import Completion, Engine
+from biogpt.inference.settings import GenerationSettings
+from biogpt.model.checkpoint import load_model, load_tokenizer
+from biogpt.model.modeling import (
+    BioGptForCausalLM,
+    BioGptForSequenceClassification,
+    BioGptForTokenClassification,
+)
+from biogpt.tasks.classification import label_slot
+from biogpt.tasks.encoding import EncodedWords, encode_prompt, encode_words, head_labels, learned_ids
+from biogpt.tasks.tagging import OUTSIDE, read_tags, word_spans
+from biogpt.tasks.task import Example, Item, Prediction, Task
+from biogpt.text.tokenizer import BioGptTokenizer
+
+Model = BioGptForCausalLM | BioGptForTokenClassification | BioGptForSequenceClassification
+
+NO_LABEL = "empty"
+"""The choice that says that no other one holds, as in HoC."""
+
+HEADED_KINDS = ("tagging", "answering", "classification")
+"""The kinds of tasks that a head can do without writing text."""
+
+_THRESHOLD = 0.5  # probability from which on a label holds, where several may
+_NUM_BATCHES = 4  # examples of that many batches are sorted by length, so that a batch's rows are about as long
+
+
+class Predictor:
+    """Predicts with one model.
+
+    Args:
+        task: what the model was tuned for.
+        model: in evaluation mode, on the device where it shall run.
+        tokenizer: the model's own.
+        batch_size: how many texts are read at once. More is faster and takes more memory.
+
+    Raises:
+        CheckpointError: the model's labels are not the task's.
+    """
+
+    def __init__(self, task: Task, model: Model, tokenizer: BioGptTokenizer, batch_size: int = 8) -> None:
+        if batch_size < 1:
+            raise InputError(f"Got batch_size {batch_size}, expected at least 1. Correct batch_size.")
+        self.task = task
+        self.model = model
+        self.tokenizer = tokenizer
+        self.batch_size = batch_size
+        self.window_size = _NUM_BATCHES * batch_size
+        """Predictions come in groups of so many examples. What is in a group can, by the rounding of floating-point
+        sums, touch the last digits of its scores; whoever resumes a run begins with a whole group."""
+        if not isinstance(model, BioGptForCausalLM):
+            _check_labels(task, model)
+        self._engine = Engine(model, tokenizer, batch_size) if isinstance(model, BioGptForCausalLM) else None
+
+    @classmethod
+    def load(
+        cls,
+        model: str | Path | None = None,
+        task: str | Path | Task | None = None,
+        device: str | None = None,
+        batch_size: int = 8,
+    ) -> Self:
+        """A predictor with a tuned model from disk or from the Hugging Face hub, in float32.
+
+        Args:
+            model: a directory that `biogpt finetune` made, the name of a bundled model, or a hub id. By default the
+                model that is bundled for `task`.
+            task: what it shall be used for; by default what it was tuned for.
+            device: where to run, in PyTorch's terms; by default `cuda` where there is one, else `cpu`.
+            batch_size: see the class.
+
+        Raises:
+            InputError: there is no such task, or the model is not one of that task.
+            CheckpointError: there is no such model, or its files are damaged or do not fit together.
+        """
+        return cls.of(find_tuned_model(model, task), device, batch_size)
+
+    @classmethod
+    def of(cls, found: TunedModel, device: str | None = None, batch_size: int = 8) -> Self:
+        """A predictor with a model that `find_tuned_model` has found; see `load`."""
+        loaded = load_model(found.path)
+        tokenizer = load_tokenizer(found.path, loaded.config.vocab_size)
+        if not found.is_tuned and isinstance(loaded, BioGptForCausalLM) and not learned_ids(tokenizer):
+            raise InputError(
+                f"The model '{found.name}' was tuned neither for the task '{found.task.name}' nor for any other: it "
+                f"has no {TASK_FILE} and no soft prompt. Make one of it: biogpt finetune --task {found.task.name} "
+                f"--data DIR --model {found.name} --out DIR."
+            )
+        loaded.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        return cls(found.task, loaded, tokenizer, batch_size)
+
+    def predict(self, examples: Iterable[Example], constrained: bool = True) -> Iterator[Prediction]:
+        """Predict, in the examples' order.
+
+        Args:
+            examples: read as predictions are asked for, `window_size` at a time.
+            constrained: hold what is generated to the task's schema. A head knows nothing else anyway.
+
+        Returns:
+            For each example what was predicted, with scores from 0 to 1: of a generated item the geometric mean of
+            the probabilities of the tokens that fill its slots, of a mention the mean probability of its tags, of a
+            label that a head gives its probability.
+        """
+        remaining = iter(examples)
+        while window := list(islice(remaining, self.window_size)):
+            yield from self._predict_window(window, constrained)
+
+    def _predict_window(self, window: Sequence[Example], constrained: bool) -> list[Prediction]:
+        if self._engine is not None:
+            return self._generate(self._engine, window, constrained)
+        if isinstance(self.model, BioGptForTokenClassification):
+            return self._tag(window)
+        return self._classify(window)
+
+    def _generate(self, engine: Engine, window: Sequence[Example], constrained: bool) -> list[Prediction]:
+        prompts = [encode_prompt(self.task, self.tokenizer, example) for example in window]
+        order = sorted(range(len(window)), key=lambda index: len(prompts[index]))
+        settings = GenerationSettings(temperature=0, max_new_tokens=engine.max_positions)
+        completions = engine.generate_ids([prompts[index] for index in order], settings)
+        made = {
+            index: self._read_completion(completion, window[index])
+            for index, completion in zip(order, completions, strict=True)
+        }
+        return [made[index] for index in range(len(window))]
+
+    def _read_completion(self, completion: Completion, example: Example) -> Prediction:
+        prediction = self.task.parse(completion.text, example)
+        items = score_items(
+            self.task.schema, prediction.items, completion.token_ids, completion.token_scores, self._decode
+        )
+        problems = prediction.problems
+        if completion.stop_reason != "end":
+            problems += (f"the model did not end its text: it was cut off after {len(completion.token_ids)} tokens",)
+        return replace(prediction, items=items, problems=problems)
+
+    def _decode(self, token_ids: Sequence[int]) -> str:
+        return str(self.tokenizer.decode(list(token_ids), skip_special_tokens=True))
+
+    def _tag(self, window: Sequence[Example]) -> list[Prediction]:
+        parts = [encode_words(self.task, self.tokenizer, example) for example in window]
+        rows = [part.input_ids for encoded in parts for part in encoded]
+        logits = self._run(rows)
+        names: Mapping[int, str] = self.model.config.id2label
+        predictions = []
+        position = 0
+        for example, encoded in zip(window, parts, strict=True):
+            words = _pick_words(encoded, logits[position : position + len(encoded)])
+            position += len(encoded)
+            values, indices = words.softmax(dim=-1).max(dim=-1)
+            tags = [names[index] for index in indices.tolist()]
+            predictions.append(_as_mentions(example, tags, values.tolist()))
+        return predictions
+
+    def _classify(self, window: Sequence[Example]) -> list[Prediction]:
+        rows = [encode_prompt(self.task, self.tokenizer, example) for example in window]
+        logits = torch.stack(self._run(rows))  # (B, L)
+        is_multiple = self.model.config.problem_type == "multi_label_classification"
+        probabilities = logits.sigmoid() if is_multiple else logits.softmax(dim=-1)
+        return [
+            Prediction(example.id, self._choose_labels(values, is_multiple))
+            for example, values in zip(window, probabilities.tolist(), strict=True)
+        ]
+
+    def _choose_labels(self, probabilities: Sequence[float], is_multiple: bool) -> tuple[Item, ...]:
+        names: Mapping[int, str] = self.model.config.id2label
+        scores = {names[index]: value for index, value in enumerate(probabilities)}
+        if not is_multiple:
+            chosen = [max(scores, key=lambda name: scores[name])]
+        else:
+            chosen = [name for name, value in scores.items() if value > _THRESHOLD and name != NO_LABEL]
+            if not chosen and NO_LABEL in scores:
+                chosen = [NO_LABEL]
+        slot = label_slot(self.task.schema)
+        return tuple(Item({slot: name}, score=scores[name]) for name in chosen)
+
+    def _run(self, rows: Sequence[Sequence[int]]) -> list[torch.Tensor]:
+        """The logits of each row on the CPU, (T, L) or (L,); rows of about the same length run together."""
+        order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
+        logits: list[torch.Tensor] = [torch.empty(0)] * len(rows)
+        for first in range(0, len(order), self.batch_size):
+            batch = order[first : first + self.batch_size]
+            width = max(len(rows[index]) for index in batch)
+            padding = [width - len(rows[index]) for index in batch]
+            pad_id = self.tokenizer.pad_token_id
+            device = self.model.device
+            input_ids = torch.tensor(
+                [[*rows[index], *[pad_id] * pad] for index, pad in zip(batch, padding, strict=True)], device=device
+            )  # (B, T)
+            attention_mask = torch.tensor([[1] * (width - pad) + [0] * pad for pad in padding], device=device)
+            with torch.inference_mode():
+                output: Any = self.model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
+            if output.logits.isnan().any():
+                raise CheckpointError(
+                    "The model's predictions are not numbers, expected probabilities. Its weights are damaged: fetch "
+                    "or tune it again."
+                )
+            for index, row in zip(batch, output.logits.float().cpu(), strict=True):
+                logits[index] = row
+        return logits
+
+
+def _pick_words(encoded: Sequence[EncodedWords], logits: Sequence[torch.Tensor]) -> torch.Tensor:
+    """The logits of an example's words, (words, L), out of those of its parts."""
+    return torch.cat([rows[part.places] for part, rows in zip(encoded, logits, strict=True)])
+
+
+def _as_mentions(example: Example, tags: Sequence[str], probabilities: Sequence[float]) -> Prediction:
+    spans = word_spans(example.text)
+    places = [start for start, _ in spans]
+    # Two blanks in a row have an empty word between them, which names nothing.
+    kept = [tag if start < end else OUTSIDE for tag, (start, end) in zip(tags, spans, strict=True)]
+    items = []
+    for item in read_tags(kept, example.text):
+        start, end = item.spans["mention"][0]
+        scores = [value for place, value in zip(places, probabilities, strict=True) if start <= place < end]
+        items.append(replace(item, score=sum(scores) / len(scores)))
+    return Prediction(example.id, tuple(items))
+
+
+def _check_labels(task: Task, model: Model) -> None:
+    """Raise unless the head's labels are those of the task."""
+    is_tagging = task.schema.kind == "tagging"
+    head = BioGptForTokenClassification if is_tagging else BioGptForSequenceClassification
+    got = sorted(model.config.id2label.values())
+    expected = sorted(head_labels(task)) if task.schema.kind in HEADED_KINDS else []
+    if not isinstance(model, head) or got != expected:
+        raise CheckpointError(
+            f"The model is a {type(model).__name__} with the labels {', '.join(got[:8])}, which do not fit the task "
+            f"'{task.name}': expected {', '.join(expected[:8]) or 'a model that generates'}. Name a model of this task."
+        )

@@ -1,0 +1,128 @@
+"""Evaluation runs: a tuned model over a split of a data set -> a `Report`.
+
+Predictions are kept as they are made, so that a killed run goes on where it was. Knows neither what a model is made of
+nor how figures are computed.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+import biogpt
+from biogpt.errors import DataError
+from biogpt.evaluation.journal import Journal
+from biogpt.evaluation.predictions import as_record, read_predictions
+from biogpt.evaluation.report import Report
+from biogpt.evaluation.scores import score_predictions
+from biogpt.evaluation.tuned import TunedModel, find_tuned_model
+from biogpt.tasks.task import Example, Prediction, Task
+
+PREDICTIONS_FILE = "predictions.jsonl"
+
+
+def evaluate_model(
+    task: Task,
+    data_path: str | Path,
+    model: str | Path,
+    *,
+    split: str = "test",
+    constrained: bool = True,
+    seed: int = 0,
+    output: Path | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Report:
+    """Predict a split of a data set with a model, and score it.
+
+    Args:
+        task: from `load_task`.
+        data_path: the data set's directory, or the file of the split.
+        model: a tuned model of this task; see `Predictor.load`.
+        split: which of the task's splits.
+        constrained: hold what is generated to the task's schema; published figures were reached without.
+        seed: of the bootstrap.
+        output: a directory in which predictions are kept as they are made, in `predictions.jsonl`; a run that was
+            killed goes on there. By default they are not kept.
+        on_progress: called with the number of examples that are done, and of all.
+
+    Raises:
+        DataError: a file is not what it should be.
+        InputError: the task has no such split, the model is not one of this task, or `output` holds the predictions of
+            a run with other settings.
+        CheckpointError: there is no such model, or its files are damaged.
+    """
+    examples = task.read(data_path, split)
+    found = find_tuned_model(model, task)
+    settings = {
+        "task": task.name,
+        "model": str(model),
+        "model_files": found.fingerprint(),
+        "data": str(data_path),
+        "split": split,
+        "empty_documents": task.schema.empty_documents,
+        "num_examples": len(examples),
+        "constrained": constrained,
+        "biogpt": biogpt.__version__,
+    }
+    if output is None:
+        from biogpt.evaluation.predictor import (
+            Predictor,  # torch, which takes a while: what was typed is checked by now
+        )
+
+        predictor = Predictor.of(found)
+        made = predictor.predict(examples, constrained)
+        predictions = list(_report_progress(made, 0, len(examples), on_progress))
+    else:
+        journal = Journal([output / PREDICTIONS_FILE], settings)
+        predictions = _continue_run(journal, task, found, examples, constrained, on_progress)
+    sources = {"data": str(data_path), "model": str(model), "decoding": "constrained" if constrained else "free"}
+    return score_predictions(task, predictions, examples, split=split, seed=seed, sources=sources)
+
+
+def _continue_run(
+    journal: Journal,
+    task: Task,
+    found: TunedModel,
+    examples: Sequence[Example],
+    constrained: bool,
+    on_progress: Callable[[int, int], None] | None,
+) -> list[Prediction]:
+    """All predictions, of which those that are kept are not made again."""
+    path, num_done = journal.paths[0], journal.num_records
+    journal.begin()
+    with path.open("r+b" if path.exists() else "xb") as file:
+        if file.seek(0, os.SEEK_END) < journal.positions[0]:
+            raise DataError(f"{path} is shorter than {journal.note_path} says. Remove both to begin again.")
+        file.truncate(journal.positions[0])
+        file.seek(journal.positions[0])
+        done = read_predictions(task, path, examples[:num_done]) if num_done else []
+        if journal.is_complete:
+            return done
+        from biogpt.evaluation.predictor import Predictor
+
+        predictor = Predictor.of(found)
+        predictions = predictor.predict(examples[num_done:], constrained)
+        shown = _report_progress(predictions, num_done, len(examples), on_progress)
+        while group := list(islice(shown, predictor.window_size)):
+            file.write("".join(map(_as_line, group)).encode())
+            file.flush()
+            os.fsync(file.fileno())
+            done += group
+            journal.commit(len(done), [file.tell()])
+        journal.finish()
+    return done
+
+
+def _as_line(prediction: Prediction) -> str:
+    return json.dumps(as_record(prediction), ensure_ascii=False) + "\n"
+
+
+def _report_progress(
+    predictions: Iterator[Prediction], num_done: int, num_all: int, on_progress: Callable[[int, int], None] | None
+) -> Iterator[Prediction]:
+    for prediction in predictions:
+        num_done += 1
+        if on_progress is not None:
+            on_progress(num_done, num_all)
+        yield prediction

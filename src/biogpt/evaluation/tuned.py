@@ -1,0 +1,129 @@
+"""Tuned models: from names of a model and of a task to the directory to load and the task to ask.
+
+Whatever can be wrong with such a pair of names is said here, before anything is loaded. Knows no tensors; importing it
+does not import torch.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from biogpt.errors import InputError
+from biogpt.model.checkpoint import BUNDLED, resolve_model
+from biogpt.tasks.task import Task, load_task
+
+TASK_FILE = "task.toml"
+RECORD_FILE = "finetune.json"
+
+
+@dataclass(frozen=True)
+class TunedModel:
+    """A model's directory, and the task that it is to do."""
+
+    name: str
+    """As it was asked for."""
+    path: Path
+    task: Task
+    is_tuned: bool
+    """The directory says itself that it was tuned for this task; otherwise only its user does."""
+    record: Mapping[str, Any]
+    """What its `finetune.json` says of how it was made and how good it is; empty where there is none."""
+
+    def fingerprint(self) -> str:
+        """Tells whether the directory's files are still the same: a digest of their names, sizes and times."""
+        files = sorted(file for file in self.path.iterdir() if file.is_file())
+        facts = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+        return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+
+    def describe(self) -> str:
+        """One line: which model this is, and how good it was measured to be."""
+        scores = self.record.get("scores")
+        split, figures = next(iter(scores.items()), ("", {})) if isinstance(scores, dict) else ("", {})
+        main = self.task.schema.score.main
+        figure = figures.get(main) if isinstance(figures, dict) else None
+        known = f"{main} {100 * figure:.1f} on {split}" if isinstance(figure, int | float) else "no score on record"
+        return f"{self.name}, for {self.task.name}: {known}"
+
+
+def find_tuned_model(model: str | Path | None = None, task: str | Path | Task | None = None) -> TunedModel:
+    """The model to use.
+
+    Args:
+        model: a bundled model's name, a directory or a hub id; by default the one that is bundled for `task`.
+        task: a task's name, its TOML file, or a task; by default the one that the model was tuned for. What is given
+            must be the model's own, up to the wording of its sentence and where its data lie.
+
+    Raises:
+        InputError: neither is given, there is no such task, no model is bundled for it, or the model was tuned for
+            another one.
+        CheckpointError: there is no such model.
+        ConfigError: a task's file is impossible.
+    """
+    asked = task if isinstance(task, Task) or task is None else load_task(task)
+    if model is None:
+        if asked is None:
+            raise InputError("Got neither a model nor a task, expected at least one of them. Name a task: 'bc5cdr'.")
+        model = _find_bundled(asked)
+    path = resolve_model(model)
+    name = str(model)
+    if not (path / TASK_FILE).is_file():
+        if asked is None:
+            raise InputError(
+                f"The model '{name}' does not say its task: it has no {TASK_FILE}, expected that of a tuned model. "
+                "Name the task, too, or tune the model: 'biogpt finetune'."
+            )
+        return TunedModel(name, path, asked, False, {})
+    own = load_task(path / TASK_FILE)
+    if asked is not None:
+        _check_same(name, own, asked)
+    return TunedModel(name, path, own, True, _read_record(path / RECORD_FILE))
+
+
+def bundled_tasks() -> list[str]:
+    """The tasks that a bundled model does, in alphabetical order; the model bears the task's name."""
+    return sorted(name for name, path in BUNDLED.items() if (path / TASK_FILE).is_file())
+
+
+def _find_bundled(task: Task) -> str:
+    names = bundled_tasks()
+    if task.name in names:
+        return task.name
+    raise InputError(
+        f"No model for the task '{task.name}' is bundled, expected one of: {', '.join(names) or '(none)'}. Name a "
+        f"model of your own, or make one: biogpt finetune --task {task.name} --data DIR --model mini --out DIR."
+    )
+
+
+def _check_same(name: str, own: Task, asked: Task) -> None:
+    if asked.name != own.name:
+        raise InputError(
+            f"The model '{name}' was tuned for the task '{own.name}', not for '{asked.name}'. Name a model of that "
+            "task, or leave the task out."
+        )
+    ours, theirs = own.schema, asked.schema
+    if ours.kind != theirs.kind or {slot: set(ours.slots[slot].choices) for slot in ours.slots} != {
+        slot: set(theirs.slots[slot].choices) for slot in theirs.slots
+    }:
+        raise InputError(
+            f"The model '{name}' was tuned for another version of the task '{own.name}': {_summarize(own)}, not "
+            f"{_summarize(asked)}. Name its own, {TASK_FILE} in its directory, or leave the task out."
+        )
+
+
+def _summarize(task: Task) -> str:
+    slots = (
+        f"{name} ({', '.join(slot.choices)})" if slot.choices else name for name, slot in task.schema.slots.items()
+    )
+    return f"{task.schema.kind} of {', '.join(slots)}"
+
+
+def _read_record(path: Path) -> Mapping[str, Any]:
+    """What `finetune.json` says; nothing where it is missing or damaged, because prediction does not need it."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
