@@ -6,15 +6,23 @@ found in it (`Record.with_findings`, `open_writer`). Nothing here knows of token
 """
 
 from biogpt.documents.document import TEXT_FIELDS, Document, Problem
-from biogpt.documents.formats import READERS, WRITERS, detect_format, open_writer, read_records
+from biogpt.documents.formats import (
+    INPUT_FORMATS,
+    OUTPUT_FORMATS,
+    detect_format,
+    open_writer,
+    output_format,
+    read_records,
+)
 from biogpt.documents.reading import check_format, document_format, read_documents
 from biogpt.documents.record import Entity, EntityRelation, Findings, Label, Record
+from biogpt.documents.tables import item_columns
 from biogpt.documents.writing import Writer
 
 __all__ = [
-    "READERS",
+    "INPUT_FORMATS",
+    "OUTPUT_FORMATS",
     "TEXT_FIELDS",
-    "WRITERS",
     "Document",
     "Entity",
     "EntityRelation",
@@ -26,7 +34,9 @@ __all__ = [
     "check_format",
     "detect_format",
     "document_format",
+    "item_columns",
     "open_writer",
+    "output_format",
     "read_documents",
     "read_records",
 ]

@@ -1,30 +1,75 @@
 """Formats: which there are, how to tell them, and the two doors: `read_records` and `open_writer`.
 
-What each format can hold is in the docstring of its module. Knows nothing of what was found or by whom.
+What each format keeps and what it can not say is in the docstring of its module. Knows nothing of what was found or by
+whom.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import functools
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, BinaryIO
 
-from biogpt.documents import json_lines, plain_text, pubmed
+from biogpt.documents import bioc_json, bioc_xml, brat, json_lines, plain_text, pubmed, pubtator, tables
 from biogpt.documents.document import Problem
-from biogpt.documents.files import Reading, open_stored, reporting_damage, unpack
+from biogpt.documents.files import Reading, check_encoding, open_stored, peek, reporting_damage, unpack
 from biogpt.documents.reading import document_format
 from biogpt.documents.record import Record
 from biogpt.documents.writing import Writer
-from biogpt.errors import InputError, suggest
+from biogpt.errors import DataError, InputError, suggest
 
 RecordReader = Callable[[IO[bytes], Reading], Iterator[Record]]
 
-READERS: dict[str, RecordReader] = {
-    "text": plain_text.read_records,
+_READERS: dict[str, RecordReader] = {
+    plain_text.NAME: plain_text.read_records,
     json_lines.NAME: json_lines.read_records,
-    "pubmed": pubmed.read_records,
+    tables.CSV: tables.read_csv_records,
+    tables.TSV: tables.read_tsv_records,
+    pubmed.NAME: pubmed.read_records,
+    pubtator.NAME: pubtator.read_records,
+    bioc_xml.NAME: bioc_xml.read_records,
+    bioc_json.NAME: bioc_json.read_records,
 }
-WRITERS: dict[str, Callable[..., Writer]] = {
+_WRITERS: dict[str, Callable[..., Writer]] = {
     json_lines.NAME: json_lines.JsonLinesWriter,
+    tables.CSV: functools.partial(tables.TableWriter, format=tables.CSV),
+    tables.TSV: functools.partial(tables.TableWriter, format=tables.TSV),
+    pubtator.NAME: pubtator.PubTatorWriter,
+    bioc_xml.NAME: bioc_xml.BiocXmlWriter,
+    bioc_json.NAME: bioc_json.BiocJsonWriter,
+    brat.NAME: brat.BratWriter,
 }
+
+INPUT_FORMATS = (*_READERS, brat.NAME)
+"""The names of the formats that can be read."""
+OUTPUT_FORMATS: Mapping[str, frozenset[str]] = {
+    json_lines.NAME: frozenset({"entities", "relations", "labels", "problems"}),
+    tables.CSV: frozenset({"entities", "relations", "labels", "problems"}),
+    tables.TSV: frozenset({"entities", "relations", "labels", "problems"}),
+    pubtator.NAME: frozenset({"entities", "relations"}),
+    bioc_xml.NAME: frozenset({"entities", "relations", "labels", "problems"}),
+    bioc_json.NAME: frozenset({"entities", "relations", "labels", "problems"}),
+    brat.NAME: frozenset({"entities", "relations"}),
+}
+"""The names of the formats that can be written, and which parts of `Findings` each can say."""
+
+_ENDINGS = {
+    ".jsonl": json_lines.NAME,
+    ".ndjson": json_lines.NAME,
+    ".csv": tables.CSV,
+    ".tsv": tables.TSV,
+    ".pubtator": pubtator.NAME,
+    ".xml": bioc_xml.NAME,
+    ".json": bioc_json.NAME,
+    ".txt": plain_text.NAME,
+}
+"""What a name says: alone for an output; an input's content decides between those that share an ending."""
+
+_XML_START = re.compile(
+    rb"\s*(?:<\?xml[^>]*\?>|<!--.*?-->|<!DOCTYPE[^\[>]*(?:\[.*?\])?\s*>|\s)*<([A-Za-z_][\w.:-]*)", re.DOTALL
+)
+_PUBTATOR_START = re.compile(rb"\s*[^|\s]+\|[ta]\|")
+_BIOC_KEYS = re.compile(rb'"(?:documents|passages|bioctype|PubTator3)"\s*:')
 
 
 def read_records(
@@ -39,7 +84,7 @@ def read_records(
     Args:
         path: the file; with `.gz` behind its name it is unpacked. For brat, a directory.
         on_problem: called with each record that is skipped.
-        format: one of `READERS`; without, the file's name and content tell.
+        format: one of `INPUT_FORMATS`; without, the file's name and content tell.
         on_read: called with the number of bytes of the file, as stored, that were read since the last call.
 
     Returns:
@@ -53,9 +98,18 @@ def read_records(
     path = Path(path)
     if format is None:
         format = detect_format(path)
-    elif format not in READERS:
-        raise InputError(f"Unknown format '{format}'.{suggest(format, READERS)} Expected one of {', '.join(READERS)}.")
-    return _read(READERS[format], open_stored(path), Reading(path, on_problem), on_read)
+    elif format not in INPUT_FORMATS:
+        known = ", ".join(INPUT_FORMATS)
+        raise InputError(f"Unknown format '{format}'.{suggest(format, INPUT_FORMATS)} Expected one of {known}.")
+    reading = Reading(path, on_problem)
+    if format == brat.NAME:
+        return brat.read_records(reading, on_read)
+    head = peek(path)
+    if format not in (pubmed.NAME, bioc_xml.NAME):
+        check_encoding(path, head)
+    if format in tables.DELIMITERS:
+        tables.check_columns(path, head, format)
+    return _read(_READERS[format], open_stored(path), reading, on_read)
 
 
 def _read(
@@ -71,22 +125,63 @@ def detect_format(path: Path) -> str:
     Raises:
         DataError: neither tells, or the file can not be opened.
     """
-    return {".jsonl": "jsonl", ".txt": "text", ".xml": "pubmed"}[document_format(path)]
+    if path.is_dir():
+        return brat.NAME
+    named = _ENDINGS.get(document_format(path), "")
+    if named in (tables.CSV, tables.TSV, pubtator.NAME):
+        return named
+    head = peek(path)
+    start = _XML_START.match(head.removeprefix(b"\xef\xbb\xbf"))
+    if start is not None and named in ("", bioc_xml.NAME, plain_text.NAME):
+        return _xml_format(path, start[1].decode())
+    if named == bioc_xml.NAME:
+        return pubmed.NAME  # not XML from its start, or in UTF-16: the parser says what it thinks of it
+    if named in ("", plain_text.NAME) and _PUBTATOR_START.match(head):
+        return pubtator.NAME
+    if named == plain_text.NAME:
+        return named
+    if head.lstrip()[:1] in (b"{", b"[") or named:
+        is_bioc = _BIOC_KEYS.search(head) is not None and (named != json_lines.NAME or b'"passages"' in head)
+        return bioc_json.NAME if is_bioc else json_lines.NAME
+    raise DataError(
+        f"Can not tell what {path} holds. Expected a name ending in {', '.join(_ENDINGS)}, maybe with .gz behind, or "
+        f"say its format: one of {', '.join(INPUT_FORMATS)}."
+    )
 
 
-def open_writer(target: str | Path | BinaryIO, format: str, *, position: int = 0, slots: Sequence[str] = ()) -> Writer:
+def _xml_format(path: Path, root: str) -> str:
+    if root == bioc_xml.ROOT:
+        return bioc_xml.NAME
+    if root in pubmed.ROOTS:
+        return pubmed.NAME
+    roots = f"<{bioc_xml.ROOT}> (BioC), <{'>, <'.join(pubmed.ROOTS[:2])}> (PubMed)"
+    raise DataError(f"{path}: the root element is <{root}>. Expected {roots}. Fetch it in one of these formats.")
+
+
+def output_format(path: Path) -> str | None:
+    """The format that an output's name asks for, or None where it does not tell."""
+    known = _ENDINGS.get(path.suffix.lower())
+    return known if known in OUTPUT_FORMATS else None
+
+
+def open_writer(
+    target: str | Path | BinaryIO, format: str, *, position: int = 0, columns: Sequence[str] = ()
+) -> Writer:
     """Open an output for records.
 
     Args:
-        target: a path (for brat, of a directory), or a binary stream.
-        format: one of `WRITERS`.
+        target: a path (for brat, of a directory that is empty or missing), or a binary stream.
+        format: one of `OUTPUT_FORMATS`.
         position: `Writer.position` of the run that is taken up again; what stands behind it is cut off.
-        slots: the names that items will have, for formats with columns: those of the task's slots.
+        columns: for tables, the columns of items: see `biogpt.documents.tables.item_columns`.
 
     Raises:
         DataError: the output can not be written.
-        InputError: no such format.
+        InputError: no such format; a directory for brat that is not empty.
     """
-    if format not in WRITERS:
-        raise InputError(f"Unknown format '{format}'.{suggest(format, WRITERS)} Expected one of {', '.join(WRITERS)}.")
-    return WRITERS[format](target, position)
+    if format not in _WRITERS:
+        known = ", ".join(_WRITERS)
+        raise InputError(f"Unknown format '{format}'.{suggest(format, _WRITERS)} Expected one of {known}.")
+    if format in tables.DELIMITERS:
+        return _WRITERS[format](target, position, columns=columns)
+    return _WRITERS[format](target, position)

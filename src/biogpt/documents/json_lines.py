@@ -8,7 +8,7 @@ overwritten: ours then begins with `predicted_`. Nothing that can be found is le
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import IO, Any
 
@@ -21,6 +21,7 @@ from biogpt.documents.record import (
     Passage,
     Record,
     Relation,
+    free_name,
     items_of,
     make_record,
     title_and_abstract,
@@ -42,22 +43,23 @@ def read_documents(stream: IO[bytes], reading: Reading) -> Iterator[Document]:
 def read_records(stream: IO[bytes], reading: Reading) -> Iterator[Record]:
     """The records of a stream of JSON lines. `annotations` and `relations` are read as this module writes them."""
     for number, fields, document in _read(stream, reading):
-        record = make_record(document.id, _passages(fields, document), format=NAME, native=fields)
+        record = make_record(document.id, passages_of(fields, document), format=NAME, native=fields)
         if not record.text:
             reading.report(number, "no text; expected some in title, abstract or text.")
             continue
         yield replace(record, annotations=_annotations(fields), relations=_relations(fields))
 
 
-def _passages(fields: dict[str, Any], document: Document) -> tuple[Passage, ...]:
-    if _is_plain(fields):
+def passages_of(fields: dict[str, Any], document: Document) -> tuple[Passage, ...]:
+    """The passages of a document, as its object has them."""
+    if is_plain(fields):
         return (Passage(document.abstract),)
     if document.title.strip() or document.abstract.strip():
         return title_and_abstract(document.title, document.abstract)
     return (Passage(document.body),)
 
 
-def _is_plain(fields: dict[str, Any]) -> bool:
+def is_plain(fields: dict[str, Any]) -> bool:
     """Whether all that is read stands in `text`."""
     return not any(fields.get(name) for name in TEXT_FIELDS)
 
@@ -101,7 +103,7 @@ def _read(stream: IO[bytes], reading: Reading) -> Iterator[tuple[int, dict[str, 
             continue
         try:
             fields = json.loads(line.decode())
-            yield number, fields, _document_of_record(fields, f"{reading.path.name}:{number}")
+            yield number, fields, document_of_fields(fields, f"{reading.path.name}:{number}")
         except UnicodeDecodeError as error:
             reading.report(number, describe_bytes(error))
         except RecursionError:
@@ -112,7 +114,7 @@ def _read(stream: IO[bytes], reading: Reading) -> Iterator[tuple[int, dict[str, 
             reading.report(number, str(error))
 
 
-def _document_of_record(record: object, fallback_id: str) -> Document:
+def document_of_fields(record: object, fallback_id: str) -> Document:
     """The document in one JSON object.
 
     Raises:
@@ -172,7 +174,7 @@ def fields_of(record: Record) -> dict[str, Any]:
     is_ours = record.format == NAME
     fields = dict(record.native) if is_ours else _described(record)
     shift = 0
-    if is_ours and _is_plain(fields):
+    if is_ours and is_plain(fields):
         shift = record.parts[0].offset
     elif record.findings is not None and fields.get("text") != record.text:
         fields[free_name("text", fields)] = record.text
@@ -185,13 +187,6 @@ def fields_of(record: Record) -> dict[str, Any]:
         if findings.annotator:
             fields[free_name("annotator", fields)] = findings.annotator
     return fields
-
-
-def free_name(name: str, taken: Mapping[str, Any]) -> str:
-    """The name of an added column or key: itself, or with `predicted_` in front as often as needed."""
-    while name in taken:
-        name = f"predicted_{name}"
-    return name
 
 
 def _described(record: Record) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from biogpt.documents.document import Document
 from biogpt.documents.files import Reading, describe_bytes, lines
 from biogpt.documents.record import Passage, Record, make_record
 
+NAME = "text"
+
 
 def read_documents(stream: IO[bytes], reading: Reading) -> Iterator[Document]:
     """The documents of a stream of plain text, each with the number of its first line as its id."""
@@ -38,4 +40,4 @@ def read_documents(stream: IO[bytes], reading: Reading) -> Iterator[Document]:
 def read_records(stream: IO[bytes], reading: Reading) -> Iterator[Record]:
     """The records of a stream of plain text."""
     for document in read_documents(stream, reading):
-        yield make_record(document.id, (Passage(document.abstract),), format="text")
+        yield make_record(document.id, (Passage(document.abstract),), format=NAME)

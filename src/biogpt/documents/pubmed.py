@@ -1,43 +1,32 @@
 """PubMed XML: titles and abstracts of citations, the rest of them left alone.
 
-XML indentation aside, text is kept as the file has it. Neither a DTD nor an entity is ever fetched or expanded.
+XML indentation aside, text is kept as the file has it. An abstract's section labels are kept as `LABEL: `.
 """
 
 import re
 from collections.abc import Iterator
 from typing import IO, Any
 
-from lxml import etree
-
 from biogpt.documents.document import Document
 from biogpt.documents.files import Reading
 from biogpt.documents.record import Record, make_record, title_and_abstract
+from biogpt.documents.xml_stream import find_entity, forget, parse, stopping_at_bad_xml
 from biogpt.errors import DataError
+
+NAME = "pubmed"
 
 _BLANKS = re.compile(r"[ \t\r\n]+")
 _DIGITS = re.compile(r"[0-9]{1,18}")
-_LXML_PLACE = re.compile(r",? *line \d+, column \d+$")
 ROOTS = ("PubmedArticleSet", "MedlineCitationSet", "PubmedBookArticleSet", "PubmedArticle", "MedlineCitation")
 _CITATIONS = ("MedlineCitation", "BookDocument")
 
 
 def read_documents(stream: IO[bytes], reading: Reading) -> Iterator[Document]:
     """The documents of a stream of PubMed XML. Withdrawn PMIDs are told to the reading."""
-    # Neither the network nor the disk is asked for a DTD, and entities stay unexpanded: a hostile file costs nothing.
-    events = etree.iterparse(
-        stream,
-        events=("start", "end"),
-        load_dtd=False,
-        no_network=True,
-        resolve_entities=False,
-        remove_comments=True,
-        remove_pis=True,
-        huge_tree=False,
-    )
     number = 0
     is_first = True
-    try:
-        for event, element in events:
+    with stopping_at_bad_xml(reading):
+        for event, element in parse(stream):
             if is_first:
                 is_first = False
                 _check_root(str(element.tag), reading)
@@ -53,24 +42,13 @@ def read_documents(stream: IO[bytes], reading: Reading) -> Iterator[Document]:
                     yield document
             elif element.tag not in ("PubmedArticle", "PubmedBookArticle"):
                 continue
-            _forget(element)
-    except etree.XMLSyntaxError as error:
-        reason = _LXML_PLACE.sub("", error.msg)
-        message = f"not well-formed XML ({reason}). Fetch the file again, or leave it out."
-        raise DataError(f"{reading.path}:{error.lineno or 1}: {message}") from error
+            forget(element)
 
 
 def _check_root(tag: str, reading: Reading) -> None:
     if tag not in ROOTS:
         message = f"the root element is <{tag}>. Expected PubMed XML ({', '.join(ROOTS[:2])}); leave the file out."
         raise DataError(f"{reading.path}: {message}")
-
-
-def _forget(element: Any) -> None:
-    """Free an element that was read, and everything before it."""
-    element.clear()
-    while element.getprevious() is not None:
-        del element.getparent()[0]
 
 
 def _document_of_citation(citation: Any, number: int, reading: Reading) -> Document | None:
@@ -90,9 +68,9 @@ def _document_of_citation(citation: Any, number: int, reading: Reading) -> Docum
         reading.report(f"citation {number} (PMID {pmid})", "neither a title nor an abstract; expected at least one.")
         return None
     for element in (title, *sections):
-        entity = None if element is None else next(element.iter(etree.Entity), None)
-        if entity is not None:
-            reading.report(f"citation {number} (PMID {pmid})", f"the entity {entity.text}; expected characters.")
+        entity = "" if element is None else find_entity(element)
+        if entity:
+            reading.report(f"citation {number} (PMID {pmid})", f"the entity {entity}; expected characters.")
             return None
     return Document(
         id=pmid,
@@ -127,7 +105,7 @@ def _section_text(element: Any) -> str:
 def read_records(stream: IO[bytes], reading: Reading) -> Iterator[Record]:
     """The records of a stream of PubMed XML."""
     for document in read_documents(stream, reading):
-        record = make_record(document.id, title_and_abstract(document.title, document.abstract), format="pubmed")
+        record = make_record(document.id, title_and_abstract(document.title, document.abstract), format=NAME)
         if record.text:
             yield record
         else:

@@ -4,7 +4,7 @@ A record's `text` is what a model reads. Everything here counts characters (Unic
 says where they stand in the file's own passages. Knows nothing of files and of tasks.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -26,7 +26,7 @@ class Passage:
     offset: int = 0
     """Where the file counts its first character."""
     path: tuple[int, ...] = ()
-    """Where it stands in the file's own structure: in BioC its passage, and its sentence there."""
+    """Where it stands in the document: its place among the passages, and in BioC maybe its sentence there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ class Record:
     text: str
     """What a model reads: title and abstract as in `Document.text`, or all passages where there is no abstract."""
     parts: tuple[Part, ...]
-    """Where `text` comes from, in order. What stands between parts (a blank, a title's full stop) is not in the file."""
+    """Where `text` comes from, in order. What is between parts (a blank, a title's full stop) is not in the file."""
     passages: tuple[Passage, ...]
     """All text of the file's document, also what the model does not read."""
     annotations: tuple[Annotation, ...] = ()
@@ -190,6 +190,7 @@ def make_record(id: str, passages: Sequence[Passage], **others: Any) -> Record:
         passages: in reading order.
         others: further fields of `Record`.
     """
+    passages = [passage if passage.path else replace(passage, path=(index,)) for index, passage in enumerate(passages)]
     has_abstract = any(passage.type == ABSTRACT and passage.text.strip() for passage in passages)
     read = [passage for passage in passages if passage.type or not has_abstract]
     read.sort(key=lambda passage: has_abstract and passage.type != TITLE)  # stable: titles first
@@ -218,7 +219,7 @@ def items_of(record: Record, shift: int = 0) -> list[dict[str, Any]]:
     """What was found, as flat objects: one per relation, mention or label, each with its score.
 
     A relation has its entities' names by role, with `ROLE_id` and `ROLE_spans`, and its values; a mention has
-    `mention`, `label`, `start`, `end` and maybe `id`. Spans count characters of `Record.text`, from `shift` on.
+    `mention`, `label`, `start`, `end` and maybe `mention_id`. Spans count characters of `Record.text`, from `shift` on.
     """
     findings = record.findings or Findings()
     items: list[dict[str, Any]] = []
@@ -231,7 +232,7 @@ def items_of(record: Record, shift: int = 0) -> list[dict[str, Any]]:
             item[f"{role}_spans"] = [[start + shift, end + shift] for start, end in entity.spans]
         items.append(_scored({**item, **relation.values}, relation.score))
     for entity in findings.entities:
-        named = {"id": entity.identifier} if entity.identifier else {}
+        named = {"mention_id": entity.identifier} if entity.identifier else {}
         if not entity.spans:
             items.append(_scored({"mention": entity.name, "label": entity.type, **named}, entity.score))
         for start, end in entity.spans:
@@ -299,3 +300,10 @@ def new_ids(prefix: str, taken: Iterable[str], start: int = 1) -> Iterator[str]:
         if (id := f"{prefix}{number}") not in used:
             yield id
         number += 1
+
+
+def free_name(name: str, taken: Container[str]) -> str:
+    """The name of an added column or key: itself, or with `predicted_` in front as often as needed."""
+    while name in taken:
+        name = f"predicted_{name}"
+    return name

@@ -1,0 +1,284 @@
+"""BioC documents, as the objects of BioC JSON: read as records, made from records, and added to.
+
+Both BioC formats go through here. A passage is a title or an abstract by its infons `type` or `section_type`; a passage
+without text has its sentences'. Locations count Unicode characters, from the offset that the passage states.
+
+What was found is written so:
+
+- each mention is an annotation, in its passage or sentence, with the infons `type`, and where known `identifier`,
+  `score` and `annotator`; a mention that runs over the end of a passage is one annotation with two locations;
+- each relation is a relation of the document, with the infons `type`, one per role (the entity's identifier or name),
+  its values, `score` and `annotator`; its nodes are the entities' first mentions, by role. An entity that the text
+  lacks has no node, only its infon;
+- labels are infons of the document, several of one slot joined by `|`, with `SLOT_score`; so are `problems`.
+
+A key that the document already has is not overwritten: ours then begins with `predicted_`.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from biogpt.documents.record import (
+    ABSTRACT,
+    TITLE,
+    Annotation,
+    EntityRelation,
+    Findings,
+    Passage,
+    Record,
+    Relation,
+    add_findings,
+    free_name,
+    make_record,
+    new_ids,
+)
+
+XML, JSON = "bioc-xml", "bioc-json"
+"""The names of the two formats."""
+
+Object = dict[str, Any]
+"""A part of a document, as BioC JSON has it."""
+
+_IDENTIFIERS = {"identifier": "", "Identifier": "", "MESH": "", "MeSH": "", "CHEBI": "CHEBI:", "OMIM": "OMIM:"}
+"""Infons that identify an entity, and what to put in front of their value."""
+_RELATION_TYPES = ("type", "relation")
+
+
+@dataclass(frozen=True, slots=True)
+class Insertion:
+    """What was found, as parts of a BioC document."""
+
+    infons: dict[str, str]
+    annotations: list[tuple[tuple[int, ...], Object]]
+    """Each with the passage and maybe the sentence where it goes."""
+    relations: list[Object]
+
+
+def record_of(document: Any, format: str, native: Any, collection: Any) -> Record:
+    """Read a document.
+
+    Raises:
+        ValueError: what is wrong with it.
+    """
+    if not isinstance(document, dict):
+        raise ValueError(f"a JSON {type(document).__name__}; expected a document with id and passages.")
+    id = document.get("id")
+    if not isinstance(id, str | int) or not str(id).strip():
+        raise ValueError("no id; expected one per document.")
+    passages = _passages(document)
+    record = make_record(str(id).strip(), passages, format=format, native=native, collection=collection)
+    if not record.text:
+        raise ValueError(f"document {record.id} has no text; expected some in its passages.")
+    annotations = [_annotation(entry, record) for entry in parts_of(document, "annotations")]
+    relations = [_relation(entry) for entry in parts_of(document, "relations")]
+    object.__setattr__(record, "annotations", tuple(annotations))
+    object.__setattr__(record, "relations", tuple(relations))
+    return record
+
+
+def parts_of(document: Object, name: str) -> Iterable[Object]:
+    """All annotations, or all relations, of a document, its passages and their sentences."""
+    yield from document.get(name) or ()
+    for passage in document.get("passages") or ():
+        yield from passage.get(name) or ()
+        for sentence in passage.get("sentences") or ():
+            yield from sentence.get(name) or ()
+
+
+def _passages(document: Object) -> list[Passage]:
+    entries = document.get("passages")
+    if not isinstance(entries, list):
+        raise ValueError("no list of passages; expected a BioC document.")
+    found: list[Passage] = []
+    for index, entry in enumerate(entries):
+        type = _type_of(entry, has_title=any(passage.type == TITLE for passage in found))
+        if entry.get("text"):
+            found.append(Passage(_text(entry), type, _offset(entry), (index,)))
+            continue
+        for number, sentence in enumerate(entry.get("sentences") or ()):
+            found.append(Passage(_text(sentence), type, _offset(sentence), (index, number)))
+    return found
+
+
+def _type_of(passage: Any, has_title: bool) -> str:
+    if not isinstance(passage, dict):
+        raise ValueError(f"a passage is a JSON {type(passage).__name__}; expected an object.")
+    infons = passage.get("infons") or {}
+    type_name = str(infons.get("type") or "").lower()
+    section = str(infons.get("section_type") or infons.get("section") or "").lower()
+    if type_name.startswith("abstract") or section == "abstract":
+        return ABSTRACT
+    is_title = type_name in ("title", "front") or section == "title"
+    return TITLE if is_title and not has_title else ""
+
+
+def _text(unit: Object) -> str:
+    text = unit.get("text")
+    if text is not None and not isinstance(text, str):
+        raise ValueError(f"the text of a passage is a {type(text).__name__}; expected a string.")
+    try:
+        (text or "").encode()
+    except UnicodeEncodeError:
+        raise ValueError("a passage holds half of a surrogate pair; expected text that UTF-8 can hold.") from None
+    return text or ""
+
+
+def _offset(unit: Object) -> int:
+    offset = unit.get("offset")
+    try:
+        return int(str(offset))
+    except ValueError:
+        raise ValueError(f"a passage has the offset {offset!r}; expected a number.") from None
+
+
+def _annotation(entry: Object, record: Record) -> Annotation:
+    infons = entry.get("infons") or {}
+    text = str(entry.get("text") or "")
+    spans = []
+    for location in entry.get("locations") or ():
+        try:
+            span = record.span_of(int(location["offset"]), int(location["length"]))
+        except (KeyError, TypeError, ValueError):
+            raise ValueError(f"annotation {entry.get('id')} has a location without offset and length.") from None
+        spans += [] if span is None else [span]
+    identifier = next((mark + str(infons[key]) for key, mark in _IDENTIFIERS.items() if infons.get(key)), "")
+    is_found = len(spans) == len(entry.get("locations") or ()) and record.is_at(spans, text)
+    return Annotation(
+        str(entry.get("id", "")),
+        str(infons.get("type") or ""),
+        text,
+        tuple(spans) if is_found else (),
+        identifier,
+        _score(infons),
+    )
+
+
+def _relation(entry: Object) -> Relation:
+    infons = entry.get("infons") or {}
+    key = next((key for key in _RELATION_TYPES if infons.get(key)), "")
+    nodes = [(str(node.get("role") or ""), str(node.get("refid") or "")) for node in entry.get("nodes") or ()]
+    if not nodes:  # as in the BC5CDR corpus: identifiers by role
+        nodes = [(str(role), str(value)) for role, value in infons.items() if role not in (key, "score", "annotator")]
+    return Relation(str(entry.get("id") or ""), str(infons.get(key) or ""), tuple(nodes), _score(infons))
+
+
+def as_text(value: Any) -> str:
+    """The value of an infon that JSON holds as something else than a string."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _score(infons: Mapping[str, Any]) -> float | None:
+    try:
+        return float(infons["score"])
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def document_of(record: Record) -> Object:
+    """A record of another format as a document, with the annotations and relations that it came with."""
+    passages: list[Object] = [
+        {
+            "offset": passage.offset,
+            "infons": {"type": passage.type} if passage.type else {},
+            "text": passage.text,
+            "sentences": [],
+            "annotations": [],
+            "relations": [],
+        }
+        for passage in record.passages
+    ]
+    document: Object = {"id": record.id, "infons": {}, "passages": passages, "annotations": [], "relations": []}
+    ids = new_ids("A", {annotation.id for annotation in record.annotations})
+    named: list[Annotation] = []
+    for annotation in record.annotations:
+        if annotation.spans:
+            id = annotation.id or next(ids)
+            path, entry = _place(record, annotation, id, "")
+            passages[path[0]]["annotations"].append(entry)
+            named.append(Annotation(id, annotation.type, annotation.text, annotation.spans, annotation.identifier))
+    relation_ids = new_ids("R", {relation.id for relation in record.relations})
+    for relation in record.relations:
+        document["relations"].append(_related(relation, relation.id or next(relation_ids), named))
+    return document
+
+
+def _related(relation: Relation, id: str, annotations: Sequence[Annotation]) -> Object:
+    """A relation that came with a record: nodes where an argument leads to an annotation, infons where it does not."""
+    infons = {"type": relation.type}
+    nodes = []
+    for role, value in relation.arguments:
+        named = next((annotation for annotation in annotations if is_named(value, annotation)), None)
+        if named is None or named.id != value:
+            infons[free_name(role or (named.type if named else "argument"), infons)] = value
+        if named is not None:
+            nodes.append({"refid": named.id, "role": role or named.type})
+    if relation.score is not None:
+        infons["score"] = str(relation.score)
+    return {"id": id, "infons": infons, "nodes": nodes}
+
+
+def is_named(value: str, annotation: Annotation) -> bool:
+    """Whether a relation's argument means this annotation, by its id or its identifier."""
+    identifier = annotation.identifier
+    return value == annotation.id or (bool(value) and value in (identifier, identifier.partition(":")[2]))
+
+
+def insertion(record: Record, document: Object) -> Insertion:
+    """What was found in a record, as parts that fit into its document."""
+    findings = record.findings or Findings()
+    taken = [str(part.get("id")) for name in ("annotations", "relations") for part in parts_of(document, name)]
+    addition = add_findings(record, new_ids("P", taken), new_ids("PR", taken))
+    return Insertion(
+        _document_infons(findings, document.get("infons") or {}),
+        [_place(record, annotation, annotation.id, findings.annotator) for annotation in addition.annotations],
+        [_found(relation, found, findings.annotator) for relation, found in addition.relations],
+    )
+
+
+def _place(record: Record, annotation: Annotation, id: str, annotator: str) -> tuple[tuple[int, ...], Object]:
+    """An annotation as BioC has it, and where it goes."""
+    fragments = [fragment for span in annotation.spans for fragment in record.locate(span)]
+    infons = {"type": annotation.type, "identifier": annotation.identifier}
+    infons["score"] = "" if annotation.score is None else str(annotation.score)
+    infons["annotator"] = annotator
+    text = " ".join(
+        passage.text[offset - passage.offset : offset - passage.offset + length]
+        for passage, offset, length in fragments
+    )
+    entry = {
+        "id": id,
+        "infons": {key: value for key, value in infons.items() if value or key == "type"},
+        "text": text,
+        "locations": [{"offset": offset, "length": length} for _, offset, length in fragments],
+    }
+    return fragments[0][0].path, entry
+
+
+def _found(relation: Relation, found: EntityRelation, annotator: str) -> Object:
+    infons = {"type": relation.type}
+    for role, entity in found.roles.items():
+        infons[free_name(role, infons)] = entity.identifier or entity.name
+    for slot, value in found.values.items():
+        infons[free_name(slot, infons)] = value
+    if relation.score is not None:
+        infons[free_name("score", infons)] = str(relation.score)
+    if annotator:
+        infons[free_name("annotator", infons)] = annotator
+    nodes = [{"refid": id, "role": role} for role, id in relation.arguments]
+    return {"id": relation.id, "infons": infons, "nodes": nodes}
+
+
+def _document_infons(findings: Findings, taken: Mapping[str, Any]) -> dict[str, str]:
+    infons: dict[str, str] = {}
+    for slot in dict.fromkeys(label.slot for label in findings.labels):
+        labels = [label for label in findings.labels if label.slot == slot]
+        infons[slot] = "|".join(label.value for label in labels)
+        if any(label.score is not None for label in labels):
+            infons[f"{slot}_score"] = "|".join("" if label.score is None else str(label.score) for label in labels)
+    if findings.labels and findings.annotator:
+        infons.setdefault("annotator", findings.annotator)
+    if findings.problems:
+        infons.setdefault("problems", "; ".join(findings.problems))
+    return {free_name(key, taken): value for key, value in infons.items()}

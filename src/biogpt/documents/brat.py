@@ -1,0 +1,272 @@
+"""brat: a directory with a `.txt` and an `.ann` file per document.
+
+Text and annotation lines are written back as they were. Mentions become `T` lines (in fragments where they run over a
+line break), identifiers `N` lines, relations between two located entities `R` lines with the roles' names, and scores,
+values and the annotator notes (`#`) on them. Characters that brat does not allow in a type or role become `_`.
+
+What it can not say: labels and answers, problems, and relations that have not exactly two located entities. Of a
+document from another format it keeps what the model reads. Events, attributes and equivalences of the input stay in
+brat but are not known elsewhere.
+
+`documents.tsv` in an output directory has a line per finished document: its files' name and its id, which may hold
+characters that a file name can not.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import BinaryIO
+
+from biogpt.documents.files import Reading
+from biogpt.documents.record import (
+    Addition,
+    Annotation,
+    Passage,
+    Record,
+    Relation,
+    Span,
+    add_findings,
+    make_record,
+    new_ids,
+)
+from biogpt.documents.writing import Writer
+from biogpt.errors import DataError, InputError
+
+NAME = "brat"
+INDEX = "documents.tsv"
+
+_NOT_IN_NAME = re.compile(r"[^\w.+-]")
+_NOT_IN_TYPE = re.compile(r"[^\w-]")
+_ENTITY = re.compile(r"(T[^\t]*)\t(\S+) (\d+ \d+(?:;\d+ \d+)*)\t(.*)")
+_RELATION = re.compile(r"(R[^\t]*)\t(\S+) (\S+:\S+(?: \S+:\S+)*)\s*")
+_REFERENCE = re.compile(r"N[^\t]*\tReference (T\S+) ([^\t]+)(?:\t.*)?")
+_NO_BREAK = re.compile("[^\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]+")
+_MAX_NAME = 100
+_DEFAULT_BASE = "ID:"  # brat wants a base before each identifier
+
+
+@dataclass(frozen=True, slots=True)
+class _Native:
+    """A document as brat has it."""
+
+    text: str
+    lines: tuple[str, ...]
+
+
+def read_records(reading: Reading, on_read: Callable[[int], None] | None = None) -> Iterator[Record]:
+    """The records of a directory, by name.
+
+    Raises:
+        DataError: the directory can not be read or has no `.txt` file.
+    """
+    try:
+        paths = sorted(reading.path.glob("*.txt"))
+        ids = _read_index(reading.path)
+    except OSError as error:
+        raise DataError(f"Can not read {reading.path}: {error.strerror}. Expected a readable directory.") from error
+    if not paths:
+        raise DataError(f"{reading.path} has no .txt file. Expected a directory of .txt and .ann files, as brat makes.")
+    for path in paths:
+        try:
+            record = _record_of(path, ids.get(path.stem, path.stem))
+        except UnicodeDecodeError as error:
+            reading.report(path.name, f"byte {error.start + 1} is not UTF-8; expected UTF-8 text.")
+        except (ValueError, OSError) as error:
+            reading.report(path.name, str(error))
+        else:
+            yield record
+        if on_read is not None:
+            on_read(path.stat().st_size)
+
+
+def _read_index(directory: Path) -> dict[str, str]:
+    path = directory / INDEX
+    if not path.exists():
+        return {}
+    rows = (line.split("\t") for line in path.read_text(encoding="utf-8").split("\n"))
+    return {row[0]: row[1] for row in rows if len(row) == 2}
+
+
+def _record_of(path: Path, id: str) -> Record:
+    text = path.read_bytes().decode()
+    marks = path.with_name(f"{path.stem}.ann")
+    lines = marks.read_bytes().decode().splitlines(keepends=True) if marks.exists() else []
+    record = make_record(id, [Passage(text)], format=NAME, native=_Native(text, tuple(lines)))
+    if not record.text:
+        raise ValueError("no text; expected some.")
+    annotations: dict[str, Annotation] = {}
+    relations = []
+    for number, line in enumerate(lines, 1):
+        content = line.rstrip("\r\n")
+        if content.startswith("T"):
+            annotation = _annotation(content, record)
+            if annotation is None:
+                raise ValueError(f"line {number} of {marks.name} is no mention; expected: T1, tab, type start end, ...")
+            annotations[annotation.id] = annotation
+        elif found := _RELATION.fullmatch(content):
+            arguments = [tuple(argument.split(":", 1)) for argument in found[3].split()]
+            relations.append(Relation(found[1], found[2], tuple((role, id) for role, id in arguments)))
+        elif (found := _REFERENCE.fullmatch(content)) and found[1] in annotations:
+            identifier = found[2].strip().removeprefix(_DEFAULT_BASE)
+            annotations[found[1]] = replace(annotations[found[1]], identifier=identifier)
+    return replace(record, annotations=tuple(annotations.values()), relations=tuple(relations))
+
+
+def _annotation(line: str, record: Record) -> Annotation | None:
+    found = _ENTITY.fullmatch(line)
+    if found is None:
+        return None
+    places = [tuple(map(int, place.split())) for place in found[3].split(";")]
+    spans = [record.span_of(start, end - start) for start, end in places]
+    known = tuple(span for span in spans if span is not None)
+    is_found = len(known) == len(spans) and record.is_at(known, found[4])
+    return Annotation(found[1], found[2], found[4], known if is_found else ())
+
+
+class BratWriter(Writer):
+    """Writes two files per record, and a line of the index once both are there."""
+
+    def __init__(self, target: str | Path | BinaryIO, position: int = 0) -> None:
+        if not isinstance(target, str | Path):
+            raise InputError("brat is a directory of files; it can not go to a stream. Name a directory.")
+        self._directory = Path(target)
+        self._unsaved: list[Path] = []
+        try:
+            if not position and self._directory.exists() and any(self._directory.iterdir()):
+                raise InputError(f"{target} is not empty. Name a new directory for the .txt and .ann files.")
+            self._directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DataError(f"Can not write {target}: {error.strerror}. Expected a place for a directory.") from error
+        super().__init__(self._directory / INDEX, position)
+        self._names = {name.lower() for name in _read_index(self._directory)}
+
+    def write(self, record: Record) -> None:
+        """Write the record's files."""
+        name = self._new_name(record.id)
+        text, lines = _described(record)
+        for ending, content in (("txt", text), ("ann", "".join(lines))):
+            path = self._directory / f"{name}.{ending}"
+            path.write_bytes(content.encode())
+            self._unsaved.append(path)
+        self._names.add(name.lower())
+        line = f"{name}\t{' '.join(record.id.split())}\n".encode()
+        self.stream.write(line)
+        self.position += len(line)
+
+    def flush(self) -> None:
+        """Make sure that all files so far are on the disk."""
+        for path in self._unsaved:
+            with path.open("rb+") as file:
+                os.fsync(file.fileno())
+        self._unsaved.clear()
+        super().flush()
+
+    def _new_name(self, id: str) -> str:
+        first = _NOT_IN_NAME.sub("_", id).strip(".")[:_MAX_NAME] or "document"
+        name, number = first, 1
+        while name.lower() in self._names:
+            number += 1
+            name = f"{first}_{number}"
+        return name
+
+
+def _described(record: Record) -> tuple[str, list[str]]:
+    """Text and annotation lines of a record."""
+    if record.format == NAME:
+        text = record.native.text
+        lines = [line if line.endswith("\n") else f"{line}\n" for line in record.native.lines]
+        if record.findings is None:
+            return text, list(record.native.lines)
+    else:
+        text = f"{record.text}\n"
+        lines = _known_lines(record, text)
+    ids = [line.partition("\t")[0] for line in lines]
+    addition = add_findings(record, new_ids("T", ids), new_ids("R", ids))
+    annotator = record.findings.annotator if record.findings else ""
+    return text, lines + _added_lines(record, text, addition, annotator, ids)
+
+
+def _known_lines(record: Record, text: str) -> list[str]:
+    """The annotations that a record of another format came with."""
+    numbers, references, relation_ids = new_ids("T", ()), new_ids("N", ()), new_ids("R", ())
+    named: dict[str, str] = {}
+    lines = []
+    for annotation in record.annotations:
+        if annotation.spans:
+            numbered = replace(annotation, id=next(numbers))
+            named[annotation.id] = numbered.id
+            lines.append(_mention_line(record, text, numbered))
+            if annotation.identifier:
+                lines.append(_reference_line(next(references), numbered))
+    for relation in record.relations:
+        ids = [named.get(_resolve(value, record.annotations), "") for _, value in relation.arguments]
+        if len(ids) == 2 and all(ids):
+            roles = [role or f"Arg{number}" for number, (role, _) in enumerate(relation.arguments, 1)]
+            pairs = list(zip(roles, ids, strict=True))
+            lines.append(_relation_line(next(relation_ids), relation.type, pairs))
+    return lines
+
+
+def _resolve(value: str, annotations: Sequence[Annotation]) -> str:
+    """The id of the annotation that a relation's argument means."""
+    located = (each for each in annotations if each.spans)
+    return next((each.id for each in located if value in (each.id, each.identifier)), "")
+
+
+def _added_lines(record: Record, text: str, addition: Addition, annotator: str, ids: Sequence[str]) -> list[str]:
+    lines: list[str] = []
+    references, notes = new_ids("N", ids), new_ids("#", ids)
+    for annotation in addition.annotations:
+        lines.append(_mention_line(record, text, annotation))
+        if annotation.identifier:
+            lines.append(_reference_line(next(references), annotation))
+        if note := _note(annotation.score, {}, annotator):
+            lines.append(f"{next(notes)}\tAnnotatorNotes {annotation.id}\t{note}\n")
+    for relation, found in addition.relations:
+        if len(relation.arguments) == len(found.roles) == 2:
+            lines.append(_relation_line(relation.id, relation.type, relation.arguments))
+            if note := _note(relation.score, found.values, annotator):
+                lines.append(f"{next(notes)}\tAnnotatorNotes {relation.id}\t{note}\n")
+    return lines
+
+
+def _mention_line(record: Record, text: str, annotation: Annotation) -> str:
+    places = [place for span in annotation.spans for place in _places(record, span)]
+    spans = [(start, end) for place in places for start, end in _split_at_breaks(text, place)]
+    where = ";".join(f"{start} {end}" for start, end in spans)
+    words = " ".join(text[start:end] for start, end in spans)
+    return f"{annotation.id}\t{_clean(annotation.type) or 'mention'} {where}\t{words}\n"
+
+
+def _places(record: Record, span: Span) -> list[Span]:
+    if record.format != NAME:
+        return [span]
+    return [(offset, offset + length) for _, offset, length in record.locate(span)]
+
+
+def _split_at_breaks(text: str, span: Span) -> Iterator[Span]:
+    """The pieces of a span between line breaks, which a line can not hold."""
+    for piece in _NO_BREAK.finditer(text, *span):
+        yield piece.span()
+
+
+def _reference_line(id: str, annotation: Annotation) -> str:
+    identifier = "_".join(annotation.identifier.split())
+    base = "" if ":" in identifier else _DEFAULT_BASE
+    return f"{id}\tReference {annotation.id} {base}{identifier}\t{' '.join(annotation.text.split())}\n"
+
+
+def _relation_line(id: str, type: str, arguments: Sequence[tuple[str, str]]) -> str:
+    filled = " ".join(f"{_clean(role)}:{argument}" for role, argument in arguments)
+    return f"{id}\t{_clean(type) or 'relation'} {filled}\n"
+
+
+def _note(score: float | None, values: Mapping[str, str], annotator: str) -> str:
+    said = {"score": "" if score is None else str(score), **values, "annotator": annotator}
+    return "; ".join(f"{key} {' '.join(value.split())}" for key, value in said.items() if value)
+
+
+def _clean(name: str) -> str:
+    return _NOT_IN_TYPE.sub("_", name)

@@ -1,0 +1,253 @@
+"""PubTator: title, abstract, one line per mention and per relation, a blank line between documents.
+
+Offsets count characters of title, one character, abstract. A document is written back line by line as it was. Added
+mentions stand behind its mentions and added relations at its end, with the score as the last column where it is known
+(as the BC5CDR evaluation data has it). A relation names its entities by identifier, or by name where none is known.
+
+What it can not say: labels and answers, problems, who annotated, roles and values of a relation, and relations of
+entities that the text names but no mention has, other than by name. Of a document from another format it keeps what the
+model reads, on one line each; a tab or line break in it becomes a blank. A mention whose offsets do not give its text
+stays in PubTator but is not known elsewhere.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import IO
+
+from biogpt.documents.files import Reading, lines
+from biogpt.documents.record import (
+    ABSTRACT,
+    TITLE,
+    Annotation,
+    Passage,
+    Record,
+    Relation,
+    Span,
+    add_findings,
+    make_record,
+    new_ids,
+)
+from biogpt.documents.writing import Writer
+
+NAME = "pubtator"
+TEXT_LINE = re.compile(r"([^|\s]+)\|([ta])\|(.*)", re.DOTALL)
+
+_BREAKS = re.compile("[\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]")
+_NOT_IN_ID = re.compile(r"[\s|]")
+
+
+@dataclass(slots=True)
+class _Block:
+    """The lines of one document, as they are, with the blank lines behind it."""
+
+    start: int
+    """The number of its first line."""
+    lines: list[str] = field(default_factory=list)
+    is_closed: bool = False
+    """A blank line has ended it."""
+
+
+def read_records(stream: IO[bytes], reading: Reading) -> Iterator[Record]:
+    """The records of a stream of PubTator documents."""
+    for block in _blocks(stream, reading):
+        try:
+            record = _record_of(block)
+        except _BadLineError as error:
+            reading.report(error.number, str(error))
+        else:
+            if record is not None:
+                yield record
+
+
+class _BadLineError(ValueError):
+    """A line that makes its document unusable."""
+
+    def __init__(self, number: int, message: str) -> None:
+        super().__init__(message)
+        self.number = number
+
+
+def _blocks(stream: IO[bytes], reading: Reading) -> Iterator[_Block]:
+    block = _Block(1)
+    id = ""
+    for number, data in lines(stream, reading):
+        line = data.decode(errors="surrogateescape")
+        found = TEXT_LINE.match(line)
+        is_blank = not line.strip()
+        starts = bool(found and found[2] == "t" and id not in ("", found[1])) or (block.is_closed and not is_blank)
+        if starts:
+            yield block
+            block, id = _Block(number), ""
+        block.lines.append(line)
+        if is_blank:
+            block.is_closed = bool(id) or any(each.strip() for each in block.lines)
+        elif found and not id:
+            id = found[1]
+    yield block
+
+
+def _record_of(block: _Block) -> Record | None:
+    texts: dict[str, str] = {}
+    id = ""
+    annotations: list[tuple[int, int, Annotation]] = []
+    relations: list[Relation] = []
+    for number, raw in enumerate(block.lines, block.start):
+        line = raw.rstrip("\r\n")
+        if not line.strip():
+            continue
+        if not line.isascii() and re.search("[\udc80-\udcff]", line):
+            raise _BadLineError(number, "bytes that are not UTF-8; expected UTF-8 text.")
+        found = TEXT_LINE.fullmatch(line)
+        columns = line.split("\t")
+        line_id = found[1] if found else columns[0]
+        if id and line_id != id:
+            raise _BadLineError(number, f"a line of document '{line_id}' among those of '{id}'; expected a blank line.")
+        id = line_id
+        if found:
+            if found[2] in texts:
+                raise _BadLineError(number, f"a second '|{found[2]}|' line of document '{id}'; expected one.")
+            texts[found[2]] = found[3]
+        elif len(columns) >= 4 and columns[1].isdecimal() and columns[2].isdecimal():
+            annotations.append(_annotation(columns, f"T{len(annotations) + 1}"))
+        elif 3 <= len(columns) <= 5:
+            relations.append(_relation(columns, f"R{len(relations) + 1}"))
+        else:
+            got = f"a line with {len(columns)} columns"
+            raise _BadLineError(number, f"{got}; expected id|t|title, id|a|abstract, or columns between tabs.")
+    if not id:
+        return None
+    if not texts:
+        raise _BadLineError(block.start, f"document '{id}' has neither a '|t|' nor an '|a|' line.")
+    title, abstract = texts.get("t", ""), texts.get("a", "")
+    passages = (Passage(title, TITLE, 0), Passage(abstract, ABSTRACT, len(title) + 1))
+    record = make_record(id, [passage for passage in passages if passage.text], format=NAME, native=block.lines)
+    if not record.text:
+        raise _BadLineError(block.start, f"document '{id}' has no text; expected some in its title or abstract.")
+    placed = tuple(_place(record, start, end, annotation) for start, end, annotation in annotations)
+    return replace(record, annotations=placed, relations=tuple(relations))
+
+
+def _annotation(columns: Sequence[str], id: str) -> tuple[int, int, Annotation]:
+    text, type, identifier, last = (*columns[3:7], "", "", "")[:4]
+    return int(columns[1]), int(columns[2]), Annotation(id, type, text, (), identifier, _score(last))
+
+
+def _relation(columns: Sequence[str], id: str) -> Relation:
+    arguments = tuple(("", value) for value in columns[2:4])
+    return Relation(id, columns[1], arguments, _score(columns[4]) if len(columns) > 4 else None)
+
+
+def _score(column: str) -> float | None:
+    try:
+        return float(column)
+    except ValueError:
+        return None
+
+
+def _place(record: Record, start: int, end: int, annotation: Annotation) -> Annotation:
+    text = annotation.text
+    lead = len(text) - len(text.lstrip())
+    span = record.span_of(start + lead, len(text.strip())) if text.strip() and end > start else None
+    is_found = span is not None and record.is_at([span], text)
+    return replace(annotation, spans=(span,)) if is_found and span is not None else annotation
+
+
+class PubTatorWriter(Writer):
+    """Writes one document after the other."""
+
+    def encode(self, record: Record) -> str:
+        raw = record.native if record.format == NAME else _described(record)
+        if record.findings is None:
+            return "".join(raw)
+        end_of_line = "\r\n" if raw[0].endswith("\r\n") else "\n"
+        mentions, relations = _added(record)
+        content = [index for index, line in enumerate(raw) if line.strip()]
+        end = content[-1] + 1
+        start = 1 + max(index for index in content if _is_before_relations(raw[index]))
+        body = [line if line.endswith("\n") else line + end_of_line for line in raw[:end]]
+        new = ["".join(f"{line}{end_of_line}" for line in added) for added in (mentions, relations)]
+        return "".join([*body[:start], new[0], *body[start:], new[1], *(raw[end:] or [end_of_line])])
+
+    def separator(self) -> str:
+        if self.last.endswith((b"\n\n", b"\n\r\n")):
+            return ""
+        return "\n" if self.last.endswith(b"\n") else "\n\n"
+
+
+def _is_before_relations(line: str) -> bool:
+    columns = line.split("\t")
+    return bool(TEXT_LINE.match(line)) or (len(columns) >= 4 and columns[1].isdecimal() and columns[2].isdecimal())
+
+
+def _described(record: Record) -> list[str]:
+    """The lines of a record of another format."""
+    id, title, abstract = _clean_id(record), _clean(record.title), _clean(record.text[record.rest :])
+    written = [f"{id}|t|{title}", f"{id}|a|{abstract}"]
+    known = {annotation.id: annotation for annotation in record.annotations}
+    for annotation in record.annotations:
+        if annotation.spans:
+            written.append(_mention_line(record, annotation))
+    for relation in record.relations:
+        values = [
+            known[value].identifier or known[value].text if value in known else value for _, value in relation.arguments
+        ]
+        written.append(_relation_line(record, relation, values))
+    return [*(f"{line}\n" for line in written), "\n"]
+
+
+def _added(record: Record) -> tuple[list[str], list[str]]:
+    addition = add_findings(record, new_ids("P", ()), new_ids("PR", ()))
+    mentions = [_mention_line(record, annotation) for annotation in addition.annotations]
+    relations = [
+        _relation_line(record, relation, [entity.identifier or entity.name for entity in found.roles.values()])
+        for relation, found in addition.relations
+    ]
+    return mentions, list(dict.fromkeys(relations))
+
+
+def _mention_line(record: Record, annotation: Annotation) -> str:
+    start, end = _flat_span(record, (annotation.spans[0][0], annotation.spans[-1][1]))
+    columns = [_clean_id(record), str(start), str(end), _flat_text(record)[start:end], annotation.type]
+    return _join(columns, annotation.identifier, annotation.score)
+
+
+def _relation_line(record: Record, relation: Relation, values: Sequence[str]) -> str:
+    columns = [_clean_id(record), relation.type or "relation", *values]
+    return _join(columns[:-1], columns[-1], relation.score)
+
+
+def _join(columns: Sequence[str], last: str, score: float | None) -> str:
+    numbers = [] if score is None else [str(score)]
+    return "\t".join(_clean(column) for column in (*columns, last, *numbers))
+
+
+def _flat_text(record: Record) -> str:
+    """Title, one character, abstract: what offsets count."""
+    if record.format != NAME:
+        return f"{_clean(record.title)} {_clean(record.text[record.rest :])}"
+    texts = {passage.type: passage.text for passage in record.passages}
+    return f"{texts.get(TITLE, '')} {texts.get(ABSTRACT, '')}"
+
+
+def _flat_span(record: Record, span: Span) -> Span:
+    if record.format == NAME:
+        fragments = record.locate(span)
+        _, last, length = fragments[-1]
+        return fragments[0][1], last + length
+    start, end = (_flat_position(record, place) for place in (span[0], span[1] - 1))
+    return start, end + 1
+
+
+def _flat_position(record: Record, place: int) -> int:
+    if not record.title:
+        return place + 1
+    return place if place < record.rest else place - record.rest + len(record.title) + 1
+
+
+def _clean(text: str) -> str:
+    return _BREAKS.sub(" ", text)
+
+
+def _clean_id(record: Record) -> str:
+    return record.id if record.format == NAME else _NOT_IN_ID.sub("_", record.id)

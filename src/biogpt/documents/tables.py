@@ -1,0 +1,191 @@
+"""Tables, CSV and TSV: a row per document in, a row per item out.
+
+The columns `title` and `abstract`, or else `text`, hold the text, and `id`, `pmid` or `pmcid` the id; others are kept.
+In the output all columns of the input come first, a row for each item that was found, one row where there is none. The
+columns of items are the task's; without them, `items` holds all as JSON. Where the input has a title and an abstract,
+`text` is what the model read, and spans count its characters. A name that the input already has is not overwritten:
+ours then begins with `predicted_`. Annotations that a file of another format had are left out.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any, BinaryIO
+
+from biogpt.documents.document import TEXT_FIELDS
+from biogpt.documents.files import Reading, lines
+from biogpt.documents.json_lines import document_of_fields, dump, passages_of
+from biogpt.documents.record import ABSTRACT, TITLE, Record, free_name, items_of, make_record
+from biogpt.documents.writing import Writer
+from biogpt.errors import DataError, suggest
+
+CSV, TSV = "csv", "tsv"
+DELIMITERS = {CSV: ",", TSV: "\t"}
+IDS = ("id", "pmid", "pmcid")
+
+_TEXTS = (*TEXT_FIELDS, "text")
+_MAX_CELL = 64 << 20
+
+
+def read_csv_records(stream: IO[bytes], reading: Reading) -> Iterator[Record]:
+    """The records of a stream of comma-separated values."""
+    return _read(stream, reading, CSV)
+
+
+def read_tsv_records(stream: IO[bytes], reading: Reading) -> Iterator[Record]:
+    """The records of a stream of tab-separated values."""
+    return _read(stream, reading, TSV)
+
+
+def check_columns(path: Path, head: bytes, format: str) -> None:
+    """Make sure that a table has text.
+
+    Args:
+        path: the table's name, for the message.
+        head: its first bytes.
+        format: `CSV` or `TSV`.
+
+    Raises:
+        DataError: no column holds text.
+    """
+    _check_columns(path, next(_rows([head.decode("utf-8-sig", "replace")], format), []))
+
+
+def _check_columns(path: Path, header: Sequence[str]) -> list[str]:
+    names = [name.strip().lower() for name in header]
+    if not any(name in _TEXTS for name in names):
+        hint = next((hint for name in names if (hint := suggest(name, _TEXTS))), "")
+        found = ", ".join(name.strip() for name in header) or "nothing"
+        raise DataError(f"{path} has no column 'text', 'title' or 'abstract'.{hint} Found: {found}. Rename a column.")
+    double = next((name for name in names if names.count(name) > 1 and name in (*_TEXTS, *IDS)), "")
+    if double:
+        raise DataError(f"{path} has the column '{double}' more than once. Expected it once; rename the others.")
+    return names
+
+
+def _rows(texts: Any, format: str) -> Any:
+    csv.field_size_limit(max(csv.field_size_limit(), _MAX_CELL))
+    return csv.reader(texts, delimiter=DELIMITERS[format], strict=True)
+
+
+def _read(stream: IO[bytes], reading: Reading, format: str) -> Iterator[Record]:
+    rows = _rows((line.decode(errors="surrogateescape") for _, line in lines(stream, reading)), format)
+    try:
+        header: list[str] = next(rows, [])
+    except csv.Error as error:
+        raise DataError(f"{reading.path}:1: the header can not be read ({error}). Expected a table.") from error
+    names = _check_columns(reading.path, header)
+    while True:
+        line = rows.line_num + 1
+        try:
+            row = next(rows)
+            if any(cell.strip() for cell in row):
+                yield _record_of(row, names, header, format, f"{reading.path.name}:{line}")
+        except StopIteration:
+            return
+        except csv.Error as error:
+            reading.report(line, f"quotes do not fit ({error}); expected one row, cells with quotes quoted.")
+        except ValueError as error:
+            reading.report(line, str(error))
+
+
+def _record_of(row: list[str], names: Sequence[str], header: list[str], format: str, id: str) -> Record:
+    if len(row) != len(names):
+        raise ValueError(f"{len(row)} cells; expected {len(names)}: {', '.join(header)}.")
+    if any(not cell.isascii() and re.search("[\udc80-\udcff]", cell) for cell in row):
+        raise ValueError("bytes that are not UTF-8; expected UTF-8 text.")
+    fields: dict[str, Any] = dict(zip(names, row, strict=True))
+    document = document_of_fields(fields, id)
+    record = make_record(document.id, passages_of(fields, document), format=format, native=(header, row))
+    if not record.text:
+        raise ValueError("no text; expected some in title, abstract or text.")
+    return record
+
+
+def item_columns(roles: Sequence[str] = (), values: Sequence[str] = (), has_mentions: bool = False) -> tuple[str, ...]:
+    """The columns that a task's items need (see `items_of`).
+
+    Args:
+        roles: the entities of a relation.
+        values: what else a relation says, or the slots of labels and answers.
+        has_mentions: items are mentions of names.
+    """
+    named = [f"{role}{ending}" for role in roles for ending in ("", "_id", "_spans")]
+    mentions = ["mention", "mention_id", "label", "start", "end"] if has_mentions else []
+    return (*named, *mentions, *values, "score")
+
+
+class TableWriter(Writer):
+    """Writes a row per item.
+
+    Args:
+        target: as for `Writer`.
+        position: as for `Writer`.
+        format: `CSV` or `TSV`.
+        columns: those of the items, see `item_columns`.
+    """
+
+    def __init__(
+        self, target: str | Path | BinaryIO, position: int = 0, *, format: str = CSV, columns: Sequence[str] = ()
+    ) -> None:
+        self._format = format
+        self._columns = (*(columns or ("items",)), "problems")
+        self._header: list[str] = []
+        if position and isinstance(target, str | Path) and Path(target).exists():
+            with Path(target).open(encoding="utf-8", newline="") as file:
+                self._header = next(_rows(file, format), [])
+        super().__init__(target, position)
+
+    def opening(self, record: Record) -> str:
+        names, _ = _own_cells(record)
+        for column in self._columns:
+            names.append(free_name(column, names))
+        self._header = names
+        return self._as_row(names)
+
+    def encode(self, record: Record) -> str:
+        names, head = _own_cells(record)
+        if names != self._header[: len(self._header) - len(self._columns)]:
+            raise DataError(
+                f"The record '{record.id}' has the columns {', '.join(names)}; the table that is being written has "
+                f"{', '.join(self._header)}. Write files with different columns to different tables."
+            )
+        is_whole = record.format in DELIMITERS and not _has_parts(record.native[0])
+        items = items_of(record, record.parts[0].offset if is_whole else 0)
+        problems = "; ".join(record.findings.problems) if record.findings else ""
+        if self._columns[0] == "items":
+            return self._as_row([*head, dump(items), problems])
+        rows = [[_cell(item.get(column)) for column in self._columns[:-1]] for item in items]
+        return "".join(self._as_row([*head, *row, problems]) for row in rows or [[""] * (len(self._columns) - 1)])
+
+    def _as_row(self, cells: Sequence[str]) -> str:
+        row = io.StringIO()
+        csv.writer(row, delimiter=DELIMITERS[self._format], lineterminator="\n").writerow(cells)
+        return row.getvalue()
+
+
+def _own_cells(record: Record) -> tuple[list[str], list[str]]:
+    """A record's own columns, and its text where they have it in pieces."""
+    if record.format in DELIMITERS:
+        names, cells = record.native
+        if not _has_parts(names):
+            return [*names], [*cells]
+    else:
+        names, cells = ["id", TITLE, ABSTRACT], [record.id]
+        for type in (TITLE, ABSTRACT):
+            cells.append(" ".join(part.passage.text.strip() for part in record.parts if part.passage.type == type))
+    return [*names, free_name("text", names)], [*cells, record.text]
+
+
+def _has_parts(header: Sequence[str]) -> bool:
+    return any(name.strip().lower() in TEXT_FIELDS for name in header)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, list):
+        return ";".join(f"{start}-{end}" for start, end in value)
+    return str(value)
