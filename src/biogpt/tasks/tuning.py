@@ -53,7 +53,7 @@ class Tuning:
     decay_fraction: float = 0.2
     """For `warmup_stable_decay`: the last part of the run, in which the rate falls to 0."""
     weight_decay: float = 0.01
-    adam_betas: tuple[float, ...] = (0.9, 0.98)
+    adam_betas: tuple[float, float] = (0.9, 0.98)
     max_grad_norm: float = 0.0
     """Clip the gradient's norm at this; 0 does not clip."""
     dropout: float = 0.1

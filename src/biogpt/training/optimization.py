@@ -4,12 +4,23 @@ Knows parameters by name and shape; learning-rate schedules are numbers in the r
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
 
-from biogpt.training.recipe import TrainingRecipe
+
+class OptimizerSettings(Protocol):
+    """What of a recipe an optimiser needs."""
+
+    @property
+    def optimizer(self) -> str: ...
+    @property
+    def learning_rate(self) -> float: ...
+    @property
+    def weight_decay(self) -> float: ...
+    @property
+    def adam_betas(self) -> tuple[float, float]: ...
 
 
 class MuonWithAdamW(torch.optim.Optimizer):
@@ -19,7 +30,9 @@ class MuonWithAdamW(torch.optim.Optimizer):
     al. 2025), so that one learning rate serves both.
     """
 
-    def __init__(self, matrices: list[nn.Parameter], adam_groups: list[dict[str, Any]], recipe: TrainingRecipe) -> None:
+    def __init__(
+        self, matrices: list[nn.Parameter], adam_groups: list[dict[str, Any]], recipe: OptimizerSettings
+    ) -> None:
         self.parts: tuple[torch.optim.Optimizer, ...] = (
             torch.optim.Muon(
                 matrices,
@@ -48,7 +61,7 @@ class MuonWithAdamW(torch.optim.Optimizer):
         self.param_groups = [group for part in self.parts for group in part.param_groups]
 
 
-def make_optimizer(model: nn.Module, recipe: TrainingRecipe) -> torch.optim.Optimizer:
+def make_optimizer(model: nn.Module, recipe: OptimizerSettings) -> torch.optim.Optimizer:
     """The recipe's optimiser over the model's trainable parameters. Biases and norms do not decay."""
     parameters = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     embeddings = [p for name, p in parameters.items() if p.ndim >= 2 and (".layers." not in f".{name}")]

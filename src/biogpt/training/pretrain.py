@@ -13,10 +13,6 @@ its checkpoints and its processes are those of transformers' Trainer, so the sam
 """
 
 import dataclasses
-import importlib.metadata
-import importlib.util
-import json
-import math
 import os
 import shutil
 import time
@@ -26,11 +22,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset, SequentialSampler
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerState, TrainingArguments, set_seed
+from torch.utils.data import Dataset
+from transformers import TrainerState, TrainingArguments, set_seed
 from transformers.utils import logging as transformers_logging
 
-from biogpt.errors import BioGptError, ConfigError, MissingExtraError, TrainingError, suggest
+from biogpt.errors import BioGptError, ConfigError, suggest
 from biogpt.inference.scoring import Likelihood, ScoredDocument, score_documents
 from biogpt.model.checkpoint import load_causal_lm, load_config, load_tokenizer, resolve_model
 from biogpt.model.config import BioGptConfig
@@ -40,8 +36,23 @@ from biogpt.training.corpus import Corpus, prepare
 from biogpt.training.optimization import make_optimizer
 from biogpt.training.progress import TrainingProgress
 from biogpt.training.recipe import CADENCE, ModelRecipe, PretrainRecipe, TrainingRecipe
+from biogpt.training.run import (
+    CHECKPOINTS,
+    CheckpointMarker,
+    claim_output,
+    find_checkpoint,
+    is_main_process,
+    num_processes,
+    plain_failures,
+    read_json,
+    require_extra,
+    save_model,
+    step_of,
+    versions,
+    write_json,
+)
+from biogpt.training.trainer import RunTrainer, common_arguments
 
-RECIPE_FILE = "recipe.json"
 REPORT_FILE = "report.json"
 
 # Settings of a network that decide on the shapes of its weights.
@@ -72,12 +83,12 @@ def pretrain(recipe: PretrainRecipe) -> dict[str, Any]:
         DataError: the corpus can not be read.
         TrainingError: the loss is no longer a number; the last good checkpoint stays.
     """
-    _require_extra()
+    require_extra()
     transformers_logging.disable_progress_bar()  # one bar is enough: TrainingProgress has it
-    is_main = int(os.environ.get("RANK", "0")) == 0
+    is_main = is_main_process()
     config = resolve_config(recipe.model, recipe.training)
     _check_processes(recipe.training)
-    _claim_output(recipe, is_main)
+    claim_output(recipe.output, recipe.as_dict(), _may_change(recipe.training), REPORT_FILE)
     finished = _read_report(recipe)
     if finished is not None:
         return finished
@@ -89,22 +100,21 @@ def pretrain(recipe: PretrainRecipe) -> dict[str, Any]:
     progress = TrainingProgress(recipe.output)
     trainer = _make_trainer(model, tokenizer, corpus, recipe, progress)
 
-    checkpoint = _find_checkpoint(recipe.output / "checkpoints", is_main)
-    if checkpoint is not None and _step_of(checkpoint) >= recipe.training.num_steps:
+    checkpoint = find_checkpoint(recipe.output / CHECKPOINTS, is_main)
+    if checkpoint is not None and step_of(checkpoint) >= recipe.training.num_steps:
         # Killed between the last checkpoint and the saved model: the Trainer would train one step too many.
         trainer.model.load_state_dict(load_causal_lm(checkpoint).state_dict())
         trainer.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
     else:
-        try:
+        with progress.shown(), plain_failures("lower training.sequences_per_device."):
             trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-        finally:
-            progress.bar.stop()  # or an interruption would leave the terminal without its cursor
 
     likelihood = trainer.score(None)
     report = _make_report(recipe, trainer, likelihood, model)
     if trainer.is_world_process_zero():
-        save_model(model, tokenizer, recipe.output / "model")
-        _write_json(recipe.output / REPORT_FILE, report)
+        with plain_failures("free some."):
+            _save_in_one_move(model, tokenizer, recipe.output / "model")
+        write_json(recipe.output / REPORT_FILE, report)
     return report
 
 
@@ -170,15 +180,10 @@ def build_model(recipe: ModelRecipe, config: BioGptConfig, vocabulary_size: int)
     return trained
 
 
-def save_model(model: BioGptForCausalLM, tokenizer: BioGptTokenizer, path: Path) -> None:
-    """Write an ordinary Hugging Face directory: configuration, weights (safetensors) and tokenizer, in one move."""
+def _save_in_one_move(model: BioGptForCausalLM, tokenizer: BioGptTokenizer, path: Path) -> None:
     partial = path.with_name(f"{path.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    model.set_attn_implementation("sdpa")
-    model.config.use_cache = True  # the Trainer turns it off
-    tokenizer.model_max_length = model.config.max_position_embeddings
-    model.save_pretrained(partial)
-    tokenizer.save_pretrained(partial)
+    save_model(model, tokenizer, partial)
     shutil.rmtree(path, ignore_errors=True)
     partial.rename(path)
 
@@ -209,54 +214,18 @@ class TokenBlocks(Dataset[dict[str, torch.Tensor]]):
         return {"input_ids": ids, "labels": labels}
 
 
-class PretrainTrainer(Trainer):
-    """transformers' Trainer, plus: evaluation in bits per byte, tokens and speed in the log, a stop at NaN."""
+class PretrainTrainer(RunTrainer):
+    """The Trainer of packed sequences, with evaluation in bits per byte."""
 
     def __init__(self, recipe: TrainingRecipe, held_out: list[ScoredDocument], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        advice = "lower training.learning_rate or set training.max_grad_norm"
+        super().__init__(precision=recipe.precision, nan_advice=advice, **kwargs)
         self.recipe = recipe
         self.held_out = held_out
-        self.use_bf16 = computes_bf16(recipe, self.args.device)
-        self.seconds_before = 0.0
-        self.last_row = (0, 0.0)
-        self.began_at = 0.0
         self.last_metrics: tuple[int, dict[str, float]] = (-1, {})
-        self.remove_callback(PrinterCallback)  # it writes to stdout, which is for data
 
-    def train(self, *args: Any, **kwargs: Any) -> Any:
-        self.began_at = time.monotonic()
-        self.last_row = (0, self.began_at)
-        return super().train(*args, **kwargs)
-
-    def _get_train_sampler(self, *_: Any, **__: Any) -> SequentialSampler:
-        return SequentialSampler(self.train_dataset)  # the data set shuffles itself
-
-    def compute_loss(self, model: Any, *args: Any, **kwargs: Any) -> Any:
-        # Autocast here rather than by accelerate, which would copy all logits to float32 after the model has returned.
-        with torch.autocast(self.args.device.type, torch.bfloat16, enabled=self.use_bf16):
-            return super().compute_loss(model, *args, **kwargs)
-
-    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        now = time.monotonic()
-        step = self.state.global_step
-        if "loss" in logs:
-            if not math.isfinite(logs["loss"]):
-                raise TrainingError(
-                    f"The loss is {logs['loss']} at step {step}, expected a number. The last checkpoint is kept: lower "
-                    "training.learning_rate or set training.max_grad_norm, in a new output."
-                )
-            # After a resume the time and the tokens of earlier processes come from the log that the checkpoint kept.
-            if not self.last_row[0] and self.state.log_history:
-                earlier = [row for row in self.state.log_history if "seconds" in row]
-                self.seconds_before = earlier[-1]["seconds"] if earlier else 0.0
-                self.last_row = (earlier[-1]["step"] if earlier else 0, self.began_at)
-            num_tokens = (step - self.last_row[0]) * self.recipe.tokens_per_step
-            logs["tokens_per_second"] = num_tokens / (now - self.last_row[1])
-            logs["seconds"] = self.seconds_before + now - self.began_at
-            self.last_row = (step, now)
-        if "loss" in logs or "eval_loss" in logs:
-            logs["tokens"] = step * self.recipe.tokens_per_step
-        super().log(logs, *args, **kwargs)
+    def num_tokens_at(self, step: int) -> int:
+        return step * self.recipe.tokens_per_step
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         if self.last_metrics[0] == self.state.global_step:  # the Trainer asks twice where the last step is due anyway
@@ -265,7 +234,7 @@ class PretrainTrainer(Trainer):
         likelihood = self.score(self.recipe.eval_documents)
         metrics = {"eval_loss": likelihood.nats_per_token, "eval_bits_per_byte": likelihood.bits_per_byte}
         self.log(metrics)
-        self.last_row = (self.last_row[0], self.last_row[1] + time.monotonic() - began_at)
+        self.skip_time(time.monotonic() - began_at)
         self.last_metrics = (self.state.global_step, metrics)
         return metrics
 
@@ -284,27 +253,6 @@ class PretrainTrainer(Trainer):
         return Likelihood(nats, int(num_tokens), int(num_bytes))
 
 
-class _CheckpointMarker(TrainerCallback):
-    """Marks each checkpoint once all processes have written their parts of it: a kill may come in between."""
-
-    FILE = "complete"
-
-    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if torch.distributed.is_initialized():
-            torch.distributed.barrier()
-        if state.is_world_process_zero:
-            (Path(args.output_dir) / f"checkpoint-{state.global_step}" / self.FILE).touch()
-
-
-def computes_bf16(recipe: TrainingRecipe, device: torch.device) -> bool:
-    """Whether training computes in bfloat16: where asked for, or `"auto"` and the hardware multiplies it natively."""
-    if recipe.precision != "auto":
-        return recipe.precision == "bf16"
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return device.type == "cpu" and bool(getattr(torch.cpu, "_is_avx512_bf16_supported", bool)())
-
-
 def _make_trainer(
     model: BioGptForCausalLM,
     tokenizer: BioGptTokenizer,
@@ -313,33 +261,23 @@ def _make_trainer(
     progress: TrainingProgress,
 ) -> PretrainTrainer:
     training = recipe.training
-    num_processes = _num_processes()
     has_gpu = torch.cuda.is_available()
     model.set_attn_implementation(training.attention or ("sdpa" if has_gpu else "blocked"))
     has_compiler = has_gpu or any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++", "cl"))
     arguments = TrainingArguments(
-        output_dir=str(recipe.output / "checkpoints"),
+        output_dir=str(recipe.output / CHECKPOINTS),
         max_steps=training.num_steps,
         per_device_train_batch_size=training.sequences_per_device,
         gradient_accumulation_steps=training.tokens_per_step // _tokens_per_pass(training),
         learning_rate=training.learning_rate,
         max_grad_norm=training.max_grad_norm,
         logging_steps=training.log_every,
-        logging_nan_inf_filter=False,
         eval_strategy="steps",
         eval_steps=training.evaluate_every,
         save_steps=training.checkpoint_every,
         save_total_limit=training.keep_checkpoints,
         torch_compile=has_compiler if training.compile is None else training.compile,
-        seed=training.seed,
-        data_seed=training.seed,
-        use_cpu=not has_gpu,
-        ddp_backend=None if num_processes == 1 else "nccl" if has_gpu else "gloo",
-        ddp_find_unused_parameters=False,
-        dataloader_drop_last=True,
-        remove_unused_columns=False,
-        disable_tqdm=True,
-        report_to=[],
+        **common_arguments(training.seed),
     )
     optimizer = make_optimizer(model, training)
     return PretrainTrainer(
@@ -354,7 +292,7 @@ def _make_trainer(
         ),
         eval_dataset=[],
         optimizers=(optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, training.learning_rate_factor)),
-        callbacks=[progress, _CheckpointMarker()],
+        callbacks=[progress, CheckpointMarker()],
     )
 
 
@@ -365,26 +303,12 @@ def _encode_held_out(corpus: Corpus, tokenizer: BioGptTokenizer) -> list[ScoredD
     ]
 
 
-def _find_checkpoint(directory: Path, is_main: bool) -> Path | None:
-    """The last complete checkpoint, if there is one; what a kill left of a later one is removed."""
-    checkpoints = sorted(directory.glob("checkpoint-[0-9]*"), key=_step_of)
-    complete = [path for path in checkpoints if (path / _CheckpointMarker.FILE).is_file()]
-    if is_main:
-        for path in set(checkpoints) - set(complete):
-            shutil.rmtree(path)
-    return complete[-1] if complete else None
-
-
-def _step_of(checkpoint: Path) -> int:
-    return int(checkpoint.name.rpartition("-")[2])
-
-
 def _read_report(recipe: PretrainRecipe) -> dict[str, Any] | None:
     """The report of this very run, if it is finished."""
     path = recipe.output / REPORT_FILE
     if not path.is_file() or not (recipe.output / "model").is_dir():
         return None
-    report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    report = read_json(path)
     return report if report["steps"] >= recipe.training.num_steps else None
 
 
@@ -397,19 +321,15 @@ def _prepare_corpus(recipe: PretrainRecipe, is_main: bool) -> Corpus:
     return Corpus.open(recipe.corpus_path)
 
 
-def _num_processes() -> int:
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
 def _tokens_per_pass(training: TrainingRecipe) -> int:
-    return training.sequence_length * training.sequences_per_device * _num_processes()
+    return training.sequence_length * training.sequences_per_device * num_processes()
 
 
 def _check_processes(training: TrainingRecipe) -> None:
     """Refuse a step that can not be shared out evenly over the processes."""
     if training.tokens_per_step % _tokens_per_pass(training):
         raise ConfigError(
-            f"Got training.tokens_per_step = {training.tokens_per_step} on {_num_processes()} processes, expected a "
+            f"Got training.tokens_per_step = {training.tokens_per_step} on {num_processes()} processes, expected a "
             f"multiple of sequence_length x sequences_per_device x processes = {_tokens_per_pass(training)}. Change "
             "one of them."
         )
@@ -429,48 +349,17 @@ def _check_size(corpus: Corpus, training: TrainingRecipe) -> None:
         )
 
 
-def _claim_output(recipe: PretrainRecipe, is_main: bool) -> None:
-    """Write the resolved recipe, or hold it against the one that the output directory was begun with."""
-    path = recipe.output / RECIPE_FILE
-    settings = recipe.as_dict()
-    checkpoints = (recipe.output / "checkpoints").glob("checkpoint-*")
-    has_trained = any(checkpoints) or (recipe.output / REPORT_FILE).is_file()
-    if path.is_file() and has_trained:
-        begun = json.loads(path.read_text(encoding="utf-8"))["recipe"]
-        may_change = {f"training.{name}" for name in CADENCE}
-        # The corpus knows its sources by content, so they may lie elsewhere now.
-        may_change |= {"corpus.num_workers", "corpus.max_problem_fraction", "corpus.sources", "corpus_path"}
-        if recipe.training.is_open_ended:
-            may_change.add("training.num_steps")
-        old, new = dict(_flatten(begun)), dict(_flatten(settings))
-        changed = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
-        changed = [name for name in changed if name not in may_change and not name.startswith("output")]
-        if changed:
-            name = changed[0]
-            raise ConfigError(
-                f"{recipe.output} holds a run with {name} = {old.get(name)!r}, got {new.get(name)!r}"
-                f"{f' (and {len(changed) - 1} more differences)' if len(changed) > 1 else ''}. "
-                "Choose another output, or delete it to start anew."
-            )
-    if is_main:
-        try:
-            recipe.output.mkdir(parents=True, exist_ok=True)
-            _write_json(path, {"recipe": settings, "versions": _versions()})
-        except OSError as error:
-            raise ConfigError(f"Can not write to {recipe.output}: {error.strerror}. Choose another output.") from error
-
-
-def _flatten(settings: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    flat: list[tuple[str, Any]] = []
-    for name, value in settings.items():
-        flat += _flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else [(f"{prefix}{name}", value)]
-    return flat
+def _may_change(training: TrainingRecipe) -> set[str]:
+    """Settings that a resumed run may have otherwise."""
+    names = {f"training.{name}" for name in CADENCE}
+    # The corpus knows its sources by content, so they may lie elsewhere now.
+    names |= {"corpus.num_workers", "corpus.max_problem_fraction", "corpus.sources", "corpus_path"}
+    return names | ({"training.num_steps"} if training.is_open_ended else set())
 
 
 def _make_report(
     recipe: PretrainRecipe, trainer: PretrainTrainer, likelihood: Likelihood, model: BioGptForCausalLM
 ) -> dict[str, Any]:
-    seconds = [row["seconds"] for row in trainer.state.log_history if "seconds" in row]
     return {
         "heldout_bits_per_byte": round(likelihood.bits_per_byte, 4),
         "heldout_nats_per_token": round(likelihood.nats_per_token, 4),
@@ -480,25 +369,9 @@ def _make_report(
         "parameters": model.num_parameters(),
         "steps": trainer.state.global_step,
         "tokens": trainer.state.global_step * recipe.training.tokens_per_step,
-        "training_seconds": round(seconds[-1]) if seconds else 0,
+        "training_seconds": trainer.logged_seconds(),
         "precision": "bf16" if trainer.use_bf16 else "fp32",
         "device": str(trainer.args.device),
         "processes": trainer.args.world_size,
-        "versions": _versions(),
+        "versions": versions(),
     }
-
-
-def _versions() -> dict[str, str]:
-    return {name: importlib.metadata.version(name) for name in ("biogpt", "torch", "transformers", "tokenizers")}
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    partial.replace(path)
-
-
-def _require_extra() -> None:
-    for module in ("accelerate", "matplotlib"):
-        if importlib.util.find_spec(module) is None:
-            raise MissingExtraError(module, "train")

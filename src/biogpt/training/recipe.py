@@ -21,6 +21,7 @@ from typing import Any, Literal, TypeVar
 from biogpt.errors import ConfigError, suggest
 from biogpt.model.checkpoint import BUNDLED, resolve_model
 from biogpt.training.corpus import CorpusRecipe
+from biogpt.training.schedule import is_open_ended, learning_rate_factor
 
 Schedule = Literal["inverse_sqrt", "cosine", "warmup_stable_decay"]
 Recipe = TypeVar("Recipe")
@@ -115,18 +116,17 @@ class TrainingRecipe:
     @property
     def is_open_ended(self) -> bool:
         """Whether no step's learning rate depends on `num_steps`, so that a run may be made longer."""
-        return self.schedule == "inverse_sqrt" or (self.schedule == "warmup_stable_decay" and not self.decay_fraction)
+        return is_open_ended(self.schedule, self.decay_fraction)
 
     def learning_rate_factor(self, step: int) -> float:
         """What part of the peak learning rate is used at optimisation step `step`, counted from 0."""
-        if step < self.warmup_steps:
-            return (step + 1) / self.warmup_steps
-        if self.schedule == "inverse_sqrt":
-            return math.sqrt(max(self.warmup_steps, 1) / (step + 1))
-        if self.schedule == "cosine":
-            done = (step - self.warmup_steps) / max(1, self.num_steps - self.warmup_steps)
-            return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
-        return min(1.0, (self.num_steps - step) / max(1.0, self.decay_fraction * self.num_steps))
+        return learning_rate_factor(
+            step,
+            num_steps=self.num_steps,
+            warmup_steps=self.warmup_steps,
+            schedule=self.schedule,
+            decay_fraction=self.decay_fraction,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 import csv
 from pathlib import Path
 
-from biogpt.training.progress import COLUMNS, curve_rows, draw_curve, write_curve
+from biogpt.training.progress import PRETRAINING, curve_rows, draw_curve, write_curve
 
 LOG = [
     {"step": 10, "loss": 3.0, "learning_rate": 0.1, "tokens": 80, "tokens_per_second": 5.0, "seconds": 16.0},
@@ -25,7 +25,7 @@ def test_files(tmp_path: Path) -> None:
     draw_curve(LOG, tmp_path)
     with (tmp_path / "curve.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == list(COLUMNS.values())
+    assert list(rows[0]) == list(PRETRAINING.columns.values())
     assert [row["loss"] for row in rows] == ["3.0", "2.0"]
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
     assert {path.name for path in tmp_path.iterdir()} == {"curve.csv", "curve.png"}

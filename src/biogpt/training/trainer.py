@@ -1,0 +1,115 @@
+"""transformers' Trainer with what all our runs share: precision, the order of the data, the log, a stop at NaN.
+
+It knows no task and no corpus.
+"""
+
+import math
+import time
+from typing import Any
+
+import torch
+from torch.utils.data import SequentialSampler
+from transformers import PrinterCallback, Trainer
+
+from biogpt.errors import TrainingError
+from biogpt.training.run import num_processes
+
+
+class RunTrainer(Trainer):
+    """The Trainer of a run.
+
+    Args:
+        precision: `"auto"`, `"bf16"` or `"fp32"`; see `computes_bf16`.
+        nan_advice: what to do where the loss is no number; the end of a sentence.
+        kwargs: the Trainer's own.
+    """
+
+    def __init__(self, precision: str, nan_advice: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.use_bf16 = computes_bf16(precision, self.args.device)
+        self.nan_advice = nan_advice
+        self.seconds_before = 0.0
+        self.last_row = (0, 0.0)
+        self.began_at = 0.0
+        self.remove_callback(PrinterCallback)  # it writes to stdout, which is for data
+
+    def num_tokens_at(self, step: int) -> int:
+        """How many tokens have been trained on after so many steps."""
+        raise NotImplementedError
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        self.began_at = time.monotonic()
+        self.last_row = (0, self.began_at)
+        return super().train(*args, **kwargs)
+
+    def _get_train_sampler(self, *_: Any, **__: Any) -> SequentialSampler:
+        return SequentialSampler(self.train_dataset)  # the data set shuffles itself
+
+    def compute_loss(self, model: Any, *args: Any, **kwargs: Any) -> Any:
+        # Autocast here rather than by accelerate, which would copy all logits to float32 after the model has returned.
+        with torch.autocast(self.args.device.type, torch.bfloat16, enabled=self.use_bf16):
+            return self.compute_loss_autocast(model, *args, **kwargs)
+
+    def compute_loss_autocast(self, model: Any, *args: Any, **kwargs: Any) -> Any:
+        """The loss, in the run's precision; by default the model's own."""
+        return super().compute_loss(model, *args, **kwargs)
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        now = time.monotonic()
+        step = self.state.global_step
+        if "loss" in logs:
+            if not math.isfinite(logs["loss"]):
+                raise self.not_a_number(f"The loss is {logs['loss']}")
+            # After a resume the time and the tokens of earlier processes come from the log that the checkpoint kept.
+            if not self.last_row[0] and self.state.log_history:
+                earlier = [row for row in self.state.log_history if "seconds" in row]
+                self.seconds_before = earlier[-1]["seconds"] if earlier else 0.0
+                self.last_row = (earlier[-1]["step"] if earlier else 0, self.began_at)
+            new_tokens = self.num_tokens_at(step) - self.num_tokens_at(self.last_row[0])
+            logs["tokens_per_second"] = new_tokens / (now - self.last_row[1])
+            logs["seconds"] = self.seconds_before + now - self.began_at
+            self.last_row = (step, now)
+        if "loss" in logs or "eval_loss" in logs:
+            logs["tokens"] = self.num_tokens_at(step)
+        super().log(logs, *args, **kwargs)
+
+    def not_a_number(self, what: str) -> TrainingError:
+        """The error of a run whose numbers have run away."""
+        return TrainingError(
+            f"{what} at step {self.state.global_step}, expected a number. The last checkpoint is kept: "
+            f"{self.nan_advice}, in a new output."
+        )
+
+    def skip_time(self, seconds: float) -> None:
+        """Leave time that was not spent on training out of the speed in the log."""
+        self.last_row = (self.last_row[0], self.last_row[1] + seconds)
+
+    def logged_seconds(self) -> int:
+        """How long the run has trained, over all its processes one after the other."""
+        return round(next((row["seconds"] for row in reversed(self.state.log_history) if "seconds" in row), 0))
+
+
+def computes_bf16(precision: str, device: torch.device) -> bool:
+    """Whether training computes in bfloat16: where asked for, or `"auto"` and the hardware multiplies it natively."""
+    if precision != "auto":
+        return precision == "bf16"
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return device.type == "cpu" and bool(getattr(torch.cpu, "_is_avx512_bf16_supported", bool)())
+
+
+def common_arguments(seed: int) -> dict[str, Any]:
+    """Arguments of the Trainer that all our runs share."""
+    has_gpu = torch.cuda.is_available()
+    return {
+        "logging_nan_inf_filter": False,
+        "seed": seed,
+        "data_seed": seed,
+        "use_cpu": not has_gpu,
+        "ddp_backend": None if num_processes() == 1 else "nccl" if has_gpu else "gloo",
+        "ddp_find_unused_parameters": False,
+        "dataloader_drop_last": True,
+        "remove_unused_columns": False,
+        "disable_tqdm": True,
+        "report_to": [],
+    }
