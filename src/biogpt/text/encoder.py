@@ -112,10 +112,10 @@ class Encoder:
     Args:
         vocabulary: pieces and merges.
         unknown_id: the id of what the vocabulary lacks.
-        max_remembered: how many chunks and how many pieces their table may hold (about 100 bytes a piece, all told).
+        max_remembered: how many chunks and how many pieces their table may hold (about 170 bytes a piece, all told).
     """
 
-    def __init__(self, vocabulary: Vocabulary, unknown_id: int, max_remembered: int = 2_000_000) -> None:
+    def __init__(self, vocabulary: Vocabulary, unknown_id: int, max_remembered: int = 1_000_000) -> None:
         self._arguments = vocabulary, unknown_id, max_remembered
         ids, merges = vocabulary
         # Some merges make pieces that the vocabulary lacks. They take part in merging, so they get ids past its end
