@@ -13,6 +13,7 @@ from biogpt.documents.formats import (
     open_writer,
     output_format,
     read_records,
+    read_stream,
 )
 from biogpt.documents.reading import check_format, document_format, read_documents
 from biogpt.documents.record import Entity, EntityRelation, Findings, Label, Record
@@ -39,4 +40,5 @@ __all__ = [
     "output_format",
     "read_documents",
     "read_records",
+    "read_stream",
 ]

@@ -68,6 +68,7 @@ _ENDINGS = {
 _XML_START = re.compile(
     rb"\s*(?:<\?xml[^>]*\?>|<!--.*?-->|<!DOCTYPE[^\[>]*(?:\[.*?\])?\s*>|\s)*<([A-Za-z_][\w.:-]*)", re.DOTALL
 )
+_MEDLINE_START = re.compile(rb"\s*PMID- ?\d+\s")
 _PUBTATOR_START = re.compile(rb"\s*[^|\s]+\|[ta]\|")
 _BIOC_KEYS = re.compile(rb'"(?:documents|passages|bioctype|PubTator3)"\s*:')
 
@@ -112,6 +113,27 @@ def read_records(
     return _read(_READERS[format], open_stored(path), reading, on_read)
 
 
+def read_stream(
+    stream: IO[bytes], name: str | Path, on_problem: Callable[[Problem], None], format: str
+) -> Iterator[Record]:
+    """Read the records of a stream, such as standard input, as they come in; the stream is closed in the end.
+
+    Args:
+        stream: what a file would hold; packed if the name ends in `.gz`.
+        name: what problems and records without an id are called by.
+        on_problem: called with each record that is skipped.
+        format: one of `INPUT_FORMATS`, but not brat, which is a directory.
+
+    Raises:
+        DataError: (while iterating) as `read_records`.
+        InputError: no such format.
+    """
+    if format not in _READERS:
+        known = ", ".join(_READERS)
+        raise InputError(f"Can not read '{format}' from a stream.{suggest(format, _READERS)} Expected one of {known}.")
+    return _read(_READERS[format], stream, Reading(Path(name), on_problem), None)
+
+
 def _read(
     reader: RecordReader, stored: IO[bytes], reading: Reading, on_read: Callable[[int], None] | None
 ) -> Iterator[Record]:
@@ -138,6 +160,8 @@ def detect_format(path: Path) -> str:
         return pubmed.NAME  # not XML from its start, or in UTF-16: the parser says what it thinks of it
     if named in ("", plain_text.NAME) and _PUBTATOR_START.match(head):
         return pubtator.NAME
+    if _MEDLINE_START.match(head):
+        raise DataError(f"{path} holds MEDLINE's tagged lines (nbib). Expected PubMed XML; fetch it in that format.")
     if named == plain_text.NAME:
         return named
     if head.lstrip()[:1] in (b"{", b"[") or named:
