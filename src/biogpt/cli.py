@@ -176,6 +176,70 @@ def pretrain(
 
 @app.command(no_args_is_help=True)
 @plain_endings()
+def finetune(
+    task: Annotated[str, typer.Option(metavar="TASK", help="A task's name, or your own TOML file.")],
+    data: Annotated[Path, typer.Option(metavar="PATH", help="The data set's directory, or one file of it.")],
+    output: Annotated[Path, typer.Option("--out", metavar="DIR", help="The tuned model's directory.")],
+    model: Annotated[
+        str, typer.Option(metavar="NAME", help="What to start from: 'mini', a directory, or a hub id.")
+    ] = "mini",
+    epochs: Annotated[int | None, typer.Option(metavar="N", help="Passes over the data.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(metavar="X", help="Its peak.")] = None,
+    head: Annotated[
+        str | None, typer.Option(metavar="generation|classification", help="Write the answer, or classify.")
+    ] = None,
+    peft: Annotated[str | None, typer.Option(metavar="lora", help="Train a small adapter only.")] = None,
+    patience: Annotated[
+        int | None, typer.Option(metavar="N", help="Stop after N evaluations on dev without a new best.")
+    ] = None,
+    recipe: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A TOML file with any setting; see docs/finetuning.md.")
+    ] = None,
+    train_split: Annotated[str, typer.Option(metavar="NAME", help="The split to train on.")] = "train",
+    dev_fraction: Annotated[
+        float | None, typer.Option(metavar="X", help="Hold out this part of it, rather than use the dev split.")
+    ] = None,
+    empty_documents: Annotated[
+        str | None, typer.Option(metavar="drop|keep", help="Whether documents without relations are learned.")
+    ] = None,
+    target_format: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The wording of the targets; 'biogpt tasks TASK' lists them.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Of new weights and the order of the data.")] = 0,
+) -> None:
+    """Tune a model to a task.
+
+    A run that was killed is resumed by the same command. Under torchrun it uses all processes:
+    torchrun --nproc-per-node 8 -m biogpt finetune ... The final scores on dev are printed as JSON.
+    """
+    from biogpt.training.finetune_recipe import make_recipe
+
+    settings = {
+        "epochs": epochs, "learning_rate": learning_rate, "head": head, "peft": peft, "patience": patience,
+    }  # fmt: skip
+    wordings = {"empty_documents": empty_documents, "target_format": target_format}
+    run = make_recipe(
+        task,
+        data,
+        output,
+        model,
+        settings={key: value for key, value in settings.items() if value is not None},
+        recipe_path=recipe,
+        schema_settings={key: value for key, value in wordings.items() if value is not None},
+        train_split=train_split,
+        dev_fraction=dev_fraction,
+        seed=seed,
+    )
+    _quieten_libraries()
+    from biogpt.training.finetune import finetune
+
+    report = finetune(run, _score_model)
+    if os.environ.get("RANK", "0") == "0":
+        print(json.dumps(report))
+
+
+@app.command(no_args_is_help=True)
+@plain_endings()
 def convert(
     source: Annotated[
         str, typer.Argument(metavar="SRC", help="A model's name, directory or hub id, or a fairseq checkpoint.pt.")
@@ -211,6 +275,74 @@ def tasks(
     from biogpt.tasks.catalogue import describe_task, list_tasks
 
     print(describe_task(name) if name else list_tasks())
+
+
+@app.command(no_args_is_help=True)
+@plain_endings()
+def predict(
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="FILE", help="Documents: files, directories, or - for stdin, which is also the default."
+        ),
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option(metavar="TASK", help="What to look for: the model that is bundled for it is used.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A model that 'biogpt finetune' made: a directory or a hub id.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write there; a killed run then goes on by the same command.")
+    ] = None,
+    format: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="jsonl, csv, tsv, pubtator, bioc-xml, bioc-json or brat; else the input's."),
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="PAGE.html", help="Make a page, too, with what was found highlighted.")
+    ] = None,
+    input_format: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What the files hold, where neither name nor content tells.")
+    ] = None,
+    is_unconstrained: Annotated[
+        bool, typer.Option("--unconstrained", help="Let the model write freely, whether or not it can be read.")
+    ] = False,
+    batch_size: Annotated[int, typer.Option(min=1, metavar="N", help="Documents that are read at once.")] = 8,
+) -> None:
+    """Find in documents what a model was tuned for.
+
+    Reads text, JSON lines, PubMed XML, PubTator, BioC, brat and tables, and writes the same documents with what was
+    found: names with their places, relations, answers, each with a score. See docs/predict.md.
+    """
+    if task is None and model is None:
+        raise typer.BadParameter("Give --task or --model: what shall be looked for?")
+    if not files and (sys.stdin is None or sys.stdin.isatty()):
+        raise typer.BadParameter("Give files, a directory, or documents on stdin.")
+    from biogpt.evaluation.tuned import find_tuned_model
+    from biogpt.mining.inputs import find_inputs
+    from biogpt.mining.predict import Target, choose_format, predict_files
+
+    found = find_tuned_model(model, task)
+    inputs = find_inputs(files or ["-"], sys.stdin.buffer, input_format, _print_skipped)
+    stream = None if output else sys.stdout.buffer
+    target = Target(choose_format(found.task, format, output, inputs), output, stream, html)
+    _quieten_libraries()
+    if sys.stderr.isatty():
+        print(f"biogpt: {found.describe()}", file=sys.stderr)
+    try:
+        summary = predict_files(
+            *(found, inputs, target),
+            constrained=not is_unconstrained,
+            batch_size=batch_size,
+            on_problem=_print_skipped,
+        )
+    except KeyboardInterrupt:
+        if output:
+            print(f"biogpt: stopped; the same command goes on with {output}.", file=sys.stderr)
+        raise
+    print(f"biogpt: {summary}", file=sys.stderr)
+    summary.check()
 
 
 @app.command(no_args_is_help=True)
@@ -274,6 +406,19 @@ def evaluate(
     print(report.as_json() if is_json else report.as_text(), end="\n" if is_json else "")
     if output:
         report.write(output)
+
+
+def _score_model(task: Any, model: Any, tokenizer: Any, examples: Sequence[Any]) -> dict[str, float]:
+    """The scores of a model that is being tuned, as the paper measures: nothing is forced on what it writes."""
+    from biogpt.evaluation.predictor import Predictor
+
+    predictor = Predictor(task, model, tokenizer, batch_size=32)
+    scores: dict[str, float] = task.score(predictor.predict(examples, constrained=False), examples)
+    return scores
+
+
+def _print_skipped(problem: object) -> None:
+    print("biogpt: skipped", *str(problem).split(), file=sys.stderr)
 
 
 def _load_engine(name: str) -> "Engine":

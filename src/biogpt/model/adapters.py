@@ -29,8 +29,8 @@ from biogpt.model.fairseq import EMBEDDING, PROJECTION
 if TYPE_CHECKING:
     import torch
 
-    from biogpt.model.checkpoint import AnyModel
     from biogpt.model.config import BioGptConfig
+    from biogpt.model.modeling import AnyModel
 
 WEIGHTS_FILE = "adapter_model.safetensors"
 

@@ -21,15 +21,8 @@ if TYPE_CHECKING:
     import torch
 
     from biogpt.model.config import BioGptConfig
-    from biogpt.model.modeling import (
-        BioGptForCausalLM,
-        BioGptForSequenceClassification,
-        BioGptForTokenClassification,
-        BioGptPreTrainedModel,
-    )
+    from biogpt.model.modeling import AnyModel, BioGptForCausalLM, BioGptPreTrainedModel
     from biogpt.text.tokenizer import BioGptTokenizer
-
-    AnyModel = BioGptForCausalLM | BioGptForTokenClassification | BioGptForSequenceClassification
 
 _ASSETS = Path(__file__).resolve().parents[1] / "assets"
 

@@ -671,6 +671,10 @@ class BioGptForSequenceClassification(BioGptPreTrainedModel):
         return nn.functional.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))
 
 
+AnyModel = BioGptForCausalLM | BioGptForTokenClassification | BioGptForSequenceClassification
+"""A model with any of its heads."""
+
+
 def find_last_tokens(
     pad_token_id: int | None,
     input_ids: torch.Tensor | None,

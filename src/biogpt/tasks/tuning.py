@@ -74,7 +74,7 @@ class Tuning:
     peft: str = ""
     """`"lora"`: train low-rank additions to `lora_targets`, the soft prompt and the head, nothing else."""
     lora_rank: int = 16
-    lora_alpha: float = 32.0
+    lora_alpha: int = 32
     lora_dropout: float = 0.0
     lora_targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2")
     merge: bool = False

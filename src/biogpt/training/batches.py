@@ -1,0 +1,178 @@
+"""Examples -> optimisation steps -> batches, as a plan that is made before training starts.
+
+A step has about `tokens_per_step` tokens, however many batches and processes share them; a batch has examples of about
+the same length. The plan depends on the lengths, the settings and the seed alone, so neither a resume nor the number of
+processes changes what a step learns from. It knows ids and labels, no texts.
+
+Shapes in comments: B examples, T tokens, L labels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+PAD_ID = 1
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingExample:
+    """One sequence, and what is to be predicted at its tokens, or of it as a whole."""
+
+    input_ids: list[int]
+    targets: list[int]
+    """An id or label for each token; for labels of the whole sequence, those that hold."""
+    weights: list[float]
+    """How much each target counts in the loss: 0 where nothing is to be predicted; of a whole sequence, one number."""
+
+
+def sequence_to_write(prompt: Sequence[int], target: Sequence[int], source_weight: float) -> TrainingExample:
+    """Prompt and target as one sequence, each token but the first to be predicted from those before it."""
+    ids = [*prompt, *target]
+    weights = [source_weight] * (len(prompt) - 1) + [1.0] * len(target)
+    return TrainingExample(ids[:-1], ids[1:], weights)
+
+
+def words_to_label(input_ids: list[int], places: Sequence[int], labels: Sequence[int]) -> TrainingExample:
+    """A sequence some of whose tokens carry a label."""
+    targets, weights = [0] * len(input_ids), [0.0] * len(input_ids)
+    for place, label in zip(places, labels, strict=True):
+        targets[place], weights[place] = label, 1.0
+    return TrainingExample(input_ids, targets, weights)
+
+
+class Plan:
+    """Which examples each step learns from.
+
+    Args:
+        lengths: tokens of each example.
+        epochs: passes over all of them.
+        tokens_per_step: about how many tokens a step shall have.
+        seed: of the order.
+    """
+
+    def __init__(self, lengths: Sequence[int], epochs: int, tokens_per_step: int, seed: int) -> None:
+        self.lengths = np.asarray(lengths, dtype=np.int64)
+        self.epochs = epochs
+        self.seed = seed
+        self.steps_per_epoch = max(1, min(len(lengths), round(int(self.lengths.sum()) / tokens_per_step)))
+        self.num_steps = epochs * self.steps_per_epoch
+        self._epoch: tuple[int, list[np.ndarray]] = (-1, [])
+
+    def examples_of(self, step: int) -> np.ndarray:
+        """The examples of a step, longest first."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        if epoch != self._epoch[0]:
+            self._epoch = (epoch, self._share_out(epoch))
+        chosen = self._epoch[1][place]
+        return chosen[np.argsort(-self.lengths[chosen], kind="stable")]
+
+    def batches_of(self, step: int, tokens_per_batch: int) -> list[np.ndarray]:
+        """A step's examples in batches of at most `tokens_per_batch` tokens, padding included; one at least in each."""
+        batches: list[list[int]] = []
+        for example in self.examples_of(step):
+            # The longest come first, so the first of a batch says how wide it is.
+            if not batches or (len(batches[-1]) + 1) * self.lengths[batches[-1][0]] > tokens_per_batch:
+                batches.append([])
+            batches[-1].append(int(example))
+        return [np.asarray(batch) for batch in batches]
+
+    def num_tokens_at(self, step: int) -> int:
+        """How many tokens the first so many steps have."""
+        return int(self._cumulated[step])
+
+    @cached_property
+    def _cumulated(self) -> np.ndarray:
+        sums = [int(self.lengths[self.examples_of(step)].sum()) for step in range(self.num_steps)]
+        return np.concatenate([[0], np.cumsum(sums)])
+
+    def _share_out(self, epoch: int) -> list[np.ndarray]:
+        """All examples, in an order of this epoch's own, in steps of about the same number of tokens."""
+        order = np.random.default_rng((self.seed, epoch)).permutation(len(self.lengths))
+        ends = np.cumsum(self.lengths[order])
+        middles = ends - self.lengths[order] / 2
+        steps = np.minimum(middles * self.steps_per_epoch // ends[-1], self.steps_per_epoch - 1)
+        parts = [order[steps == step] for step in range(self.steps_per_epoch)]
+        # Where examples are long and steps few, one can come out empty: it takes the longest step's last example.
+        for index, part in enumerate(parts):
+            if not len(part):
+                fullest = max(range(len(parts)), key=lambda other: len(parts[other]))
+                parts[index], parts[fullest] = parts[fullest][-1:], parts[fullest][:-1]
+        return parts
+
+
+class PlannedBatches(Dataset[dict[str, torch.Tensor]]):
+    """The plan as a data set for the Trainer: item `i` is a whole batch.
+
+    Every step has the same number of items, for each process the same; what a step does not need is a batch without
+    weight.
+
+    Args:
+        examples: those that the plan counts.
+        plan: which step has which.
+        tokens_per_batch: tokens of a batch at most, padding included.
+        num_processes: among how many a step is shared out.
+        num_labels: of the whole sequence; 0: targets stand at tokens.
+    """
+
+    def __init__(
+        self,
+        examples: Sequence[TrainingExample],
+        plan: Plan,
+        tokens_per_batch: int,
+        num_processes: int = 1,
+        num_labels: int = 0,
+    ) -> None:
+        self.examples = examples
+        self.plan = plan
+        self.tokens_per_batch = tokens_per_batch
+        self.num_labels = num_labels
+        most = max(len(plan.batches_of(step, tokens_per_batch)) for step in range(plan.num_steps))
+        self.accumulation = -(-most // num_processes)
+        """Batches of a step on each process."""
+        self.batches_per_step = self.accumulation * num_processes
+        self._step: tuple[int, list[np.ndarray], float] = (-1, [], 1.0)
+
+    def __len__(self) -> int:
+        return self.plan.num_steps * self.batches_per_step
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        step, place = divmod(index, self.batches_per_step)
+        if step != self._step[0]:
+            batches = self.plan.batches_of(step, self.tokens_per_batch)
+            total = sum(sum(self.examples[example].weights) for batch in batches for example in batch)
+            self._step = (step, batches, total)
+        _, batches, total = self._step
+        chosen = [self.examples[example] for example in batches[place]] if place < len(batches) else []
+        batch = collate(chosen or [_nothing(self.num_labels)], self.num_labels)
+        batch["total_weight"] = torch.tensor(total or 1.0)  # of the whole step, by which the loss is divided
+        return batch
+
+
+def collate(examples: Sequence[TrainingExample], num_labels: int = 0) -> dict[str, torch.Tensor]:
+    """One batch, padded on the right, where no token of a causal model can see it: no mask is needed.
+
+    Returns:
+        `input_ids` (B, T); `targets` and `weights` (B, T), or for labels of whole sequences (B, L) and (B,).
+    """
+    width = max(len(example.input_ids) for example in examples)
+    input_ids = torch.full((len(examples), width), PAD_ID)  # (B, T)
+    shape = (len(examples), num_labels or width)
+    targets = torch.zeros(shape, dtype=torch.float32 if num_labels else torch.long)
+    weights = torch.zeros(len(examples)) if num_labels else torch.zeros(shape)
+    for row, example in enumerate(examples):
+        input_ids[row, : len(example.input_ids)] = torch.tensor(example.input_ids)
+        if num_labels:
+            targets[row, example.targets] = 1.0
+            weights[row] = example.weights[0]
+        else:
+            targets[row, : len(example.targets)] = torch.tensor(example.targets)
+            weights[row, : len(example.weights)] = torch.tensor(example.weights)
+    return {"input_ids": input_ids, "targets": targets, "weights": weights}
+
+
+def _nothing(num_labels: int) -> TrainingExample:
+    return TrainingExample([2], [], [0.0]) if num_labels else TrainingExample([2], [0], [0.0])

@@ -1,0 +1,132 @@
+"""A fine-tuning run as data: a task, its data, a model, and the settings, resolved and checked before work starts.
+
+Later ones go before earlier ones: the paper's defaults, the schema's `[finetune]`, its `[finetune.small]` for a small
+model, a recipe file, flags. It reads and checks; it opens no data.
+"""
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from biogpt.errors import ConfigError
+from biogpt.model.checkpoint import load_config, resolve_model
+from biogpt.tasks.task import Task, load_task
+from biogpt.tasks.tuning import build_tuning
+
+# Settings that say when something is written or how it is run, not what is computed: a resumed run may change them.
+CADENCE = frozenset({"tokens_per_batch", "checkpoint_every", "attention", "merge"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneRecipe:
+    """A whole fine-tuning run.
+
+    Args:
+        output: directory of everything the run makes, the tuned model first of all.
+        task: what is learned; its schema's `finetune` holds the settings.
+        data: the data set's directory, or one file of it.
+        model: the trained model to start from, by name.
+        train_split: the split to train on.
+        dev_split: the split to measure on, where `dev_fraction` is 0.
+        dev_fraction: the part of the train split that is held out instead; None: none where the data set has a dev
+            split of its own, else a tenth.
+        seed: of new weights and of the order of the data.
+    """
+
+    output: Path
+    task: Task
+    data: Path
+    model: str = "mini"
+    train_split: str = "train"
+    dev_split: str = "dev"
+    dev_fraction: float | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.dev_fraction is not None and not 0 <= self.dev_fraction < 1:
+            raise ConfigError(f"Got dev_fraction {self.dev_fraction}, expected from 0 to below 1. Correct it.")
+        if not 0 <= self.seed < 2**32:
+            raise ConfigError(f"Got seed {self.seed}, expected from 0 to 4294967295. Correct it.")
+
+    def as_dict(self) -> dict[str, Any]:
+        """All settings as plain values, for the record that a run leaves beside its output."""
+        schema = self.task.schema
+        return {
+            "task": schema.name,
+            "target_format": schema.target_format,
+            "empty_documents": schema.empty_documents,
+            "prompt_length": schema.prompt_length,
+            "data": str(self.data),
+            "model": self.model,
+            "train_split": self.train_split,
+            "dev_split": self.dev_split,
+            "dev_fraction": self.dev_fraction,
+            "seed": self.seed,
+            "finetune": {
+                name: list(value) if isinstance(value, tuple) else value
+                for name, value in dataclasses.asdict(schema.finetune).items()
+                if name != "small"
+            },
+        }
+
+
+def make_recipe(
+    task: str | Path,
+    data: str | Path,
+    output: str | Path,
+    model: str = "mini",
+    *,
+    settings: Mapping[str, Any] | None = None,
+    recipe_path: str | Path | None = None,
+    schema_settings: Mapping[str, str] | None = None,
+    **run: Any,
+) -> FinetuneRecipe:
+    """A recipe with every setting resolved for this model.
+
+    Args:
+        task: a task's name, or the path of your own TOML file.
+        data: the data set's directory, or one file of it.
+        output: the directory to make.
+        model: the trained model to start from.
+        settings: what differs from the task's own settings: keys of `biogpt.tasks.tuning.Tuning`, and `prompt_length`.
+        recipe_path: a TOML file with such settings, which those in `settings` go before.
+        schema_settings: `target_format`, `empty_documents`; see `load_task`.
+        run: `train_split`, `dev_split`, `dev_fraction`, `seed` of `FinetuneRecipe`.
+
+    Raises:
+        InputError: no such task.
+        ConfigError: a setting is unknown or impossible.
+        CheckpointError: no such model.
+    """
+    loaded = load_task(task, **(schema_settings or {}))
+    config = load_config(resolve_model(model))
+    given = {**(read_settings(Path(recipe_path)) if recipe_path else {}), **(settings or {})}
+    prompt_length = given.pop("prompt_length", loaded.schema.prompt_length)
+    if type(prompt_length) is not int or not 0 <= prompt_length <= config.max_position_embeddings // 2:
+        raise ConfigError(f"Got prompt_length = {prompt_length!r}, expected a number of tokens from 0 up. Correct it.")
+    tuning = build_tuning(given, start=loaded.schema.finetune.for_size(config.hidden_size))
+    schema = dataclasses.replace(
+        loaded.schema, finetune=dataclasses.replace(tuning, small={}), prompt_length=prompt_length
+    )
+    return FinetuneRecipe(output=Path(output), task=Task(schema), data=Path(data), model=model, **run)
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The settings in a recipe file: the keys of `[finetune]`, with or without that heading.
+
+    Raises:
+        ConfigError: the file is missing or no TOML.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"Can not read {path}: {error.strerror}. Give the path of a TOML file.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is no TOML file: {error}. Correct it there.") from error
+    nested = table.pop("finetune", {})
+    if not isinstance(nested, dict):
+        raise ConfigError(f"{path}: finetune is {nested!r}, expected a table [finetune]. Correct it.")
+    return {**nested, **table}
