@@ -58,6 +58,9 @@ class Tuning:
     """Clip the gradient's norm at this; 0 does not clip."""
     dropout: float = 0.1
     """Of hidden states and attention weights, in training."""
+    token_dropout: float = 0.0
+    """The part of the source's tokens that training replaces by `<unk>`, others each time: a small model learns to look
+    at a word's surroundings, too, instead of learning the training set's names by heart."""
     result: str = "average"
     """Which weights the run leaves: the `"average"` of the last `num_averaged` epochs', the `"best"` on dev, the
     `"last"`."""
@@ -96,7 +99,7 @@ class Tuning:
             self._require(name, 0 <= getattr(self, name) < math.inf, "a number from 0 up")
         for name in ("learning_rate", "lora_alpha"):
             self._require(name, 0 < getattr(self, name) < math.inf, "more than 0")
-        for name in ("dropout", "lora_dropout"):
+        for name in ("dropout", "token_dropout", "lora_dropout"):
             self._require(name, 0 <= getattr(self, name) < 1, "from 0 to below 1")
         self._require("decay_fraction", 0 <= self.decay_fraction <= 1, "from 0 to 1")
         are_betas = len(self.adam_betas) == 2 and all(

@@ -8,7 +8,7 @@ Shapes in comments: B examples, T tokens, L labels.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -16,6 +16,7 @@ import torch
 from torch.utils.data import Dataset
 
 PAD_ID = 1
+UNKNOWN_ID = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +28,24 @@ class TrainingExample:
     """An id or label for each token; for labels of the whole sequence, those that hold."""
     weights: list[float]
     """How much each target counts in the loss: 0 where nothing is to be predicted; of a whole sequence, one number."""
+    num_hideable: int = 0
+    """How many of the first ids are source, and may be hidden from the model now and then."""
 
 
-def sequence_to_write(prompt: Sequence[int], target: Sequence[int], source_weight: float) -> TrainingExample:
-    """Prompt and target as one sequence, each token but the first to be predicted from those before it."""
+def sequence_to_write(
+    prompt: Sequence[int], target: Sequence[int], source_weight: float, num_learned: int = 0
+) -> TrainingExample:
+    """Prompt and target as one sequence, each token but the first to be predicted from those before it.
+
+    Args:
+        prompt: the source's ids with the `num_learned` of the soft prompt behind them.
+        target: the ids to write.
+        source_weight: what each token of the prompt counts in the loss; one of the target counts 1.
+        num_learned: the length of the soft prompt, of which nothing is hidden.
+    """
     ids = [*prompt, *target]
     weights = [source_weight] * (len(prompt) - 1) + [1.0] * len(target)
-    return TrainingExample(ids[:-1], ids[1:], weights)
+    return TrainingExample(ids[:-1], ids[1:], weights, len(prompt) - num_learned)
 
 
 def words_to_label(input_ids: list[int], places: Sequence[int], labels: Sequence[int]) -> TrainingExample:
@@ -41,7 +53,7 @@ def words_to_label(input_ids: list[int], places: Sequence[int], labels: Sequence
     targets, weights = [0] * len(input_ids), [0.0] * len(input_ids)
     for place, label in zip(places, labels, strict=True):
         targets[place], weights[place] = label, 1.0
-    return TrainingExample(input_ids, targets, weights)
+    return TrainingExample(input_ids, targets, weights, len(input_ids))
 
 
 class Plan:
@@ -116,6 +128,7 @@ class PlannedBatches(Dataset[dict[str, torch.Tensor]]):
         tokens_per_batch: tokens of a batch at most, padding included.
         num_processes: among how many a step is shared out.
         num_labels: of the whole sequence; 0: targets stand at tokens.
+        token_dropout: the part of the source's tokens that a batch hides, chosen by the plan's seed and its index.
     """
 
     def __init__(
@@ -125,11 +138,13 @@ class PlannedBatches(Dataset[dict[str, torch.Tensor]]):
         tokens_per_batch: int,
         num_processes: int = 1,
         num_labels: int = 0,
+        token_dropout: float = 0.0,
     ) -> None:
         self.examples = examples
         self.plan = plan
         self.tokens_per_batch = tokens_per_batch
         self.num_labels = num_labels
+        self.token_dropout = token_dropout
         most = max(len(plan.batches_of(step, tokens_per_batch)) for step in range(plan.num_steps))
         self.accumulation = -(-most // num_processes)
         """Batches of a step on each process."""
@@ -147,6 +162,9 @@ class PlannedBatches(Dataset[dict[str, torch.Tensor]]):
             self._step = (step, batches, total)
         _, batches, total = self._step
         chosen = [self.examples[example] for example in batches[place]] if place < len(batches) else []
+        if self.token_dropout:
+            numbers = np.random.default_rng((self.plan.seed, 2, index))
+            chosen = [_hide_tokens(example, self.token_dropout, numbers) for example in chosen]
         batch = collate(chosen or [_nothing(self.num_labels)], self.num_labels)
         batch["total_weight"] = torch.tensor(total or 1.0)  # of the whole step, by which the loss is divided
         return batch
@@ -172,6 +190,14 @@ def collate(examples: Sequence[TrainingExample], num_labels: int = 0) -> dict[st
             targets[row, : len(example.targets)] = torch.tensor(example.targets)
             weights[row, : len(example.weights)] = torch.tensor(example.weights)
     return {"input_ids": input_ids, "targets": targets, "weights": weights}
+
+
+def _hide_tokens(example: TrainingExample, fraction: float, numbers: np.random.Generator) -> TrainingExample:
+    """The example with about this part of its source unknown. The `</s>` in front, where positions begin, stays."""
+    is_hidden = numbers.random(example.num_hideable) < fraction
+    is_hidden[:1] = False
+    hidden = [UNKNOWN_ID if hide else index for index, hide in zip(example.input_ids, is_hidden, strict=False)]
+    return replace(example, input_ids=hidden + example.input_ids[example.num_hideable :])
 
 
 def _nothing(num_labels: int) -> TrainingExample:

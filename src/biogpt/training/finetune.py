@@ -142,7 +142,14 @@ class _Run:
         """The Trainer with the model on its device, and the keeper of the epochs' weights."""
         recipe, tuning = self.recipe, self.tuning
         num_labels = len(head_labels(self.task)) if self.model_class is BioGptForSequenceClassification else 0
-        batches = PlannedBatches(self.train.examples, self.plan, tuning.tokens_per_batch, num_processes(), num_labels)
+        batches = PlannedBatches(
+            self.train.examples,
+            self.plan,
+            tuning.tokens_per_batch,
+            num_processes(),
+            num_labels,
+            tuning.token_dropout,
+        )
         has_gpu = torch.cuda.is_available()
         self.model.set_attn_implementation(tuning.attention or ("sdpa" if has_gpu else "blocked"))
         model = add_lora(self.model, recipe.model, self.tokenizer, tuning) if tuning.peft else self.model

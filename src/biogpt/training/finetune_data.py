@@ -12,7 +12,7 @@ import numpy as np
 
 from biogpt.errors import ConfigError, DataError
 from biogpt.model.modeling import AnyModel, BioGptForCausalLM, BioGptForTokenClassification
-from biogpt.tasks.encoding import encode_prompt, encode_target, encode_words, label_ids
+from biogpt.tasks.encoding import encode_prompt, encode_target, encode_words, label_ids, learned_ids
 from biogpt.tasks.readers import find_file
 from biogpt.tasks.task import Example, Task
 from biogpt.text.tokenizer import BioGptTokenizer
@@ -134,9 +134,10 @@ def encode_examples(
             prompt, target = encode_prompt(task, tokenizer, example), encode_target(task, tokenizer, example)
             room = positions + 1 - len(prompt)  # the last token is predicted but never read
             num_cut += len(target) > room
-            encoded.append(sequence_to_write(prompt, target[:room], source_weight))
+            encoded.append(sequence_to_write(prompt, target[:room], source_weight, len(learned_ids(tokenizer))))
         else:
-            encoded.append(TrainingExample(encode_prompt(task, tokenizer, example), label_ids(task, example), [1.0]))
+            prompt = encode_prompt(task, tokenizer, example)
+            encoded.append(TrainingExample(prompt, label_ids(task, example), [1.0], len(prompt)))
     if not encoded:
         raise DataError(f"None of the {len(examples)} examples has an answer to learn. Check the data set's columns.")
     return Encoded(encoded, num_cut, num_without)
