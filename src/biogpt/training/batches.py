@@ -17,6 +17,8 @@ from torch.utils.data import Dataset
 
 PAD_ID = 1
 UNKNOWN_ID = 3
+STEPS_PER_POOL = 32
+"""Among the examples of so many steps, those of about the same length are learned from together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,12 @@ class Plan:
 
     def _share_out(self, epoch: int) -> list[np.ndarray]:
         """All examples, in an order of this epoch's own, in steps of about the same number of tokens."""
-        order = np.random.default_rng((self.seed, epoch)).permutation(len(self.lengths))
+        numbers = np.random.default_rng((self.seed, epoch))
+        order = numbers.permutation(len(self.lengths))
+        # Within a pool of some steps, examples of the same length come together: batches with little padding.
+        num_pools = -(-self.steps_per_epoch // STEPS_PER_POOL)
+        pools = [pool[np.argsort(self.lengths[pool], kind="stable")] for pool in np.array_split(order, num_pools)]
+        order = np.concatenate(pools)
         ends = np.cumsum(self.lengths[order])
         middles = ends - self.lengths[order] / 2
         steps = np.minimum(middles * self.steps_per_epoch // ends[-1], self.steps_per_epoch - 1)
@@ -113,7 +120,7 @@ class Plan:
             if not len(part):
                 fullest = max(range(len(parts)), key=lambda other: len(parts[other]))
                 parts[index], parts[fullest] = parts[fullest][-1:], parts[fullest][:-1]
-        return parts
+        return [parts[index] for index in numbers.permutation(len(parts))]
 
 
 class PlannedBatches(Dataset[dict[str, torch.Tensor]]):
