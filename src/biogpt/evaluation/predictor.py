@@ -134,7 +134,8 @@ class Predictor:
     def _generate(self, engine: Engine, window: Sequence[Example], constrained: bool) -> list[Prediction]:
         prompts = [encode_prompt(self.task, self.tokenizer, example) for example in window]
         order = sorted(range(len(window)), key=lambda index: len(prompts[index]))
-        settings = GenerationSettings(temperature=0, max_new_tokens=engine.max_positions)
+        limit = self.task.schema.target_limit or engine.max_positions
+        settings = GenerationSettings(temperature=0, max_new_tokens=limit)
         completions = engine.generate_ids([prompts[index] for index in order], settings)
         made = {
             index: self._read_completion(completion, window[index])

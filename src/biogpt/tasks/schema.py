@@ -84,6 +84,8 @@ class Schema:
     """How fields become the source, e.g. `question: {question} context: {context} `; empty: the reader decides."""
     source_limit: int = 0
     """The most tokens of a source; 0: no limit."""
+    target_limit: int = 0
+    """The most tokens that a model may write; 0: as many as it has positions for. Fine-tuning sets it by its data."""
     prompt_length: int = 0
     """The number of virtual tokens between source and target."""
     sentence: str = ""

@@ -12,6 +12,7 @@ processes are those of transformers' Trainer. Everything goes to the recipe's `o
     curve.csv/png       the loss curve
 """
 
+import dataclasses
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -127,6 +128,7 @@ class _Run:
         self.model, self.tokenizer = build_model(recipe.model, self.task, recipe.seed)
         self.train = self._encode(self.splits.train, self.tuning.source_weight)
         self.dev = self._encode(self.splits.dev, 0.0) if self.splits.dev else Encoded()
+        self.task = _limit_targets(self.task, self.train)
         self.plan = self._make_plan()
         _check_disk(recipe, self.model)
         claim_output(
@@ -288,6 +290,13 @@ class _Run:
         if is_open_ended(self.tuning.schedule, self.tuning.decay_fraction):
             names |= {"finetune.epochs", "finetune.num_steps"}
         return names
+
+
+def _limit_targets(task: Task, train: Encoded) -> Task:
+    """The task with a bound on what is written: half as much again as the longest target that was learned."""
+    if task.schema.target_limit or not train.longest_target:
+        return task
+    return Task(dataclasses.replace(task.schema, target_limit=train.longest_target * 3 // 2))
 
 
 def _check_disk(recipe: FinetuneRecipe, model: AnyModel) -> None:

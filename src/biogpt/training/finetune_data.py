@@ -48,6 +48,8 @@ class Encoded:
     examples: list[TrainingExample] = field(default_factory=list)
     num_cut_targets: int = 0
     num_without_answer: int = 0
+    longest_target: int = 0
+    """In tokens; 0 where labels are learned."""
 
 
 def read_splits(recipe: FinetuneRecipe) -> Splits:
@@ -119,7 +121,7 @@ def encode_examples(
         DataError: none of the examples has an answer to learn.
     """
     encoded: list[TrainingExample] = []
-    num_cut = num_without = 0
+    num_cut = num_without = longest = 0
     positions = tokenizer.model_max_length
     for example in examples:
         if task.schema.kind in ("answering", "classification", "generation") and not example.items:
@@ -134,13 +136,14 @@ def encode_examples(
             prompt, target = encode_prompt(task, tokenizer, example), encode_target(task, tokenizer, example)
             room = positions + 1 - len(prompt)  # the last token is predicted but never read
             num_cut += len(target) > room
+            longest = max(longest, len(target))
             encoded.append(sequence_to_write(prompt, target[:room], source_weight, len(learned_ids(tokenizer))))
         else:
             prompt = encode_prompt(task, tokenizer, example)
             encoded.append(TrainingExample(prompt, label_ids(task, example), [1.0], len(prompt)))
     if not encoded:
         raise DataError(f"None of the {len(examples)} examples has an answer to learn. Check the data set's columns.")
-    return Encoded(encoded, num_cut, num_without)
+    return Encoded(encoded, num_cut, num_without, longest)
 
 
 def _is_same_file(recipe: FinetuneRecipe, other: str) -> bool:
