@@ -43,6 +43,7 @@ _ENTITY = re.compile(r"(T[^\t]*)\t(\S+) (\d+ \d+(?:;\d+ \d+)*)\t(.*)")
 _RELATION = re.compile(r"(R[^\t]*)\t(\S+) (\S+:\S+(?: \S+:\S+)*)\s*")
 _REFERENCE = re.compile(r"N[^\t]*\tReference (T\S+) ([^\t]+)(?:\t.*)?")
 _NO_BREAK = re.compile("[^\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]+")
+_LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _MAX_NAME = 100
 _DEFAULT_BASE = "ID:"  # brat wants a base before each identifier
 
@@ -92,7 +93,7 @@ def _read_index(directory: Path) -> dict[str, str]:
 def _record_of(path: Path, id: str) -> Record:
     text = path.read_bytes().decode()
     marks = path.with_name(f"{path.stem}.ann")
-    lines = marks.read_bytes().decode().splitlines(keepends=True) if marks.exists() else []
+    lines = _LINE.findall(marks.read_bytes().decode()) if marks.exists() else []
     record = make_record(id, [Passage(text)], format=NAME, native=_Native(text, tuple(lines)))
     if not record.text:
         raise ValueError("no text; expected some.")

@@ -16,6 +16,7 @@ from typing import IO, Any
 from biogpt.documents.document import Problem
 from biogpt.errors import DataError
 
+HEAD_BYTES = 1 << 16  # what a look at a file takes
 MAX_RECORD_BYTES = 64 << 20  # a longer line is not a record but a file of another kind: one JSON array, a binary
 
 
@@ -111,14 +112,14 @@ def describe_bytes(error: UnicodeDecodeError) -> str:
     return f"byte {error.start + 1} (0x{error.object[error.start]:02x}) is not UTF-8; expected UTF-8 text."
 
 
-def peek(path: Path, size: int = 1 << 16) -> bytes:
-    """The first bytes of a file's content.
+def peek(path: Path) -> bytes:
+    """The first bytes of a file's content, `HEAD_BYTES` or what there is.
 
     Raises:
         DataError: the file can not be opened, or its gzip stream is damaged already here.
     """
     with open_stored(path) as stored, reporting_damage(path):
-        return unpack(path, stored).read(size)
+        return unpack(path, stored).read(HEAD_BYTES)
 
 
 def check_encoding(path: Path, head: bytes) -> None:
@@ -135,12 +136,13 @@ def check_encoding(path: Path, head: bytes) -> None:
         DataError: the file is in another encoding.
     """
     wide = next((name for mark, name in _WIDE_MARKS if head.startswith(mark)), "")
-    if not wide and b"\0" in head[:1024]:
+    if not wide and head[:1024].count(0) > len(head[:1024]) // 8:
         wide = "UTF-16 or binary"
     if wide:
         message = f"{wide}; expected UTF-8 text. Convert it: iconv -f UTF-16 -t UTF-8."
         raise DataError(f"{path} is {'' if 'binary' in wide else 'in '}{message}")
-    whole = head[: head.rfind(b"\n") + 1] or head[:-3]
+    is_cut = len(head) >= HEAD_BYTES
+    whole = head[: head.rfind(b"\n") + 1] if is_cut else head  # the last line may end within a character
     found = [line for line in whole.split(b"\n") if line.strip()]
     foreign = [line for line in found if not line.isascii()]
     broken = [error for line in foreign if (error := _undecodable(line)) is not None]

@@ -31,6 +31,7 @@ from biogpt.errors import suggest
 
 NAME = "jsonl"
 
+_LINE_ENDS = re.compile("[\x85\u2028\u2029]")
 _DIGITS = re.compile(r"[0-9]{1,18}")
 
 
@@ -47,7 +48,7 @@ def read_records(stream: IO[bytes], reading: Reading) -> Iterator[Record]:
         if not record.text:
             reading.report(number, "no text; expected some in title, abstract or text.")
             continue
-        yield replace(record, annotations=_annotations(fields), relations=_relations(fields))
+        yield replace(record, annotations=_annotations(fields, record), relations=_relations(fields))
 
 
 def passages_of(fields: dict[str, Any], document: Document) -> tuple[Passage, ...]:
@@ -64,12 +65,13 @@ def is_plain(fields: dict[str, Any]) -> bool:
     return not any(fields.get(name) for name in TEXT_FIELDS)
 
 
-def _annotations(fields: dict[str, Any]) -> tuple[Annotation, ...]:
+def _annotations(fields: dict[str, Any], record: Record) -> tuple[Annotation, ...]:
     found = []
     for entry in _objects(fields, "annotations"):
         try:
             spans = tuple((int(start), int(end)) for start, end in entry.get("spans", ()))
             id, type, text, identifier = (str(entry.get(name, "")) for name in ("id", "type", "text", "identifier"))
+            spans = spans if record.is_at(spans, text) else ()
             found.append(Annotation(id, type, text, spans, identifier, _score(entry)))
         except (TypeError, ValueError):
             continue  # another tool's annotations: kept with the object, not understood
@@ -160,8 +162,8 @@ class JsonLinesWriter(Writer):
 
 
 def dump(value: Any) -> str:
-    """JSON on one line, readable characters where UTF-8 has them."""
-    text = json.dumps(value, ensure_ascii=False)
+    """JSON on one line, readable characters where UTF-8 has them, no character that some programs take for a line end."""
+    text = _LINE_ENDS.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False))
     try:
         text.encode()
     except UnicodeEncodeError:  # half a surrogate pair, which JSON can hold and UTF-8 can not
@@ -180,7 +182,7 @@ def fields_of(record: Record) -> dict[str, Any]:
         fields[free_name("text", fields)] = record.text
     findings = record.findings
     if findings is not None:
-        fields.setdefault("id", record.id)
+        fields = {"id": record.id, **fields}
         fields[free_name("items", fields)] = items_of(record, shift)
         if findings.problems:
             fields[free_name("problems", fields)] = list(findings.problems)

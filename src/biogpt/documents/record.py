@@ -272,22 +272,22 @@ def add_findings(record: Record, annotation_ids: Iterator[str], relation_ids: It
     found: dict[tuple[str, Span], Annotation] = {}
     for entity in (*findings.entities, *among):
         for span in entity.spans:
-            key = entity.type, span
-            known = found.get(key)
-            if known is None:
-                text = record.text[span[0] : span[1]]
-                found[key] = Annotation(
-                    next(annotation_ids), entity.type, text, (span,), entity.identifier, entity.score
-                )
-            else:
+            known = found.get((entity.type, span))
+            if known is not None:
                 scores = [score for score in (known.score, entity.score) if score is not None]
                 identifier = known.identifier or entity.identifier
-                found[key] = replace(known, identifier=identifier, score=max(scores, default=None))
+                found[entity.type, span] = replace(known, identifier=identifier, score=max(scores, default=None))
+            elif record.locate(span):  # the file may lack it: a title's full stop is ours
+                text = record.text[slice(*span)]
+                id = next(annotation_ids)
+                found[entity.type, span] = Annotation(id, entity.type, text, (span,), entity.identifier, entity.score)
     relations = []
     for relation in findings.relations:
-        arguments = tuple(
-            (role, found[entity.type, entity.spans[0]].id) for role, entity in relation.roles.items() if entity.spans
-        )
+        mentions = {
+            role: [found[entity.type, span].id for span in entity.spans if (entity.type, span) in found]
+            for role, entity in relation.roles.items()
+        }
+        arguments = tuple((role, ids[0]) for role, ids in mentions.items() if ids)
         relations.append((Relation(next(relation_ids), relation.type, arguments, relation.score), relation))
     return Addition(tuple(found.values()), tuple(relations))
 

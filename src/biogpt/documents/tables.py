@@ -50,7 +50,16 @@ def check_columns(path: Path, head: bytes, format: str) -> None:
     Raises:
         DataError: no column holds text.
     """
-    _check_columns(path, next(_rows([head.decode("utf-8-sig", "replace")], format), []))
+    _read_header(path, _rows(head.decode("utf-8-sig", "replace").split("\n"), format))
+
+
+def _read_header(path: Path, rows: Any) -> tuple[list[str], list[str]]:
+    """The names of a table's columns, lower-cased, and as they are."""
+    try:
+        header: list[str] = next(rows, [])
+    except csv.Error as error:
+        raise DataError(f"{path}:1: the names of the columns can not be read ({error}). Expected a table.") from error
+    return _check_columns(path, header), header
 
 
 def _check_columns(path: Path, header: Sequence[str]) -> list[str]:
@@ -72,11 +81,7 @@ def _rows(texts: Any, format: str) -> Any:
 
 def _read(stream: IO[bytes], reading: Reading, format: str) -> Iterator[Record]:
     rows = _rows((line.decode(errors="surrogateescape") for _, line in lines(stream, reading)), format)
-    try:
-        header: list[str] = next(rows, [])
-    except csv.Error as error:
-        raise DataError(f"{reading.path}:1: the header can not be read ({error}). Expected a table.") from error
-    names = _check_columns(reading.path, header)
+    names, header = _read_header(reading.path, rows)
     while True:
         line = rows.line_num + 1
         try:
@@ -162,8 +167,8 @@ class TableWriter(Writer):
 
     def _as_row(self, cells: Sequence[str]) -> str:
         row = io.StringIO()
-        csv.writer(row, delimiter=DELIMITERS[self._format], lineterminator="\n").writerow(cells)
-        return row.getvalue()
+        csv.writer(row, delimiter=DELIMITERS[self._format]).writerow(cells)
+        return row.getvalue().removesuffix("\r\n") + "\n"  # writing \r\n makes it quote cells with a \r
 
 
 def _own_cells(record: Record) -> tuple[list[str], list[str]]:
