@@ -20,7 +20,9 @@ _HOMES = {
     "Completion": "biogpt.inference.engine",
     "Engine": "biogpt.inference.engine",
     "GenerationSettings": "biogpt.inference.settings",
+    "Predictor": "biogpt.evaluation.predictor",
     "load_task": "biogpt.tasks.task",
+    "pipeline": "biogpt.mining.pipeline",
     "register_auto_classes": "biogpt.model.auto",
 }
 
@@ -35,15 +37,19 @@ __all__ = [
     "Completion",
     "Engine",
     "GenerationSettings",
+    "Predictor",
     "__version__",
     "load_task",
+    "pipeline",
     "register_auto_classes",
 ]
 
 if TYPE_CHECKING:
     from biogpt.errors import BioGptError
+    from biogpt.evaluation.predictor import Predictor
     from biogpt.inference.engine import Completion, Engine
     from biogpt.inference.settings import GenerationSettings
+    from biogpt.mining.pipeline import pipeline
     from biogpt.model.auto import register_auto_classes
     from biogpt.model.config import BioGptConfig
     from biogpt.model.modeling import (

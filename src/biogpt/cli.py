@@ -282,9 +282,7 @@ def tasks(
 def predict(
     files: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="FILE", help="Documents: files, directories, or - for stdin, which is also the default."
-        ),
+        typer.Argument(metavar="FILE", help="Documents: files, directories, or - for stdin, the default."),
     ] = None,
     task: Annotated[
         str | None, typer.Option(metavar="TASK", help="What to look for: the model that is bundled for it is used.")

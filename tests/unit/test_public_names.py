@@ -16,7 +16,9 @@ PUBLIC_NAMES = [
     "Completion",
     "Engine",
     "GenerationSettings",
+    "Predictor",
     "load_task",
+    "pipeline",
     "register_auto_classes",
 ]
 

@@ -32,6 +32,11 @@ class TunedModel:
     record: Mapping[str, Any]
     """What its `finetune.json` says of how it was made and how good it is; empty where there is none."""
 
+    @property
+    def label(self) -> str:
+        """What its findings are signed with: the name alone, also of a directory."""
+        return self.path.resolve().name if Path(self.name).is_dir() else self.name
+
     def fingerprint(self) -> str:
         """Tells whether the directory's files are still the same: a digest of their names, sizes and times."""
         files = sorted(file for file in self.path.iterdir() if file.is_file())

@@ -1,0 +1,291 @@
+"""Prediction over files: records in, the same records with what a model found in them out, in their order.
+
+Runs in memory that does not grow with the files. Results are written group by group; a run that was killed goes on
+behind its last whole group, and ends with the same bytes as an unbroken one. Records that can not be used are told to
+the caller, and the run goes on. Knows neither what a model is made of nor how a format looks.
+"""
+
+import contextlib
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import biogpt
+from biogpt.documents import OUTPUT_FORMATS, Problem, Record, Writer, open_writer, output_format
+from biogpt.documents.record import items_of
+from biogpt.documents.tables import item_columns
+from biogpt.errors import DataError, InputError, suggest
+from biogpt.evaluation.journal import Journal
+from biogpt.evaluation.tuned import TunedModel
+from biogpt.mining.findings import make_questions, read_findings, source_fields
+from biogpt.mining.inputs import Input, check_fields, read_input
+from biogpt.tasks.task import Task
+
+if TYPE_CHECKING:
+    from biogpt.evaluation.predictor import Predictor
+
+DEFAULT_FORMAT = "jsonl"
+
+Asked = tuple[Record, Mapping[str, str]]
+"""A record and its named fields."""
+
+
+@dataclass
+class Summary:
+    """What became of a run, over all calls that it took."""
+
+    num_records: int = 0
+    """Records that the output holds."""
+    num_items: int = 0
+    """What was found in them."""
+    num_with_problems: int = 0
+    """Records in which an answer could not be read in full."""
+    num_resumed: int = 0
+    """Records that an earlier, killed call of the same run had written."""
+    num_skipped: int = 0
+    """Records, and files of a directory, that could not be used."""
+    damaged: list[str] = field(default_factory=list)
+    """Files that could not be read to their end, each with its reason."""
+
+    def __str__(self) -> str:
+        parts = [_count(self.num_records, "document"), _count(self.num_items, "item")]
+        if self.num_resumed:
+            parts[0] += f" ({self.num_resumed} of them from before)"
+        if self.num_with_problems:
+            parts.append(f"{_count(self.num_with_problems, 'answer')} with problems")
+        if self.num_skipped:
+            parts.append(f"{self.num_skipped} skipped")
+        return ", ".join(parts)
+
+    def count(self, record: Record) -> None:
+        """Count a record that is written."""
+        self.num_records += 1
+        if record.findings is not None:
+            self.num_items += len(items_of(record))
+            self.num_with_problems += bool(record.findings.problems)
+
+    def check(self) -> None:
+        """Raise where the output lacks more than single records.
+
+        Raises:
+            DataError: no record could be used, or a file could not be read to its end.
+        """
+        if not self.num_records:
+            raise DataError(
+                f"No document could be read, {self.num_skipped} were skipped. Expected at least one; the reasons are "
+                "above."
+            )
+        if self.damaged:
+            raise DataError(
+                f"{len(self.damaged)} files could not be read to their end; what came before is written. The first: "
+                f"{self.damaged[0]}"
+            )
+
+    def take_up(self, journal: Journal) -> None:
+        """Begin with what earlier calls have counted."""
+        self.num_records = self.num_resumed = journal.num_records
+        self.num_items = journal.facts.get("num_items", 0)
+        self.num_with_problems = journal.facts.get("num_with_problems", 0)
+
+
+def _count(number: int, name: str) -> str:
+    return f"{number:,} {name}{'' if number == 1 else 's'}"
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where results go."""
+
+    format: str
+    path: Path | None = None
+    """A file, or brat's directory; without it, `stream`."""
+    stream: BinaryIO | None = None
+    page_path: Path | None = None
+    """Where to make a web page of the results, too."""
+
+
+def choose_format(task: Task, wanted: str | None, path: Path | None, inputs: Sequence[Input]) -> str:
+    """The format of the output: the wanted one, or what the output's name says, or the inputs' own, or JSON lines.
+
+    Raises:
+        InputError: no such format, or one that can not say what the task finds.
+    """
+    if wanted is not None and wanted not in OUTPUT_FORMATS:
+        known = ", ".join(OUTPUT_FORMATS)
+        raise InputError(f"Unknown format '{wanted}'.{suggest(wanted, OUTPUT_FORMATS)} Expected one of {known}.")
+    needed = {"relation": "relations", "tagging": "entities"}.get(task.schema.kind, "labels")
+    own = {source.format for source in inputs}
+    guessed = output_format(path) if path else None
+    if guessed is None and len(own) == 1 and needed in OUTPUT_FORMATS.get(next(iter(own)), ()):
+        guessed = next(iter(own))
+    format = wanted or guessed or DEFAULT_FORMAT
+    if needed not in OUTPUT_FORMATS[format]:
+        able = ", ".join(name for name, parts in OUTPUT_FORMATS.items() if needed in parts)
+        raise InputError(
+            f"{format} can not say the {needed} that the task '{task.name}' finds. Expected one of {able}."
+        )
+    return format
+
+
+def predict_files(
+    found: TunedModel,
+    inputs: Sequence[Input],
+    target: Target,
+    *,
+    device: str | None = None,
+    constrained: bool = True,
+    batch_size: int = 8,
+    on_problem: Callable[[Problem], None] = lambda problem: None,
+    on_progress: Callable[[Summary], None] = lambda summary: None,
+) -> Summary:
+    """Predict what stands in files, and write them with it.
+
+    Args:
+        found: the model.
+        inputs: from `find_inputs`.
+        target: where results go. With a path the run can be taken up again by the same call.
+        device: where to run, in PyTorch's terms.
+        constrained: hold what is generated to the task's schema.
+        batch_size: records that are done together, and kept together.
+        on_problem: called with each record that is skipped, and each file that is damaged.
+        on_progress: called after each group.
+
+    Raises:
+        InputError: the output is there already and not of this run, or begun with other settings.
+        DataError: a table lacks columns, the output can not be written, or the inputs are others than before.
+    """
+    task = found.task
+    fields = source_fields(task)
+    check_fields(inputs, fields)
+    journal = _open_journal(found, inputs, target, constrained, batch_size)
+    summary = Summary()
+    if journal is not None and journal.is_complete:
+        summary.take_up(journal)
+        return summary
+
+    def report(problem: Problem) -> None:
+        summary.num_skipped += 1
+        on_problem(problem)
+
+    from biogpt.evaluation.predictor import Predictor  # torch, which takes a while: what was typed is checked by now
+
+    predictor = Predictor.of(found, device, batch_size)
+    if journal is not None:
+        journal.begin()
+        summary.take_up(journal)
+    with contextlib.ExitStack() as stack:
+        outputs = _open_outputs(stack, task, target, journal)
+        records = _read_all(inputs, fields, summary, report)
+        seen = _skip(records, journal)
+        while group := list(islice(records, batch_size)):
+            for record in _predict_group(predictor, group, found.label, constrained):
+                summary.count(record)
+                for output in outputs:
+                    output.write(record)
+            for output in outputs:
+                output.flush()
+            if journal is not None:
+                _note_down(seen, group)
+                positions = [output.position for output in outputs]
+                journal.commit(
+                    summary.num_records,
+                    positions,
+                    digest=seen.hexdigest(),
+                    num_items=summary.num_items,
+                    num_with_problems=summary.num_with_problems,
+                )
+            on_progress(summary)
+    if journal is not None:
+        journal.finish()
+    return summary
+
+
+def _open_journal(
+    found: TunedModel, inputs: Sequence[Input], target: Target, constrained: bool, batch_size: int
+) -> Journal | None:
+    """The note on the run, where its output is one that can be taken up again."""
+    if target.path is None:
+        return None
+    settings = {
+        "inputs": [source.describe() for source in inputs],
+        "task": found.task.name,
+        "model": found.name,
+        "model_files": found.fingerprint(),
+        "format": target.format,
+        "page": str(target.page_path) if target.page_path else None,
+        "constrained": constrained,
+        "batch_size": batch_size,
+        "biogpt": biogpt.__version__,
+    }
+    return Journal([path for path in (target.path, target.page_path) if path], settings)
+
+
+def _open_outputs(stack: contextlib.ExitStack, task: Task, target: Target, journal: Journal | None) -> list[Writer]:
+    """The writers of the run, closed with `stack`."""
+    positions = journal.positions if journal else [0, 0]
+    place = target.path or target.stream
+    assert place is not None
+    writer = open_writer(place, target.format, position=positions[0], columns=_columns(task))
+    return [stack.enter_context(writer)]
+
+
+def _columns(task: Task) -> tuple[str, ...]:
+    """The columns that a table needs for the task's items."""
+    if task.schema.kind == "tagging":
+        return item_columns(has_mentions=True)
+    slots = task.schema.slots
+    is_relation = task.schema.kind == "relation"
+    roles = [name for name, slot in slots.items() if slot.is_entity and is_relation]
+    return item_columns(roles, [name for name in slots if name not in roles])
+
+
+def _read_all(
+    inputs: Sequence[Input], fields: Sequence[str], summary: Summary, report: Callable[[Problem], None]
+) -> Iterator[Asked]:
+    """The records of all inputs; a file that is damaged as a whole is told, and the next one read."""
+    for source in inputs:
+        try:
+            yield from read_input(source, fields, report)
+        except DataError as error:
+            summary.damaged.append(str(error))
+            report(Problem(str(source.path), f"read only in part: {error}"))
+
+
+def _skip(records: Iterator[Asked], journal: Journal | None) -> "hashlib._Hash":
+    """Read past the records that the output has, which must be those of before; a digest of them."""
+    seen = hashlib.sha256()
+    if journal is None or not journal.num_records:
+        return seen
+    num_read = 0
+    for asked in islice(records, journal.num_records):
+        _note_down(seen, [asked])
+        num_read += 1
+    if num_read < journal.num_records or seen.hexdigest() != journal.facts.get("digest"):
+        raise DataError(
+            f"{journal.paths[0]} was begun with other documents: its first {journal.num_records} are not those of the "
+            "input now. Give the same input to go on, or another name to begin anew."
+        )
+    return seen
+
+
+def _note_down(seen: "hashlib._Hash", group: Iterable[Asked]) -> None:
+    for record, _ in group:
+        seen.update(f"{record.id}\n{record.text}\n".encode(errors="surrogatepass"))
+
+
+def _predict_group(
+    predictor: "Predictor", group: Sequence[Asked], annotator: str, constrained: bool
+) -> Iterator[Record]:
+    """The records with what was found in them; all their questions are asked together."""
+    task = predictor.task
+    questions = [make_questions(task, record, fields) for record, fields in group]
+    examples = [question.example for asked in questions for question in asked]
+    predictions = list(predictor.predict(examples, constrained))
+    position = 0
+    for (record, _), asked in zip(group, questions, strict=True):
+        answers = predictions[position : position + len(asked)]
+        position += len(asked)
+        yield record.with_findings(read_findings(task, record, asked, answers, annotator))

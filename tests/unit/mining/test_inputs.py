@@ -1,0 +1,120 @@
+import gzip
+import io
+
+import pytest
+
+from biogpt.errors import DataError, InputError
+from biogpt.mining.inputs import check_fields, find_inputs, read_input
+
+FIELDS = ("question", "context")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "b.txt").write_text("Second.", encoding="utf-8")
+    (tmp_path / "a.jsonl").write_text('{"text": "First."}\n', encoding="utf-8")
+    (tmp_path / "c.pdf").write_bytes(b"%PDF-1.7")
+    (tmp_path / ".hidden.txt").write_text("Hidden.", encoding="utf-8")
+    (tmp_path / "within").mkdir()
+    (tmp_path / "within" / "d.txt").write_text("Deep.", encoding="utf-8")
+    return tmp_path
+
+
+def read_all(inputs, fields=()):
+    problems = []
+    asked = [pair for source in inputs for pair in read_input(source, fields, problems.append)]
+    return asked, [str(problem) for problem in problems]
+
+
+def test_a_directory_is_its_files_by_name(folder):
+    problems = []
+    inputs = find_inputs([folder], io.BytesIO(), on_problem=problems.append)
+    assert [(source.path.name, source.format) for source in inputs] == [("a.jsonl", "jsonl"), ("b.txt", "text")]
+    assert [record.text for record, _ in read_all(inputs)[0]] == ["First.", "Second."]
+    assert len(problems) == 1
+    assert "c.pdf: left out: Can not tell what" in str(problems[0])
+
+
+def test_names_keep_their_order_and_may_come_twice(folder):
+    inputs = find_inputs([folder / "b.txt", folder / "a.jsonl", folder / "b.txt"], io.BytesIO())
+    assert [record.text for record, _ in read_all(inputs)[0]] == ["Second.", "First.", "Second."]
+
+
+def test_a_directory_with_annotations_is_one_of_brat(folder):
+    (folder / ".hidden.txt").unlink()
+    (folder / "b.ann").write_text("T1\tDrug 0 6\tSecond\n", encoding="utf-8")
+    (source,) = find_inputs([folder], io.BytesIO())
+    assert source.format == "brat"
+    assert [record.id for record, _ in read_all([source])[0]] == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("content", "format"),
+    [
+        (b"Just text.", "text"),
+        (b'{"text": "Just text."}\n', "jsonl"),
+        (b"1|t|Just text.\n1|a|\n", "pubtator"),
+        (gzip.compress(b"Just text."), "text"),
+    ],
+)
+def test_standard_input_is_known_by_its_first_bytes(content, format):
+    stdin = io.BufferedReader(io.BytesIO(content))
+    if content.startswith(b"\x1f\x8b"):
+        inputs = find_inputs(["-"], stdin)
+        assert inputs[0].path.name == "stdin.gz"
+    else:
+        inputs = find_inputs(["-"], stdin)
+        assert inputs[0].format == format
+    ((record, _),), problems = read_all(inputs)
+    assert record.text == "Just text."
+    assert not problems
+
+
+def test_fields_come_from_json_lines_and_tables(tmp_path):
+    (tmp_path / "q.jsonl").write_text(
+        '{"id": 1, "question": "A?", "context": "B."}\n\n[1]\n{"question": "A?"}\nnot json\n'
+        '{"question": "C?", "context": "D."}\n{"question": "C?", "context": 7}\n',
+        encoding="utf-8",
+    )
+    (tmp_path / "q.csv").write_text('id,question,context\n7,A?,"B, b."\n8,only\n9,A?,\n', encoding="utf-8")
+    inputs = find_inputs([tmp_path / "q.jsonl", tmp_path / "q.csv"], io.BytesIO())
+    check_fields(inputs, FIELDS)
+    asked, problems = read_all(inputs, FIELDS)
+    assert [(record.id, fields["question"], fields["context"]) for record, fields in asked] == [
+        ("1", "A?", "B."),
+        ("q.jsonl:6", "C?", "D."),
+        ("7", "A?", "B, b."),
+    ]
+    places = [problem.removeprefix(str(tmp_path)) for problem in problems]
+    assert [place.split(": ")[0] for place in places] == [
+        "/q.jsonl:3",
+        "/q.jsonl:4",
+        "/q.jsonl:5",
+        "/q.jsonl:7",
+        "/q.csv:3",
+        "/q.csv:4",
+    ]
+
+
+def test_what_can_not_have_fields_is_refused_before_work(tmp_path):
+    (tmp_path / "a.txt").write_text("Text.", encoding="utf-8")
+    (tmp_path / "q.csv").write_text("id,question,contexts\n1,a,b\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"a.txt is text, but this task reads several fields: question, context"):
+        check_fields(find_inputs([tmp_path / "a.txt"], io.BytesIO()), FIELDS)
+    with pytest.raises(DataError, match=r"no column 'context'. Did you mean 'contexts'?"):
+        check_fields(find_inputs([tmp_path / "q.csv"], io.BytesIO()), FIELDS)
+    check_fields(find_inputs([tmp_path / "a.txt"], io.BytesIO()), ())
+
+
+@pytest.mark.parametrize("name", ["missing.txt", "unknown.xyz"])
+def test_a_wrong_name_is_one_line(tmp_path, name):
+    (tmp_path / "unknown.xyz").write_bytes(b"\x00\x01")
+    with pytest.raises(DataError) as caught:
+        find_inputs([tmp_path / name], io.BytesIO())
+    assert name in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_empty_directory_is_said(tmp_path):
+    with pytest.raises(DataError, match="has no file that can be read"):
+        find_inputs([tmp_path], io.BytesIO())
