@@ -2,9 +2,9 @@
 
     python benchmarks/baselines.py --data DIR
 
-DIR has the data sets by the directories of `DIRECTORIES`. Counts are taken on the train split, scores on the test split
-by the task's own metric, with 95 % bootstrap intervals. KD-DTI's train split is not public: dev takes its place. The
-strongest baseline of a task is the bar for a model. Writes benchmarks/results/baselines.json and prints a table.
+Counts are taken on the train split, scores on the test split by the task's own metric, with 95 % bootstrap intervals.
+KD-DTI has no public train split: dev takes its place. The strongest baseline of a task is the bar for a model.
+Writes benchmarks/results/baselines.json and prints a table.
 """
 
 import argparse
@@ -15,32 +15,17 @@ from typing import Any
 from record import write_result
 from rich.console import Console
 from rich.table import Table
+from task_data import DIRECTORIES, TRAIN_SPLITS
 
 from biogpt import load_task
 from biogpt.evaluation.baselines import baseline_names, predict_trivially
 from biogpt.evaluation.scores import score_predictions
 
-DIRECTORIES = {
-    "bc5cdr": "benchmarks/BC5CDR",
-    "kd_dti": "benchmarks/KD-DTI",
-    "ddi": "benchmarks/DDI",
-    "pubmedqa": "benchmarks/PubMedQA",
-    "hoc": "benchmarks/HoC",
-    "ncbi_disease": "ner/NCBI-disease",
-    "bc5cdr_chem": "ner/BC5CDR-chem",
-    "bc5cdr_disease": "ner/BC5CDR-disease",
-    "bc2gm": "ner/BC2GM",
-    "jnlpba": "ner/JNLPBA",
-}
-TRAIN_SPLITS = {"kd_dti": "dev"}
 
-
-def measure(name: str, data: Path) -> dict[str, Any]:
+def measure(name: str, directory: Path) -> dict[str, Any]:
     """All baselines of one task."""
     task = load_task(name)
-    split = TRAIN_SPLITS.get(name, "train")
-    train = task.read(data / DIRECTORIES[name], split)
-    test = task.read(data / DIRECTORIES[name], "test")
+    train, test = task.read(directory, TRAIN_SPLITS.get(name, "train")), task.read(directory, "test")
     scores = {}
     for baseline in baseline_names(task):
         report = score_predictions(task, predict_trivially(task, baseline, train, test), test)
@@ -52,8 +37,8 @@ def measure(name: str, data: Path) -> dict[str, Any]:
         print(f"{name}: {baseline}: {scores[baseline]['figures'][report.main]}", file=sys.stderr)
     main = task.schema.score.main
     return {
-        "train": f"{split}, {len(train)} examples",
-        "test": f"test, {len(test)} examples",
+        "num_train": len(train),
+        "num_test": len(test),
         "main": main,
         "published": dict(task.schema.score.published),
         "strongest": max(scores, key=lambda baseline: scores[baseline]["figures"][main]),
@@ -64,10 +49,10 @@ def measure(name: str, data: Path) -> dict[str, Any]:
 def main() -> None:
     """Measure, write and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="where the data sets lie")
+    parser.add_argument("--data", type=Path, required=True, help="where the directories of task_data.py lie")
     parser.add_argument("--output", type=Path, help="where to write instead")
     arguments = parser.parse_args()
-    tasks = {name: measure(name, arguments.data) for name in DIRECTORIES}
+    tasks = {name: measure(name, arguments.data / directory) for name, directory in DIRECTORIES.items()}
     path = write_result("baselines", {"tasks": tasks}, arguments.output)
     print_table(tasks)
     print(f"Written to {path}", file=sys.stderr)
