@@ -9,6 +9,7 @@ from biogpt.documents.document import TEXT_FIELDS, Document, Problem
 from biogpt.documents.formats import (
     INPUT_FORMATS,
     OUTPUT_FORMATS,
+    check_records,
     detect_format,
     open_writer,
     output_format,
@@ -33,6 +34,7 @@ __all__ = [
     "Record",
     "Writer",
     "check_format",
+    "check_records",
     "detect_format",
     "document_format",
     "item_columns",

@@ -97,20 +97,40 @@ def read_records(
         InputError: no such format.
     """
     path = Path(path)
+    format = check_records(path, format)
+    reading = Reading(path, on_problem)
+    if format == brat.NAME:
+        return brat.read_records(reading, on_read)
+    return _read(_READERS[format], open_stored(path), reading, on_read)
+
+
+def check_records(path: Path, format: str | None = None) -> str:
+    """Make sure, by a file's first bytes, that its records can be read.
+
+    Args:
+        path: the file; for brat, a directory.
+        format: one of `INPUT_FORMATS`; without, the file's name and content tell.
+
+    Returns:
+        The format.
+
+    Raises:
+        DataError: the file can not be opened, is in another encoding, or lacks columns.
+        InputError: no such format.
+    """
     if format is None:
         format = detect_format(path)
     elif format not in INPUT_FORMATS:
         known = ", ".join(INPUT_FORMATS)
         raise InputError(f"Unknown format '{format}'.{suggest(format, INPUT_FORMATS)} Expected one of {known}.")
-    reading = Reading(path, on_problem)
     if format == brat.NAME:
-        return brat.read_records(reading, on_read)
+        return format
     head = peek(path)
     if format not in (pubmed.NAME, bioc_xml.NAME):
         check_encoding(path, head)
     if format in tables.DELIMITERS:
         tables.check_columns(path, head, format)
-    return _read(_READERS[format], open_stored(path), reading, on_read)
+    return format
 
 
 def read_stream(

@@ -162,7 +162,7 @@ class JsonLinesWriter(Writer):
 
 
 def dump(value: Any) -> str:
-    """JSON on one line, readable characters where UTF-8 has them, no character that some programs take for a line end."""
+    """JSON on one line, readable where UTF-8 allows it, without characters that some programs take for a line end."""
     text = _LINE_ENDS.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False))
     try:
         text.encode()
