@@ -14,18 +14,19 @@ processes are those of transformers' Trainer. Everything goes to the recipe's `o
 
 import dataclasses
 import shutil
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import TrainerState, TrainingArguments, set_seed
+from transformers import GenerationConfig, TrainerState, TrainingArguments, set_seed
 from transformers.utils import logging as transformers_logging
 
 from biogpt.errors import ConfigError
 from biogpt.model.checkpoint import ADAPTER_CONFIG_FILE, CONFIG_FILE
-from biogpt.model.modeling import AnyModel, BioGptForSequenceClassification
-from biogpt.tasks.encoding import head_labels
+from biogpt.model.modeling import AnyModel, BioGptForCausalLM, BioGptForSequenceClassification
+from biogpt.tasks.encoding import head_labels, learned_ids
 from biogpt.tasks.schema_file import render_schema
 from biogpt.tasks.task import Example, Task
 from biogpt.text.tokenizer import BioGptTokenizer
@@ -138,6 +139,12 @@ class _Run:
             REPORT_FILE,
         )
         warn_of_traps(recipe, self.splits)
+        if self.tuning.warmup_steps >= self.plan.num_steps:
+            warnings.warn(
+                f"The run has {self.plan.num_steps} steps and a warm-up of {self.tuning.warmup_steps}: the learning "
+                "rate never reaches its peak. Train for more epochs, or set warmup_steps lower.",
+                stacklevel=3,
+            )
         self.progress = TrainingProgress(recipe.output, FINETUNING[self._is_scored()])
 
     def make_trainer(self) -> tuple[FinetuneTrainer, KeptWeights]:
@@ -246,6 +253,7 @@ class _Run:
             self.tokenizer.save_pretrained(partial)
         else:
             whole = model.merge_and_unload() if self.tuning.peft else model
+            self._say_how_to_generate(whole)
             save_model(whole, self.tokenizer, partial)
         (partial / TASK_FILE).write_text(render_schema(self.task.schema), encoding="utf-8")
         for name in (CONFIG_FILE, ADAPTER_CONFIG_FILE, REPORT_FILE):
@@ -255,6 +263,17 @@ class _Run:
             file.replace(output / file.name)
         partial.rmdir()
         write_json(output / REPORT_FILE, report)
+
+    def _say_how_to_generate(self, model: AnyModel) -> None:
+        """Give a model that writes what transformers' `generate` needs to write as ours: no virtual token, an end."""
+        if isinstance(model, BioGptForCausalLM):
+            model.generation_config = GenerationConfig(
+                bos_token_id=model.config.bos_token_id,
+                eos_token_id=model.config.eos_token_id,
+                pad_token_id=model.config.pad_token_id,
+                suppress_tokens=learned_ids(self.tokenizer) or None,
+                max_new_tokens=self.task.schema.target_limit or None,
+            )
 
     def _encode(self, examples: Sequence[Example], source_weight: float) -> Encoded:
         return encode_examples(self.task, self.tokenizer, self.model_class, examples, source_weight)

@@ -5,7 +5,6 @@ Epochs are the plan's (`biogpt.training.batches`): the Trainer itself sees one l
 Shapes in comments: B examples, T tokens, V vocabulary, L labels.
 """
 
-import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +21,7 @@ from biogpt.model.modeling import AnyModel, BioGptForCausalLM
 from biogpt.tasks.tuning import Tuning
 from biogpt.training.batches import Plan, TrainingExample, collate
 from biogpt.training.progress import PRETRAINING, Curve
-from biogpt.training.trainer import RunTrainer
+from biogpt.training.trainer import RunTrainer, not_a_number
 
 _COLUMNS = {name: column for name, column in PRETRAINING.columns.items() if not name.startswith("eval_")}
 _DEV_COLUMNS = {"eval_epoch": "epoch", "eval_loss": "dev_loss", "eval_score": "dev_score"}
@@ -31,6 +30,8 @@ FINETUNING = {
     False: Curve({**_COLUMNS, **_DEV_COLUMNS}, "dev_loss", "loss on dev (targets alone)", is_own_scale=False),
 }
 """Whether the run is scored on dev -> what it records."""
+
+NAN_ADVICE = "lower the learning rate or set max_grad_norm = 1.0"
 
 Batch = dict[str, torch.Tensor]
 
@@ -58,9 +59,7 @@ class FinetuneTrainer(RunTrainer):
         main_score: str,
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            precision=tuning.precision, nan_advice="lower the learning rate or set max_grad_norm", **kwargs
-        )
+        super().__init__(precision=tuning.precision, nan_advice=NAN_ADVICE, **kwargs)
         self.tuning = tuning
         self.plan = plan
         self.dev = sorted(dev, key=lambda example: len(example.input_ids))
@@ -87,7 +86,7 @@ class FinetuneTrainer(RunTrainer):
         loss = self.dev_loss()
         assert loss is not None
         if not math.isfinite(loss):
-            raise self.not_a_number(f"The loss on dev is {loss}")
+            raise not_a_number(f"The loss on dev is {loss}", self.state.global_step, NAN_ADVICE)
         metrics = {"eval_epoch": float(self.state.global_step // self.plan.steps_per_epoch), "eval_loss": loss}
         if self.score is not None and judges_by_dev(self.tuning):
             metrics["eval_score"] = self.score_dev()[self.main_score]
@@ -198,11 +197,13 @@ class EpochEnds(TrainerCallback):
         self.steps_per_epoch = steps_per_epoch
         self.has_dev = has_dev
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
         epoch, rest = divmod(state.global_step, self.steps_per_epoch)
         is_last = state.global_step >= state.max_steps
         if rest and not is_last:
             return
+        if not all(parameter.sum().isfinite() for parameter in model.parameters() if parameter.requires_grad):
+            raise not_a_number("The weights are no numbers", state.global_step, NAN_ADVICE)  # before they are saved
         control.should_log = True  # a row is the mean since the last one, so none may reach over a checkpoint
         control.should_evaluate = self.has_dev and (epoch % self.tuning.evaluate_every == 0 or is_last)
         control.should_save = epoch % self.tuning.checkpoint_every == 0 or is_last
@@ -235,56 +236,56 @@ class KeptWeights(TrainerCallback):
         self.steps_per_epoch = steps_per_epoch
 
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
-        epoch, rest = divmod(state.global_step, self.steps_per_epoch)
-        if rest or self.tuning.result != "average" or not state.is_world_process_zero:
+        step, is_last = state.global_step, state.global_step >= state.max_steps
+        if self.tuning.result != "average" or not state.is_world_process_zero:
             return
-        self._write(f"epoch-{epoch:05d}.safetensors", model, {"epoch": epoch})
-        for file in self._epoch_files()[: -self.tuning.num_averaged]:
-            file.unlink()
+        epochs_left = (state.max_steps - step) / self.steps_per_epoch
+        is_wanted = self.tuning.patience or epochs_left < self.tuning.num_averaged  # with patience any may be the last
+        if is_last or (step % self.steps_per_epoch == 0 and is_wanted):
+            self._write(f"step-{step:08d}.safetensors", model, step)
+            for file in self._files()[: -self.tuning.num_averaged]:
+                file.unlink()
 
     def on_evaluate(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
         if self.tuning.result != "best" or not state.is_world_process_zero:
             return
         made = judgements(state.log_history)
         if made[-1][0] > max((value for value, _ in made[:-1]), default=-math.inf):
-            self._write(self.BEST, model, {"epoch": state.global_step // self.steps_per_epoch})
+            self._write(self.BEST, model, state.global_step)
 
     def load_result(self, model: Any) -> str:
         """Give the model the weights that the run is to leave; returns which they are, in words."""
         if self.tuning.result == "last":
             return "last"
         if self.tuning.result == "best":
-            epoch = self._load(model, [self.directory / self.BEST])
-            return f"best on dev, of epoch {epoch}"
-        files = self._epoch_files()
-        if not files:
-            return "last"
+            step = self._load(model, [self.directory / self.BEST])
+            return f"best on dev, of epoch {step // self.steps_per_epoch}"
+        files = self._files()
         self._load(model, files)
-        return f"average of the last {len(files)} epochs" if len(files) > 1 else "last"
+        return f"average of {len(files)} epochs" if len(files) > 1 else "last"
 
-    def _epoch_files(self) -> list[Path]:
-        return sorted(self.directory.glob("epoch-*.safetensors"))
+    def _files(self) -> list[Path]:
+        return sorted(self.directory.glob("step-*.safetensors"))
 
-    def _write(self, name: str, model: Any, metadata: Mapping[str, int]) -> None:
-        model = getattr(model, "module", model)
+    def _write(self, name: str, model: Any, step: int) -> None:
         trained = {name: p.detach().contiguous() for name, p in model.named_parameters() if p.requires_grad}
         self.directory.mkdir(parents=True, exist_ok=True)
         partial = self.directory / f"{name}.partial"
-        save_file(trained, partial, metadata={"record": json.dumps(dict(metadata))})
+        save_file(trained, partial, metadata={"step": str(step)})
         partial.replace(self.directory / name)
 
     def _load(self, model: Any, files: Sequence[Path]) -> int:
-        """Put the mean of the files' weights into the model; returns the last one's epoch."""
+        """Put the mean of the files' weights into the model; returns the last one's step."""
         parameters = dict(model.named_parameters())
-        epoch = 0
+        sums: dict[str, torch.Tensor] = {}
+        step = 0
+        for file in files:
+            with safe_open(file, framework="pt") as weights:
+                step = int(weights.metadata()["step"])
+                for name in weights.keys():  # noqa: SIM118, it is no mapping
+                    tensor = weights.get_tensor(name).double()
+                    sums[name] = sums[name] + tensor if name in sums else tensor
         with torch.no_grad():
-            sums: dict[str, torch.Tensor] = {}
-            for file in files:
-                with safe_open(file, framework="pt") as weights:
-                    epoch = json.loads(weights.metadata()["record"])["epoch"]
-                    for name in weights.keys():  # noqa: SIM118, it is no mapping
-                        tensor = weights.get_tensor(name).double()
-                        sums[name] = sums[name] + tensor if name in sums else tensor
             for name, total in sums.items():
                 parameters[name].copy_(total / len(files))
-        return epoch
+        return step

@@ -59,7 +59,7 @@ class RunTrainer(Trainer):
         step = self.state.global_step
         if "loss" in logs:
             if not math.isfinite(logs["loss"]):
-                raise self.not_a_number(f"The loss is {logs['loss']}")
+                raise not_a_number(f"The loss is {logs['loss']}", step, self.nan_advice)
             # After a resume the time and the tokens of earlier processes come from the log that the checkpoint kept.
             if not self.last_row[0] and self.state.log_history:
                 earlier = [row for row in self.state.log_history if "seconds" in row]
@@ -73,13 +73,6 @@ class RunTrainer(Trainer):
             logs["tokens"] = self.num_tokens_at(step)
         super().log(logs, *args, **kwargs)
 
-    def not_a_number(self, what: str) -> TrainingError:
-        """The error of a run whose numbers have run away."""
-        return TrainingError(
-            f"{what} at step {self.state.global_step}, expected a number. The last checkpoint is kept: "
-            f"{self.nan_advice}, in a new output."
-        )
-
     def skip_time(self, seconds: float) -> None:
         """Leave time that was not spent on training out of the speed in the log."""
         self.last_row = (self.last_row[0], self.last_row[1] + seconds)
@@ -87,6 +80,13 @@ class RunTrainer(Trainer):
     def logged_seconds(self) -> int:
         """How long the run has trained, over all its processes one after the other."""
         return round(next((row["seconds"] for row in reversed(self.state.log_history) if "seconds" in row), 0))
+
+
+def not_a_number(what: str, step: int, advice: str) -> TrainingError:
+    """The error of a run whose numbers have run away."""
+    return TrainingError(
+        f"{what} at step {step}, expected a number. The last checkpoint is kept: {advice}, in a new output."
+    )
 
 
 def computes_bf16(precision: str, device: torch.device) -> bool:
