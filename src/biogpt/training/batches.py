@@ -63,17 +63,19 @@ class Plan:
 
     Args:
         lengths: tokens of each example.
-        epochs: passes over all of them.
         tokens_per_step: about how many tokens a step shall have.
         seed: of the order.
+        epochs: passes over all of them.
+        num_steps: in place of `epochs`, where it is not 0.
     """
 
-    def __init__(self, lengths: Sequence[int], epochs: int, tokens_per_step: int, seed: int) -> None:
+    def __init__(
+        self, lengths: Sequence[int], tokens_per_step: int, seed: int, epochs: int = 1, num_steps: int = 0
+    ) -> None:
         self.lengths = np.asarray(lengths, dtype=np.int64)
-        self.epochs = epochs
         self.seed = seed
         self.steps_per_epoch = max(1, min(len(lengths), round(int(self.lengths.sum()) / tokens_per_step)))
-        self.num_steps = epochs * self.steps_per_epoch
+        self.num_steps = num_steps or epochs * self.steps_per_epoch
         self._epoch: tuple[int, list[np.ndarray]] = (-1, [])
 
     def examples_of(self, step: int) -> np.ndarray:
@@ -135,7 +137,7 @@ class PlannedBatches(Dataset[dict[str, torch.Tensor]]):
         tokens_per_batch: tokens of a batch at most, padding included.
         num_processes: among how many a step is shared out.
         num_labels: of the whole sequence; 0: targets stand at tokens.
-        token_dropout: the part of the source's tokens that a batch hides, chosen by the plan's seed and its index.
+        token_dropout: the part of the source's tokens that is hidden, others in each step.
     """
 
     def __init__(
@@ -168,13 +170,17 @@ class PlannedBatches(Dataset[dict[str, torch.Tensor]]):
             total = sum(sum(self.examples[example].weights) for batch in batches for example in batch)
             self._step = (step, batches, total)
         _, batches, total = self._step
-        chosen = [self.examples[example] for example in batches[place]] if place < len(batches) else []
-        if self.token_dropout:
-            numbers = np.random.default_rng((self.plan.seed, 2, index))
-            chosen = [_hide_tokens(example, self.token_dropout, numbers) for example in chosen]
+        chosen = [self._show(example, step) for example in batches[place]] if place < len(batches) else []
         batch = collate(chosen or [_nothing(self.num_labels)], self.num_labels)
         batch["total_weight"] = torch.tensor(total or 1.0)  # of the whole step, by which the loss is divided
         return batch
+
+    def _show(self, index: int, step: int) -> TrainingExample:
+        """An example as a step sees it, whichever batch and process it comes to."""
+        example = self.examples[index]
+        if not self.token_dropout:
+            return example
+        return _hide_tokens(example, self.token_dropout, np.random.default_rng((self.plan.seed, 2, step, index)))
 
 
 def collate(examples: Sequence[TrainingExample], num_labels: int = 0) -> dict[str, torch.Tensor]:

@@ -279,14 +279,9 @@ class _Run:
         return encode_examples(self.task, self.tokenizer, self.model_class, examples, source_weight)
 
     def _make_plan(self) -> Plan:
-        tuning = self.tuning
         lengths = [len(example.input_ids) for example in self.train.examples]
-        plan = Plan(lengths, tuning.epochs, tuning.tokens_per_step, self.recipe.seed)
-        if tuning.num_steps:
-            epochs = -(-tuning.num_steps // plan.steps_per_epoch)
-            plan = Plan(lengths, epochs, tuning.tokens_per_step, self.recipe.seed)
-            plan.num_steps = tuning.num_steps
-        return plan
+        tuning = self.tuning
+        return Plan(lengths, tuning.tokens_per_step, self.recipe.seed, tuning.epochs, tuning.num_steps)
 
     def _is_scored(self) -> bool:
         return self.score is not None and bool(self.splits.dev)
