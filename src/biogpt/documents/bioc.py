@@ -30,6 +30,7 @@ from biogpt.documents.record import (
     Record,
     Relation,
     add_findings,
+    find_argument,
     free_name,
     make_record,
     new_ids,
@@ -209,7 +210,7 @@ def _related(relation: Relation, id: str, annotations: Sequence[Annotation]) -> 
     infons = {"type": relation.type}
     nodes = []
     for role, value in relation.arguments:
-        named = next((annotation for annotation in annotations if is_named(value, annotation)), None)
+        named = find_argument(value, annotations)
         if named is None or named.id != value:
             infons[free_name(role or (named.type if named else "argument"), infons)] = value
         if named is not None:
@@ -217,12 +218,6 @@ def _related(relation: Relation, id: str, annotations: Sequence[Annotation]) -> 
     if relation.score is not None:
         infons["score"] = str(relation.score)
     return {"id": id, "infons": infons, "nodes": nodes}
-
-
-def is_named(value: str, annotation: Annotation) -> bool:
-    """Whether a relation's argument means this annotation, by its id or its identifier."""
-    identifier = annotation.identifier
-    return value == annotation.id or (bool(value) and value in (identifier, identifier.partition(":")[2]))
 
 
 def insertion(record: Record, document: Object) -> Insertion:

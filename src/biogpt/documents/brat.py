@@ -28,6 +28,7 @@ from biogpt.documents.record import (
     Relation,
     Span,
     add_findings,
+    find_argument,
     make_record,
     new_ids,
 )
@@ -202,18 +203,13 @@ def _known_lines(record: Record, text: str) -> list[str]:
             if annotation.identifier:
                 lines.append(_reference_line(next(references), numbered))
     for relation in record.relations:
-        ids = [named.get(_resolve(value, record.annotations), "") for _, value in relation.arguments]
+        found = [find_argument(value, record.annotations) for _, value in relation.arguments]
+        ids = ["" if each is None else named.get(each.id, "") for each in found]
         if len(ids) == 2 and all(ids):
             roles = [role or f"Arg{number}" for number, (role, _) in enumerate(relation.arguments, 1)]
             pairs = list(zip(roles, ids, strict=True))
             lines.append(_relation_line(next(relation_ids), relation.type, pairs))
     return lines
-
-
-def _resolve(value: str, annotations: Sequence[Annotation]) -> str:
-    """The id of the annotation that a relation's argument means."""
-    located = (each for each in annotations if each.spans)
-    return next((each.id for each in located if value in (each.id, each.identifier)), "")
 
 
 def _added_lines(record: Record, text: str, addition: Addition, annotator: str, ids: Sequence[str]) -> list[str]:

@@ -292,6 +292,22 @@ def add_findings(record: Record, annotation_ids: Iterator[str], relation_ids: It
     return Addition(tuple(found.values()), tuple(relations))
 
 
+def find_argument(value: str, annotations: Iterable[Annotation]) -> Annotation | None:
+    """The annotation that a relation's argument means: by its id, else the first in the text by its identifier.
+
+    Of a composite identifier (`D006470|D003556`), and of one with its vocabulary (`MESH:D003556`), a part is enough.
+    """
+    by_identifier = None
+    for annotation in annotations:
+        if value == annotation.id:
+            return annotation
+        if by_identifier is None and value and annotation.spans:
+            parts = annotation.identifier.split("|")
+            if value in (annotation.identifier, *parts, *(part.partition(":")[2] for part in parts)):
+                by_identifier = annotation
+    return by_identifier
+
+
 def new_ids(prefix: str, taken: Iterable[str], start: int = 1) -> Iterator[str]:
     """`prefix` and a number, counting up, without those that are taken."""
     used = set(taken)
