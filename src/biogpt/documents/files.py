@@ -116,10 +116,15 @@ def peek(path: Path) -> bytes:
     """The first bytes of a file's content, `HEAD_BYTES` or what there is.
 
     Raises:
-        DataError: the file can not be opened, or its gzip stream is damaged already here.
+        DataError: the file can not be opened, its gzip stream is damaged already here, or it is packed in another way.
     """
     with open_stored(path) as stored, reporting_damage(path):
-        return unpack(path, stored).read(HEAD_BYTES)
+        head = unpack(path, stored).read(HEAD_BYTES)
+    packed = next((name for mark, name in _PACKED_MARKS if head.startswith(mark)), "")
+    if packed:
+        advice = "Add .gz to its name." if packed == "gzip" else "Unpack it; save a spreadsheet as CSV."
+        raise DataError(f"{path} is packed ({packed}). Expected text, or a name ending in .gz. {advice}")
+    return head
 
 
 def check_encoding(path: Path, head: bytes) -> None:
@@ -154,6 +159,12 @@ def check_encoding(path: Path, head: bytes) -> None:
         )
 
 
+_PACKED_MARKS = (
+    (b"\x1f\x8b", "gzip"),
+    (b"PK\x03\x04", "zip, or a spreadsheet"),
+    (b"BZh", "bzip2"),
+    (b"\xfd7zXZ", "xz"),
+)
 _WIDE_MARKS = (
     (codecs.BOM_UTF32_LE, "UTF-32"),
     (codecs.BOM_UTF32_BE, "UTF-32"),

@@ -131,6 +131,8 @@ def test_an_outputs_name_tells_its_format() -> None:
         ("a.txt", "Some text.".encode("utf-16"), r"a\.txt is in UTF-16; expected UTF-8 text\. Convert it"),
         ("a.pubtator", PUBTATOR.encode("utf-16-le"), r"a\.pubtator is UTF-16 or binary"),
         ("a.txt.gz", b"", None),
+        ("a.jsonl", gzip.compress(b"{}"), r"a\.jsonl is packed \(gzip\)\. .* Add \.gz to its name\."),
+        ("a.xlsx", b"PK\x03\x04...", r"a\.xlsx is packed \(zip, or a spreadsheet\)\. .* as CSV\."),
     ],
 )
 def test_a_bad_file_stops_in_one_line(tmp_path: Path, name: str, content: str | bytes, message: str | None) -> None:
