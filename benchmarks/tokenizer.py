@@ -13,7 +13,6 @@ import gc
 import gzip
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -117,7 +116,7 @@ def measure_memory(vocabulary: Path, data: Path) -> dict[str, float]:
 
     tokenizer = BioGptTokenizer(vocabulary / "vocab.json", vocabulary / "merges.txt")
     tokenizer("warm")
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = _read_kilobytes("VmRSS")
     num_bytes = 0
     for path in sorted((data / "corpus").glob("*.jsonl.gz")):
         with gzip.open(path, "rt", encoding="utf-8") as lines:
@@ -125,8 +124,14 @@ def measure_memory(vocabulary: Path, data: Path) -> dict[str, float]:
                 texts = [text for line in batch for text in json.loads(line).values() if isinstance(text, str)]
                 num_bytes += sum(len(text.encode("utf-8")) for text in texts)
                 tokenizer.encode_ids(texts)
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {"corpus_mb": round(num_bytes / 1e6, 1), "memory_mb": round((after - before) * 1024 / 1e6, 1)}
+    grown = _read_kilobytes("VmHWM") - before
+    return {"corpus_mb": round(num_bytes / 1e6, 1), "memory_mb": round(grown * 1024 / 1e6, 1)}
+
+
+def _read_kilobytes(name: str) -> int:
+    """What Linux says of this process's memory: now (VmRSS), or at most (VmHWM; `getrusage` would count the parent)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith(name)))
 
 
 def measure_apart(tokenizer_name: str, task: str, vocabulary: Path, data: Path) -> dict[str, float]:

@@ -91,10 +91,11 @@ def count_wrong_places(texts: Sequence[str], tokenizer: BioGptTokenizer) -> int:
 def write_report(path: Path, script: str, rows: Sequence[dict[str, Any]]) -> None:
     """Write to `path` what a script of this folder counted, when, and with what."""
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    arguments = [Path(one).name if one.startswith("/") else one for one in sys.argv[1:]]
     report = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit.stdout.strip(),
-        "command": " ".join(["python", f"tests/parity/{script}", *sys.argv[1:]]),
+        "command": " ".join(["python", f"tests/parity/{script}", *arguments]),
         "versions": {package: version(package) for package in ("transformers", "tokenizers", "sacremoses")},
         "comparisons": rows,
     }
