@@ -155,7 +155,7 @@ def _tune(task: Task, base: str, directory: Path) -> None:
     tokenizer.save_pretrained(directory)
     schema = (SCHEMAS_PATH / f"{task.name}.toml").read_text(encoding="utf-8")
     (directory / "task.toml").write_text(f'name = "{task.name}"\n{schema}', encoding="utf-8")
-    (directory / "finetune.json").write_text(json.dumps({"scores": {}}), encoding="utf-8")
+    (directory / "finetune.json").write_text(json.dumps({"scores": {task.schema.score.main: 0.5}}), encoding="utf-8")
 
 
 def _batch(task: Task, tokenizer: BioGptTokenizer, example: Example) -> dict[str, torch.Tensor]:

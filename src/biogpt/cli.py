@@ -327,7 +327,8 @@ def predict(
     target = Target(choose_format(found.task, format, output, inputs), output, stream, html)
     _quieten_libraries()
     if sys.stderr.isatty():
-        print(f"biogpt: {found.describe()}", file=sys.stderr)
+        quality = found.quality() or "no score on record"
+        print(f"biogpt: {found.label}, a model for {found.task.name}: {quality}", file=sys.stderr)
     try:
         summary = predict_files(
             *(found, inputs, target),

@@ -43,14 +43,15 @@ class TunedModel:
         facts = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
         return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
-    def describe(self) -> str:
-        """One line: which model this is, and how good it was measured to be."""
-        scores = self.record.get("scores")
-        split, figures = next(iter(scores.items()), ("", {})) if isinstance(scores, dict) else ("", {})
+    def quality(self) -> str:
+        """How good the model was measured to be, such as "f1 41.2 on test"; empty where no one has measured it."""
         main = self.task.schema.score.main
-        figure = figures.get(main) if isinstance(figures, dict) else None
-        known = f"{main} {100 * figure:.1f} on {split}" if isinstance(figure, int | float) else "no score on record"
-        return f"{self.name}, for {self.task.name}: {known}"
+        for split, key in (("test", "test_scores"), ("dev", "scores")):
+            scores = self.record.get(key)
+            figure = scores.get(main) if isinstance(scores, dict) else None
+            if isinstance(figure, int | float):
+                return f"{main} {100 * figure:.1f} on {split}"
+        return ""
 
 
 def find_tuned_model(model: str | Path | None = None, task: str | Path | Task | None = None) -> TunedModel:

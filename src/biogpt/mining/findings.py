@@ -78,6 +78,11 @@ def read_findings(
     return Findings(labels=labels, problems=problems, annotator=annotator)
 
 
+def entity_type(slot: str) -> str:
+    """What the entities of a slot are called in files: "Chemical" for `chemical`."""
+    return slot.capitalize()
+
+
 def source_fields(task: Task) -> list[str]:
     """The fields that a record must have, because the task's source is made of several."""
     names = slots_of(task.schema.source)
@@ -129,7 +134,7 @@ def _as_relation(task: Task, record: Record, item: Item) -> EntityRelation:
         if slots[name].is_entity:
             identifier = item.ids.get(name, NO_ID)
             spans = find_mentions(value, record.text)
-            roles[name] = Entity(name.capitalize(), value, spans, "" if identifier == NO_ID else identifier)
+            roles[name] = Entity(entity_type(name), value, spans, "" if identifier == NO_ID else identifier)
     values = {name: value for name, value in item.slots.items() if not slots[name].is_entity}
     named = RELATION_TYPE if task.schema.score.metric == "linked" else task.name
     return EntityRelation(next(iter(values.values()), named), roles, values, item.score)

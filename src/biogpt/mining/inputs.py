@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from biogpt.documents import Problem, Record, detect_format, read_records, read_stream
+from biogpt.documents import Problem, Record, check_records, detect_format, read_records, read_stream
 from biogpt.documents.files import Reading, describe_bytes, lines, open_stored, peek, reporting_damage, unpack
 from biogpt.documents.record import Passage, make_record
 from biogpt.documents.tables import DELIMITERS
@@ -101,14 +101,22 @@ def read_input(
         yield from read(stream, Reading(source.path, on_problem), source.format, fields)
 
 
-def check_fields(inputs: Sequence[Input], fields: Sequence[str]) -> None:
-    """Make sure that the inputs can have named fields, and that tables do.
+def check_inputs(inputs: Sequence[Input], fields: Sequence[str]) -> None:
+    """Make sure, by the first bytes of each file, that the inputs can be read.
+
+    Args:
+        inputs: from `find_inputs`.
+        fields: as for `read_input`.
 
     Raises:
-        InputError: a file of another format, when fields are wanted.
-        DataError: a table lacks a column.
+        InputError: a file of a format without named fields, when some are wanted.
+        DataError: a file can not be opened, is in another encoding, or is a table that lacks a column.
     """
-    for source in inputs if fields else ():
+    for source in inputs:
+        if not fields:
+            if source.stream is None:
+                check_records(source.path, source.format)
+            continue
         if source.format not in _WITH_FIELDS:
             raise InputError(
                 f"{source.path} is {source.format}, but this task reads several fields: {', '.join(fields)}. Give JSON "

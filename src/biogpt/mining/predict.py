@@ -20,8 +20,9 @@ from biogpt.documents.tables import item_columns
 from biogpt.errors import DataError, InputError, suggest
 from biogpt.evaluation.journal import Journal
 from biogpt.evaluation.tuned import TunedModel
-from biogpt.mining.findings import make_questions, read_findings, source_fields
-from biogpt.mining.inputs import Input, check_fields, read_input
+from biogpt.mining.findings import entity_type, make_questions, read_findings, source_fields
+from biogpt.mining.inputs import Input, check_inputs, read_input
+from biogpt.mining.page import Heading, PageWriter
 from biogpt.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ def predict_files(
     """
     task = found.task
     fields = source_fields(task)
-    check_fields(inputs, fields)
+    check_inputs(inputs, fields)
     journal = _open_journal(found, inputs, target, constrained, batch_size)
     summary = Summary()
     if journal is not None and journal.is_complete:
@@ -177,7 +178,7 @@ def predict_files(
         journal.begin()
         summary.take_up(journal)
     with contextlib.ExitStack() as stack:
-        outputs = _open_outputs(stack, task, target, journal)
+        outputs = _open_outputs(stack, found, target, journal)
         records = _read_all(inputs, fields, summary, report)
         seen = _skip(records, journal)
         while group := list(islice(records, batch_size)):
@@ -223,13 +224,27 @@ def _open_journal(
     return Journal([path for path in (target.path, target.page_path) if path], settings)
 
 
-def _open_outputs(stack: contextlib.ExitStack, task: Task, target: Target, journal: Journal | None) -> list[Writer]:
+def _open_outputs(
+    stack: contextlib.ExitStack, found: TunedModel, target: Target, journal: Journal | None
+) -> list[Writer]:
     """The writers of the run, closed with `stack`."""
+    task = found.task
     positions = journal.positions if journal else [0, 0]
     place = target.path or target.stream
     assert place is not None
-    writer = open_writer(place, target.format, position=positions[0], columns=_columns(task))
-    return [stack.enter_context(writer)]
+    outputs = [open_writer(place, target.format, position=positions[0], columns=_columns(task))]
+    if target.page_path is not None:
+        heading = Heading(task.schema.title, found.label, found.quality(), _entity_types(task))
+        outputs.append(PageWriter(target.page_path, positions[-1], heading=heading))
+    return [stack.enter_context(output) for output in outputs]
+
+
+def _entity_types(task: Task) -> tuple[str, ...]:
+    """The types of the entities that the task finds."""
+    if task.schema.kind == "tagging":
+        return task.schema.slots["label"].choices
+    is_relation = task.schema.kind == "relation"
+    return tuple(entity_type(name) for name, slot in task.schema.slots.items() if slot.is_entity and is_relation)
 
 
 def _columns(task: Task) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from tuned_models import examples_of
 from biogpt import BioGptForTokenClassification, load_task
 from biogpt.errors import CheckpointError, InputError
 from biogpt.evaluation.predictor import Predictor
+from biogpt.evaluation.tuned import find_tuned_model
 from biogpt.model.checkpoint import load_model, load_tokenizer
 from biogpt.tasks.task import Example, Task
 
@@ -150,3 +151,11 @@ def test_the_task_of_the_model_reads_its_answers(tuned_model_paths):
     predictor = Predictor.load(tuned_model_paths["bc5cdr"], "bc5cdr")
     assert isinstance(predictor.task, Task)
     assert predictor.task.name == "bc5cdr"
+
+
+def test_a_model_says_how_good_it_is(tuned_model_paths):
+    found = find_tuned_model(tuned_model_paths["bc5cdr"])
+    assert (found.label, found.quality()) == ("bc5cdr", "f1 50.0 on dev")
+    assert replace(found, record={"scores": {"f1": 0.5}, "test_scores": {"f1": 0.412}}).quality() == "f1 41.2 on test"
+    for record in ({}, {"scores": None}, {"scores": {"f1": "?"}}, {"scores": {"accuracy": 1.0}}):
+        assert replace(found, record=record).quality() == ""

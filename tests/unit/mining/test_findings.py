@@ -54,7 +54,7 @@ def test_values_are_no_entities():
     (question,) = make_questions(task, record)
     answer = task.parse(task.target(task.example()), question.example)
     (relation, *_) = read_findings(task, record, [question], [answer], "m").relations
-    assert set(relation.roles) == {"drug1", "drug2"}
+    assert set(relation.roles) == {"drug", "target"}
     assert relation.values["interaction"] == relation.type
 
 

@@ -4,7 +4,7 @@ import io
 import pytest
 
 from biogpt.errors import DataError, InputError
-from biogpt.mining.inputs import check_fields, find_inputs, read_input
+from biogpt.mining.inputs import check_inputs, find_inputs, read_input
 
 FIELDS = ("question", "context")
 
@@ -78,7 +78,7 @@ def test_fields_come_from_json_lines_and_tables(tmp_path):
     )
     (tmp_path / "q.csv").write_text('id,question,context\n7,A?,"B, b."\n8,only\n9,A?,\n', encoding="utf-8")
     inputs = find_inputs([tmp_path / "q.jsonl", tmp_path / "q.csv"], io.BytesIO())
-    check_fields(inputs, FIELDS)
+    check_inputs(inputs, FIELDS)
     asked, problems = read_all(inputs, FIELDS)
     assert [(record.id, fields["question"], fields["context"]) for record, fields in asked] == [
         ("1", "A?", "B."),
@@ -100,10 +100,10 @@ def test_what_can_not_have_fields_is_refused_before_work(tmp_path):
     (tmp_path / "a.txt").write_text("Text.", encoding="utf-8")
     (tmp_path / "q.csv").write_text("id,question,contexts\n1,a,b\n", encoding="utf-8")
     with pytest.raises(InputError, match=r"a.txt is text, but this task reads several fields: question, context"):
-        check_fields(find_inputs([tmp_path / "a.txt"], io.BytesIO()), FIELDS)
+        check_inputs(find_inputs([tmp_path / "a.txt"], io.BytesIO()), FIELDS)
     with pytest.raises(DataError, match=r"no column 'context'. Did you mean 'contexts'?"):
-        check_fields(find_inputs([tmp_path / "q.csv"], io.BytesIO()), FIELDS)
-    check_fields(find_inputs([tmp_path / "a.txt"], io.BytesIO()), ())
+        check_inputs(find_inputs([tmp_path / "q.csv"], io.BytesIO()), FIELDS)
+    check_inputs(find_inputs([tmp_path / "a.txt"], io.BytesIO()), ())
 
 
 @pytest.mark.parametrize("name", ["missing.txt", "unknown.xyz"])
