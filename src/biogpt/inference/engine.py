@@ -10,7 +10,7 @@ import hashlib
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
 from typing import Literal, Self, overload
 
@@ -20,6 +20,7 @@ from transformers import GenerationConfig
 from biogpt.errors import CheckpointError, InputError
 from biogpt.inference.continuation import Continuation
 from biogpt.inference.prompts import check_prompt, shorten
+from biogpt.inference.rules import Rule, Walk
 from biogpt.inference.sampling import choose_likeliest, draw
 from biogpt.inference.settings import GenerationSettings
 from biogpt.model.checkpoint import load_causal_lm, load_tokenizer, resolve_model
@@ -61,17 +62,55 @@ class _Row:
     max_new_tokens: int
     limit_reason: StopReason  # why max_new_tokens is what it is
     uniforms: random.Random
+    walk: Walk | None = None  # what the row is held to
     new_ids: list[int] = field(default_factory=list)  # with the end token, where there is one
-    scores: list[float] = field(default_factory=list)  # of new_ids
+    scores: list[float] = field(default_factory=list)  # of new_ids, but for those that were forced last
+    unread_ids: list[int] = field(default_factory=list)  # what the model has to read next
+    num_forced: int = 0  # how many of them were forced
     stop_reason: StopReason | None = None
 
-    def take(self, token_id: int, score: float, end_id: int) -> None:
+    def begin(self, end_id: int) -> None:
+        """Have the prompt read, and what must follow it."""
+        self.unread_ids = list(self.prompt_ids)
+        self._force(end_id)
+
+    def take(self, token_id: int, scores: Sequence[float], end_id: int) -> int:
+        """Go on by one token.
+
+        Args:
+            token_id: what was chosen.
+            scores: of the tokens that were forced before it, and of itself.
+            end_id: ends the row.
+
+        Returns:
+            How many tokens that the model has read are void from here on, the last ones.
+        """
         self.new_ids.append(token_id)
-        self.scores.append(score)
-        if token_id == end_id:
+        self.scores += scores
+        num_void = self.walk.take(token_id) if self.walk else 0
+        if num_void:
+            # The token before the void ones is read again: what followed it was chosen by what the model said there.
+            del self.new_ids[-num_void:], self.scores[-num_void:]
+        self.unread_ids = [[*self.prompt_ids, *self.new_ids][-1]]
+        if self.new_ids[-1] == end_id:
             self.stop_reason = "end"
         elif len(self.new_ids) >= self.max_new_tokens:
             self.stop_reason = self.limit_reason
+        if self.stop_reason:
+            self.unread_ids = []
+        self._force(end_id)
+        return num_void
+
+    def _force(self, end_id: int) -> None:
+        """Take what must come next, short of the end, so that it is read in one pass."""
+        forced = []
+        if self.walk:
+            forced = [index for index in self.walk.forced() if index != end_id]
+            for index in forced:
+                self.walk.take(index)
+        self.new_ids += forced
+        self.unread_ids += forced
+        self.num_forced = len(forced)
 
 
 class Engine:
@@ -153,7 +192,10 @@ class Engine:
         return self._generate_encoded(encoded, settings)
 
     def generate_ids(
-        self, prompts: Sequence[Sequence[int]], settings: GenerationSettings = DEFAULT_SETTINGS
+        self,
+        prompts: Sequence[Sequence[int]],
+        settings: GenerationSettings = DEFAULT_SETTINGS,
+        rules: Sequence[Rule] | None = None,
     ) -> Iterator[Completion]:
         """Complete prompts that are ids already: special tokens and whatever else the model was trained to see.
 
@@ -163,6 +205,8 @@ class Engine:
         Args:
             prompts: the ids of each prompt, with the `</s>` that begins a text.
             settings: how; one completion each.
+            rules: for each prompt, what its completion is held to. It then always ends with the end token, however few
+                `max_new_tokens` there are, and tokens that must come are read together, in one pass.
 
         Raises:
             InputError: a prompt can not be completed, or not with these settings; raised before any is.
@@ -172,12 +216,18 @@ class Engine:
                 f"Got num_return_sequences {settings.num_return_sequences} for prompts given as ids, expected 1. "
                 "Repeat the call with other seeds, or leave out num_return_sequences."
             )
+        if rules is not None:
+            _check_rules(rules, len(prompts), settings)
         for number, ids in enumerate(prompts, start=1):
             self._check_ids(ids, f"Prompt {number}")
             self._check_room(len(ids), f"Prompt {number}", settings)
+        held: list[tuple[Sequence[int], Rule | None]] = list(zip(prompts, rules or repeat(None)))  # noqa: B905
+        for ids, rule in held:
+            if rule:
+                rule.begin(self._room(ids, settings))  # whether that is enough
         rows = (
-            self._make_row(self.tokenizer.decode(list(ids), skip_special_tokens=True), list(ids), settings, 0)
-            for ids in prompts
+            self._make_row(self.tokenizer.decode(list(ids), skip_special_tokens=True), list(ids), settings, 0, rule)
+            for ids, rule in held
         )
         return (
             self._complete(row, self.tokenizer.decode(row.new_ids, skip_special_tokens=True))
@@ -220,18 +270,18 @@ class Engine:
             batch = by_length[start : start + self.batch_size]
             width = len(continuations[batch[-1]])
             # Padding stands on the right, where no scored token can see it: no mask is needed.
-            ids = torch.full((len(batch), width), self._pad_id, device=device)  # (B, T)
+            targets = torch.full((len(batch), width), self._pad_id, device=device)  # (B, T)
             for row, index in enumerate(batch):
-                ids[row, : len(continuations[index])] = torch.tensor(list(continuations[index]), device=device)
+                targets[row, : len(continuations[index])] = torch.tensor(list(continuations[index]), device=device)
             logits = first.expand(len(batch), -1, -1)  # (B, 1, V)
             if width > 1:
                 cache = tuple(
                     (keys.expand(len(batch), -1, -1, -1), values.expand(len(batch), -1, -1, -1))
                     for keys, values in layers
                 )
-                later = self.model(input_ids=ids[:, :-1], past_key_values=cache, use_cache=True).logits.float()
+                later = self.model(input_ids=targets[:, :-1], past_key_values=cache, use_cache=True).logits.float()
                 logits = torch.cat([logits, later], dim=1)  # (B, T, V)
-            values = logits.log_softmax(dim=-1).gather(-1, ids.unsqueeze(-1)).squeeze(-1).tolist()
+            values = logits.log_softmax(dim=-1).gather(-1, targets.unsqueeze(-1)).squeeze(-1).tolist()
             scores |= {index: row[: len(continuations[index])] for index, row in zip(batch, values, strict=True)}
         return [scores[index] for index in range(len(continuations))]
 
@@ -285,18 +335,25 @@ class Engine:
                 + (" or lower min_new_tokens." if num_needed > 1 else ".")
             )
 
-    def _make_row(self, prompt: str, ids: list[int], settings: GenerationSettings, index: int) -> _Row:
+    def _room(self, prompt_ids: Sequence[int], settings: GenerationSettings) -> int:
+        """How many tokens there may be after a prompt."""
+        return min(settings.max_new_tokens, self.max_positions - len(prompt_ids))
+
+    def _make_row(
+        self, prompt: str, ids: list[int], settings: GenerationSettings, index: int, rule: Rule | None = None
+    ) -> _Row:
         """The prompt's completion number `index`, not begun."""
-        room = self.max_positions - len(ids)
         # The seed covers the prompt, so that a text's completions do not depend on the texts around it, and the hash
         # keeps the numbers of different prompts independent.
         seed = hashlib.sha256(f"{settings.seed} {index} {prompt}".encode()).digest()
+        room = self._room(ids, settings)
         return _Row(
             prompt=prompt,
             prompt_ids=ids,
-            max_new_tokens=min(settings.max_new_tokens, room),
-            limit_reason="length" if settings.max_new_tokens <= room else "positions",
+            max_new_tokens=room,
+            limit_reason="length" if settings.max_new_tokens == room else "positions",
             uniforms=random.Random(int.from_bytes(seed)),
+            walk=rule.begin(room) if rule else None,
         )
 
     def _generate_encoded(
@@ -334,32 +391,42 @@ class Engine:
 
     def _advance(self, rows: Sequence[_Row], settings: GenerationSettings) -> Iterator[None]:
         """Give every row that has not stopped one more token at a time, until all have stopped."""
-        width = max(len(row.prompt_ids) for row in rows)
-        padded = [[self._pad_id] * (width - len(row.prompt_ids)) + row.prompt_ids for row in rows]
-        masked = [[0] * (width - len(row.prompt_ids)) + [1] * len(row.prompt_ids) for row in rows]
-        input_ids = torch.tensor(padded, device=self.model.device)  # (B, T)
-        attention_mask = torch.tensor(masked, device=self.model.device)  # (B, S)
+        for row in rows:
+            row.begin(self._end_id)
+        device = self.model.device
+        attention_mask = torch.zeros((len(rows), 0), dtype=torch.long, device=device)  # (B, S)
         cache = None
         while any(row.stop_reason is None for row in rows):
+            # A row that has less to read, or has stopped, reads padding first, which no one sees and which takes no
+            # position. So the last token of each stands in the last column.
+            width = max(len(row.unread_ids) for row in rows)
+            paddings = [width - len(row.unread_ids) for row in rows]
+            padded = [[self._pad_id] * padding + row.unread_ids for padding, row in zip(paddings, rows, strict=True)]
+            is_read = [[0] * padding + [1] * (width - padding) for padding in paddings]
+            attention_mask = torch.cat([attention_mask, torch.tensor(is_read, device=device)], dim=1)
+            num_scored = 1 + max(row.num_forced for row in rows)
             with torch.inference_mode():
                 output = self.model(
-                    input_ids=input_ids,
+                    input_ids=torch.tensor(padded, device=device),  # (B, T)
                     attention_mask=attention_mask,
                     past_key_values=cache,
                     use_cache=True,
-                    logits_to_keep=1,
+                    logits_to_keep=num_scored,
                 )
                 cache = output.past_key_values
-                logits = output.logits[:, -1].float()  # (B, V)
-                next_ids = self._choose(logits, rows, settings)  # (B,)
-                log_probabilities = logits.log_softmax(dim=-1).gather(-1, next_ids.unsqueeze(-1)).squeeze(-1)  # (B,)
-                is_going = torch.tensor([[int(row.stop_reason is None)] for row in rows], device=self.model.device)
-                # A row that has stopped runs along on padding, which no one sees and which takes no position.
-                input_ids = torch.where(is_going.bool(), next_ids.unsqueeze(-1), self._pad_id)
-                attention_mask = torch.cat([attention_mask, is_going], dim=1)
-            for row, token_id, value in zip(rows, next_ids.tolist(), log_probabilities.tolist(), strict=True):
+                logits = output.logits[:, -num_scored:].float()  # (B, K, V): K scored tokens, the new one the last
+                next_ids = self._choose(logits[:, -1], rows, settings).unsqueeze(-1)  # (B, 1)
+                scored_ids = torch.cat(
+                    [torch.tensor(padded, device=device)[:, width - num_scored + 1 :], next_ids], dim=1
+                )
+                scores = logits.log_softmax(dim=-1).gather(-1, scored_ids.unsqueeze(-1)).squeeze(-1)  # (B, K)
+            for index, (row, (token_id,), values) in enumerate(
+                zip(rows, next_ids.tolist(), scores.tolist(), strict=True)
+            ):
                 if row.stop_reason is None:
-                    row.take(token_id, value, self._end_id)
+                    num_void = row.take(token_id, values[num_scored - 1 - row.num_forced :], self._end_id)
+                    if num_void:
+                        attention_mask[index, attention_mask[index].nonzero().squeeze(-1)[-num_void:]] = 0
             yield
 
     def _choose(self, logits: torch.Tensor, rows: Sequence[_Row], settings: GenerationSettings) -> torch.Tensor:
@@ -371,6 +438,11 @@ class Engine:
             )
         allowed = logits.clone()
         allowed[:, self._forbidden_ids] = float("-inf")
+        for index, row in enumerate(rows):
+            if row.walk and row.stop_reason is None:
+                ids = list(row.walk.allowed())
+                allowed[index] = float("-inf")
+                allowed[index, ids] = logits[index, ids]
         too_short = [index for index, row in enumerate(rows) if len(row.new_ids) < settings.min_new_tokens]
         allowed[too_short, self._end_id] = float("-inf")
         if not settings.is_sampling:
@@ -407,7 +479,7 @@ class Engine:
             if self._end_id in new_ids:
                 new_ids = new_ids[: new_ids.index(self._end_id) + 1]
             for token_id, value in zip(new_ids, *self.score_ids(ids, [new_ids]), strict=True):
-                row.take(token_id, value, self._end_id)
+                row.take(token_id, [value], self._end_id)
 
     def _complete(self, row: _Row, text: str) -> Completion:
         assert row.stop_reason is not None
@@ -435,3 +507,16 @@ class Engine:
     def _pieces(self, ids: Sequence[int]) -> list[str]:
         pieces: list[str] = self.tokenizer.convert_ids_to_tokens(list(ids))
         return pieces
+
+
+def _check_rules(rules: Sequence[Rule], num_prompts: int, settings: GenerationSettings) -> None:
+    if len(rules) != num_prompts:
+        raise InputError(
+            f"Got {len(rules)} rules for {num_prompts} prompts, expected one each. Leave rules out, or add."
+        )
+    for name, default in (("num_beams", 1), ("min_new_tokens", 0)):
+        if getattr(settings, name) != default:
+            raise InputError(
+                f"Got rules and {name} {getattr(settings, name)}, expected only one of them: a rule decides where a "
+                f"text ends, and holds one text, not beams. Leave out {name} or the rules."
+            )

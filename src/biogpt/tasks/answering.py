@@ -5,11 +5,13 @@ the reference's evaluation. Never imports torch.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from biogpt.tasks import metrics
 from biogpt.tasks.classification import check_labels, label_slot, read_labels
 from biogpt.tasks.schema import Schema
 from biogpt.tasks.task import Example, Item, Prediction
+from biogpt.text.grammar import Grammar
 
 
 def check_schema(schema: Schema) -> None:
@@ -22,6 +24,11 @@ def check_schema(schema: Schema) -> None:
 def target(schema: Schema, example: Example) -> str:
     """The sentence with the answer; of a question without one, nothing."""
     return schema.template.render([example.items[0].slots]) if example.items else ""
+
+
+def grammar(schema: Schema, example: Example) -> Grammar:
+    """The sentence with one of the answers."""
+    return replace(schema.template.grammar(), is_repeated=False, none=None)
 
 
 def parse(schema: Schema, text: str, example: Example) -> Prediction:

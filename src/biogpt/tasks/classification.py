@@ -11,6 +11,7 @@ from biogpt.tasks import metrics
 from biogpt.tasks.completion import PREAMBLE, clean, quote
 from biogpt.tasks.schema import Schema
 from biogpt.tasks.task import Example, Item, Prediction
+from biogpt.text.grammar import Choice, Grammar, Words
 
 LABEL_SEPARATOR = "|"
 
@@ -26,6 +27,23 @@ def target(schema: Schema, example: Example) -> str:
     """The sentence with all labels of the example."""
     name = label_slot(schema)
     return schema.template.render([{name: LABEL_SEPARATOR.join(item.slots[name] for item in example.items)}])
+
+
+def grammar(schema: Schema, example: Example) -> Grammar:
+    """The sentence with some of the labels, each once."""
+    sentence = schema.template.grammar()
+    place = next(place for place, part in enumerate(sentence.sentence) if isinstance(part, Choice))
+    before, after = (
+        "".join(part.text for part in parts if isinstance(part, Words))
+        for parts in (sentence.sentence[:place], sentence.sentence[place + 1 :])
+    )
+    return Grammar(
+        sentence=(sentence.sentence[place],),
+        opening=before,
+        separator=LABEL_SEPARATOR,
+        is_repeated=True,
+        end=after + sentence.end,
+    )
 
 
 def parse(schema: Schema, text: str, example: Example) -> Prediction:

@@ -27,6 +27,10 @@ def target(schema: Schema, example: Example) -> str:
     return example.items[0].slots["text"] if example.items else ""
 
 
+def grammar(schema: Schema, example: Example) -> None:
+    """None: any text will do."""
+
+
 def parse(schema: Schema, text: str, example: Example) -> Prediction:
     """The continuation without leaked virtual tokens."""
     cleaned = clean(text)

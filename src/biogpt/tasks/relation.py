@@ -14,6 +14,7 @@ from biogpt.tasks.mentions import find_mentions, fold
 from biogpt.tasks.schema import Schema
 from biogpt.tasks.task import NO_ID, Example, Item, Prediction, Span
 from biogpt.tasks.template import Reading, Template
+from biogpt.text.grammar import Grammar
 
 
 def check_schema(schema: Schema) -> None:
@@ -28,6 +29,11 @@ def target(schema: Schema, example: Example) -> str:
     """All relations of the example, a sentence each."""
     text = schema.template.render([_cased(schema, item) for item in example.items])
     return text.lower() if schema.is_lowercase else text
+
+
+def grammar(schema: Schema, example: Example) -> Grammar:
+    """A sentence for each relation, entities as spans of the source, the rest as the schema's choices."""
+    return schema.template.grammar(str.lower if schema.is_lowercase else str)
 
 
 def parse(schema: Schema, text: str, example: Example) -> Prediction:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 from biogpt.errors import DataError, InputError, suggest
 from biogpt.tasks.mentions import find_mentions
 from biogpt.tasks.schema import Schema, read_schema
+from biogpt.text.grammar import Grammar
 
 if TYPE_CHECKING:
     from biogpt.tasks.metrics import Pair, Tally
@@ -80,6 +81,7 @@ class Kind(Protocol):
 
     def check_schema(self, schema: Schema) -> None: ...
     def target(self, schema: Schema, example: Example) -> str: ...
+    def grammar(self, schema: Schema, example: Example) -> Grammar | None: ...
     def parse(self, schema: Schema, text: str, example: Example) -> Prediction: ...
     def tally(self, schema: Schema, pairs: "Sequence[Pair]", unknown: Sequence[Prediction]) -> "Tally": ...
 
@@ -133,6 +135,13 @@ class Task:
     def target(self, example: Example) -> str:
         """The text that the model shall write."""
         return self._kind.target(self.schema, example)
+
+    def grammar(self, example: Example) -> Grammar | None:
+        """What the model may write for this example, so that it can be read; None: anything.
+
+        Every target of the task fits, if its entities stand in the source and its other values are the schema's.
+        """
+        return self._kind.grammar(self.schema, example)
 
     def parse(self, text: str, example: Example) -> Prediction:
         """Read a completion. Never raises: what can not be read is among the prediction's problems."""

@@ -5,10 +5,12 @@ first name first; who knows the source chooses. This module knows nothing of exa
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice, pairwise
+from itertools import islice, pairwise, zip_longest
+
+from biogpt.text.grammar import Choice, Grammar, Part, Span, Words
 
 MAX_READINGS = 200
 """Ways to read one clause that are looked at; real text has a handful."""
@@ -53,6 +55,27 @@ class Template:
             return self.none + self.end
         clauses = (_SLOT.sub(lambda slot: self._word(slot[1], item[slot[1]]), self.sentence) for item in items)  # noqa: B023
         return self.separator.join(clauses) + self.end
+
+    def grammar(self, fold: Callable[[str], str] = str) -> Grammar:
+        """What `render` can give: known values in slots that have some, spans of the source in the others.
+
+        Args:
+            fold: what becomes of the whole text after rendering, such as `str.lower`.
+        """
+        parts: list[Part] = []
+        for literal, slot in zip_longest(self._literals, self.slots):
+            if literal:
+                parts.append(Words(fold(literal)))
+            if slot is not None:
+                wordings = dict.fromkeys(fold(wording) for wording in self._values_of(slot))
+                parts.append(Choice(tuple(wordings)) if wordings else Span())
+        return Grammar(
+            sentence=tuple(parts),
+            separator=fold(self.separator),
+            is_repeated=True,
+            end=fold(self.end),
+            none=fold(self.render([])),
+        )
 
     def read(self, text: str) -> Iterator[tuple[str, list[Reading]]]:
         """Each clause of a text with the ways to read it.
