@@ -19,6 +19,7 @@ from biogpt.errors import CheckpointError, InputError
 from biogpt.evaluation.confidence import score_items
 from biogpt.evaluation.tuned import TASK_FILE, TunedModel, find_tuned_model
 from biogpt.inference.engine import Completion, Engine
+from biogpt.inference.rules import Rule, compile_rule
 from biogpt.inference.settings import GenerationSettings
 from biogpt.model.checkpoint import load_model, load_tokenizer
 from biogpt.model.modeling import (
@@ -136,12 +137,24 @@ class Predictor:
         order = sorted(range(len(window)), key=lambda index: len(prompts[index]))
         limit = self.task.schema.target_limit or engine.max_positions
         settings = GenerationSettings(temperature=0, max_new_tokens=limit)
-        completions = engine.generate_ids([prompts[index] for index in order], settings)
+        ordered = [prompts[index] for index in order]
+        rules = self._make_rules([window[index] for index in order], ordered) if constrained else None
+        completions = engine.generate_ids(ordered, settings, rules)
         made = {
             index: self._read_completion(completion, window[index])
             for index, completion in zip(order, completions, strict=True)
         }
         return [made[index] for index in range(len(window))]
+
+    def _make_rules(self, examples: Sequence[Example], prompts: Sequence[Sequence[int]]) -> list[Rule] | None:
+        """What each completion is held to; None where the task lets anything be written."""
+        rules = []
+        for example, prompt in zip(examples, prompts, strict=True):
+            grammar = self.task.grammar(example)
+            if grammar is None:
+                return None
+            rules.append(compile_rule(grammar, self.tokenizer, prompt))
+        return rules
 
     def _read_completion(self, completion: Completion, example: Example) -> Prediction:
         prediction = self.task.parse(completion.text, example)

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tuned_models import examples_of
+from tuned_models import DOCUMENTS, examples_of
 
 from biogpt import BioGptForTokenClassification, load_task
 from biogpt.errors import CheckpointError, InputError
@@ -78,7 +78,7 @@ def test_no_text_is_too_odd(tuned_model_paths, name, text):
 
 
 def test_an_unread_answer_is_a_problem_and_no_item(tuned_model_paths):
-    """A model that was tuned for another sentence: nothing is found, and that is said."""
+    """A model that was tuned for another sentence: nothing is found, and that is said; held to it, it can be read."""
     path = tuned_model_paths["pubmedqa"]
     model = load_model(path)
     predictor = Predictor(load_task("bc5cdr"), model, load_tokenizer(path, model.config.vocab_size))
@@ -86,6 +86,10 @@ def test_an_unread_answer_is_a_problem_and_no_item(tuned_model_paths):
     assert prediction.items == ()
     assert prediction.problems
     assert prediction.text
+    texts = ["Does aspirin help?", *DOCUMENTS, "\u200b", "?"]
+    for held in predictor.predict([Example(str(number), text) for number, text in enumerate(texts)]):
+        assert not held.problems
+        assert all(item.spans["chemical"] and item.spans["disease"] for item in held.items)
 
 
 def test_several_labels_hold_from_one_half_on_and_empty_only_alone(tuned_model_paths):
