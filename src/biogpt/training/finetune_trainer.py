@@ -96,6 +96,13 @@ class FinetuneTrainer(RunTrainer):
         self.skip_time(time.monotonic() - began_at)
         return metrics
 
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        if not self.tuning.peft:
+            super()._save(output_dir, state_dict)
+            return
+        # PEFT would ask the hub whether the vocabulary has grown; it has, and its new rows are in the adapter.
+        self.trained_model.save_pretrained(output_dir, state_dict=state_dict, save_embedding_layers=False)
+
     def dev_loss(self) -> float | None:
         """Mean loss on dev in nats per target, shared out over the processes; None where there is no dev."""
         if not self.dev:
@@ -234,16 +241,17 @@ class KeptWeights(TrainerCallback):
         self.directory = directory
         self.tuning = tuning
         self.steps_per_epoch = steps_per_epoch
+        self.num_kept = tuning.num_averaged if tuning.result == "average" else 1
 
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
         step, is_last = state.global_step, state.global_step >= state.max_steps
-        if self.tuning.result != "average" or not state.is_world_process_zero:
+        if self.tuning.result == "best" or not state.is_world_process_zero:
             return
         epochs_left = (state.max_steps - step) / self.steps_per_epoch
-        is_wanted = self.tuning.patience or epochs_left < self.tuning.num_averaged  # with patience any may be the last
+        is_wanted = self.tuning.patience or epochs_left < self.num_kept  # with patience any may be the last
         if is_last or (step % self.steps_per_epoch == 0 and is_wanted):
             self._write(f"step-{step:08d}.safetensors", model, step)
-            for file in self._files()[: -self.tuning.num_averaged]:
+            for file in self._files()[: -self.num_kept]:
                 file.unlink()
 
     def on_evaluate(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
@@ -255,8 +263,6 @@ class KeptWeights(TrainerCallback):
 
     def load_result(self, model: Any) -> str:
         """Give the model the weights that the run is to leave; returns which they are, in words."""
-        if self.tuning.result == "last":
-            return "last"
         if self.tuning.result == "best":
             step = self._load(model, [self.directory / self.BEST])
             return f"best on dev, of epoch {step // self.steps_per_epoch}"

@@ -1,0 +1,172 @@
+"""Fine-tuning as real processes: kill and resume, several processes, the model that comes out, and the errors."""
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from small_models import make_small_model
+
+from biogpt.evaluation.predictor import Predictor
+from biogpt.model.checkpoint import load_causal_lm, load_tokenizer
+from biogpt.tasks.encoding import encode_prompt, learned_ids
+from biogpt.tasks.task import load_task
+from biogpt.training.finetune import finetune
+from biogpt.training.finetune_recipe import make_recipe
+
+RECIPE = """
+epochs = 4
+tokens_per_step = 4096
+tokens_per_batch = 2048
+learning_rate = 1e-2
+warmup_steps = 2
+schedule = "inverse_sqrt"
+result = "average"
+num_averaged = 2
+max_grad_norm = 1.0
+precision = "fp32"
+"""
+
+
+def command(directory: Path, model: Path, data: Path, *more: str, launcher: tuple[str, ...] = ()) -> list[str]:
+    (directory / "recipe.toml").write_text(RECIPE)
+    return [
+        sys.executable, "-m", *launcher, "biogpt", "finetune", "--task", "ddi", "--model", str(model),
+        "--data", str(data), "--out", str(directory / "run"), "--recipe", str(directory / "recipe.toml"), *more,
+    ]  # fmt: skip
+
+
+def run(*arguments: object, **settings: object) -> subprocess.CompletedProcess[str]:
+    done = command(*arguments, **settings)  # type: ignore[arg-type]
+    return subprocess.run(done, capture_output=True, text=True, timeout=300, check=False)
+
+
+def losses(directory: Path) -> list[float]:
+    with (directory / "run" / "curve.csv").open(newline="") as file:
+        return [float(row["loss"]) for row in csv.DictReader(file)]
+
+
+@pytest.fixture(scope="module")
+def data(data_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty real documents with drug-drug interactions, of which four are held out."""
+    documents = json.loads((data_path / "benchmarks" / "DDI" / "valid.json").read_text())
+    path = tmp_path_factory.mktemp("ddi") / "forty.json"
+    path.write_text(json.dumps(dict(list(documents.items())[:40])))
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_small_model(tmp_path_factory.mktemp("small-model"))
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory, model: Path, data: Path) -> Path:
+    """A finished run."""
+    directory = tmp_path_factory.mktemp("finetune")
+    result = run(directory, model, data)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout) == json.loads((directory / "run" / "finetune.json").read_text())
+    return directory
+
+
+def test_what_a_run_leaves(unbroken: Path) -> None:
+    path = unbroken / "run"
+    report = json.loads((path / "finetune.json").read_text())
+    assert (report["epochs"], report["weights"], report["stopped_early"]) == (4, "average of 2 epochs", False)
+    assert report["scores"]["num_examples"] == report["dev_examples"]
+    assert report["recipe"]["finetune"]["learning_rate"] == 1e-2
+    assert losses(unbroken)[-1] < losses(unbroken)[0] - 1
+    assert (path / "curve.png").read_bytes().startswith(b"\x89PNG")
+    task = load_task(path / "task.toml")
+    assert (task.name, task.schema.prompt_length, task.schema.finetune.epochs) == ("ddi", 9, 4)
+
+
+def test_plain_transformers_loads_and_runs_it(unbroken: Path, data: Path) -> None:
+    import transformers
+
+    path = unbroken / "run"
+    tokenizer = transformers.BioGptTokenizer.from_pretrained(path)
+    theirs = transformers.BioGptForCausalLM.from_pretrained(path).eval()
+    task = load_task(path / "task.toml")
+    example = min(task.read(data), key=lambda example: len(example.text))
+    assert len(tokenizer) == theirs.config.vocab_size == 8192 + 9
+    learned = [f"learned{number}" for number in range(1, 10)]
+    ids = tokenizer(f"{task.prompt(example)} {' '.join(learned)}", return_tensors="pt")["input_ids"]
+    ours = load_tokenizer(path, len(tokenizer))
+    assert ids[0].tolist() == encode_prompt(task, ours, example)
+    torch.testing.assert_close(load_causal_lm(path)(ids).logits, theirs(ids).logits, rtol=1e-4, atol=1e-4)
+    written = theirs.generate(ids, max_new_tokens=20, do_sample=False)[0, ids.shape[1] :].tolist()
+    assert written
+    assert not set(written) & set(learned_ids(ours))
+    assert "learned" not in tokenizer.decode(written)
+
+
+def test_it_predicts_by_path(unbroken: Path, data: Path) -> None:
+    predictor = Predictor.load(unbroken / "run")
+    examples = predictor.task.read(data)[:3]
+    predictions = list(predictor.predict(examples, constrained=False))
+    assert [prediction.id for prediction in predictions] == [example.id for example in examples]
+    assert not any("learned" in prediction.text for prediction in predictions)
+
+
+def test_a_killed_run_goes_on_with_the_same_losses(unbroken: Path, tmp_path: Path, model: Path, data: Path) -> None:
+    process = subprocess.Popen(command(tmp_path, model, data), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "run").glob("checkpoints/checkpoint-*/complete")) and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "run" / "finetune.json").exists()
+
+    result = run(tmp_path, model, data)
+    assert result.returncode == 0, result.stderr
+    assert losses(tmp_path) == losses(unbroken)
+    names = ("model.safetensors", "task.toml", "vocab.json", "tokenizer_config.json")
+    for name in names:
+        assert (tmp_path / "run" / name).read_bytes() == (unbroken / "run" / name).read_bytes(), name
+
+
+def test_a_finished_run_is_not_trained_again(unbroken: Path, model: Path, data: Path) -> None:
+    before = (unbroken / "run" / "model.safetensors").stat().st_mtime_ns
+    result = run(unbroken, model, data)
+    assert json.loads(result.stdout)["epochs"] == 4, result.stderr
+    assert (unbroken / "run" / "model.safetensors").stat().st_mtime_ns == before
+    result = run(unbroken, model, data, "--learning-rate", "1e-3")
+    assert result.returncode == 1
+    assert "holds a run with finetune.learning_rate = 0.01, got 0.001" in result.stderr
+
+
+def test_two_processes_learn_the_same(tmp_path: Path, data: Path) -> None:
+    model = make_small_model(tmp_path / "model")
+    text = RECIPE.replace("epochs = 4", "epochs = 2") + "dropout = 0.0\n"
+    (tmp_path / "same.toml").write_text(text)
+    finetune(make_recipe("ddi", data, tmp_path / "one" / "run", str(model), recipe_path=tmp_path / "same.toml"))
+    (tmp_path / "two").mkdir()
+    arguments = command(tmp_path / "two", model, data, launcher=("torch.distributed.run", "--nproc-per-node=2", "-m"))
+    arguments[arguments.index("--recipe") + 1] = str(tmp_path / "same.toml")
+    result = subprocess.run(arguments, capture_output=True, text=True, timeout=300, check=False)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["processes"] == 2
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), abs=2e-4)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--learning-rate", "1e30"), "expected a number. The last checkpoint is kept"),
+        (("--head", "classification"), "Got finetune.head = 'classification' for the kind 'relation'"),
+    ],
+)
+def test_a_mistake_costs_one_line(tmp_path: Path, model: Path, data: Path, more: tuple[str, ...], message: str) -> None:
+    result = run(tmp_path, model, data, *more)
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert message in result.stderr.splitlines()[-1]
+    assert not (tmp_path / "run" / "finetune.json").exists()

@@ -1,0 +1,87 @@
+"""The settings of fine-tuning: what is refused, and which go before which."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from biogpt.errors import ConfigError
+from biogpt.tasks.schema import read_schema
+from biogpt.tasks.schema_file import render_schema
+from biogpt.tasks.task import SCHEMAS_PATH, load_task, task_names
+from biogpt.tasks.tuning import Tuning, build_tuning
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"epoch": 3}, "Unknown setting 'finetune.epoch'. Did you mean 'epochs'?"),
+        ({"epochs": 0}, "Got finetune.epochs = 0, expected at least 1"),
+        ({"epochs": 2.5}, "Got finetune.epochs = 2.5, expected a whole number"),
+        ({"epochs": True}, "Got finetune.epochs = True, expected a whole number"),
+        ({"learning_rate": "high"}, "Got finetune.learning_rate = 'high', expected a number"),
+        ({"learning_rate": 0}, "expected more than 0"),
+        ({"schedule": "linear"}, "expected 'inverse_sqrt' or 'cosine'"),
+        ({"adam_betas": [0.9]}, "expected two numbers"),
+        ({"dropout": 1.0}, "from 0 to below 1"),
+        ({"small": {"small": {}}}, "Unknown setting 'finetune.small.small'"),
+        ({"small": {"epochs": 0}}, "expected at least 1"),
+        ({"small": 3}, r"expected a table \[finetune.small\]"),
+    ],
+)
+def test_impossible_settings_are_refused_by_name(table: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        build_tuning(table)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_small_model_has_settings_of_its_own() -> None:
+    tuning = build_tuning({"epochs": 7, "learning_rate": 1, "small": {"epochs": 9, "lora_targets": ["fc1"]}})
+    assert (tuning.for_size(1024).epochs, tuning.for_size(320).epochs) == (7, 9)
+    assert tuning.for_size(320).learning_rate == 1.0
+    assert tuning.for_size(320).lora_targets == ("fc1",)
+    assert tuning.for_size(320).small == {}
+
+
+def test_the_defaults_are_the_papers() -> None:
+    tuning = Tuning()
+    assert (tuning.adam_betas, tuning.weight_decay, tuning.schedule) == ((0.9, 0.98), 0.01, "inverse_sqrt")
+    assert (tuning.tokens_per_step, tuning.source_weight, tuning.num_averaged) == (1024 * 32, 1.0, 5)
+
+
+@pytest.mark.parametrize(
+    ("name", "learning_rate", "warmup_steps", "epochs", "num_steps", "result"),
+    [
+        ("bc5cdr", 1e-5, 100, 100, 0, "average"),
+        ("kd_dti", 1e-5, 1000, 30, 0, "average"),
+        ("ddi", 1e-4, 500, 100, 0, "average"),
+        ("pubmedqa", 1e-5, 100, 100, 0, "average"),
+        ("hoc", 1e-5, 1000, 100, 20_000, "last"),
+    ],
+)
+def test_the_papers_tasks_have_its_settings(
+    name: str, learning_rate: float, warmup_steps: int, epochs: int, num_steps: int, result: str
+) -> None:
+    tuning = load_task(name).schema.finetune.for_size(1024)
+    got = (tuning.learning_rate, tuning.warmup_steps, tuning.epochs, tuning.num_steps, tuning.result)
+    assert got == (learning_rate, warmup_steps, epochs, num_steps, result)
+
+
+@pytest.mark.parametrize("name", task_names())
+def test_a_schema_survives_being_written(name: str, tmp_path: Path) -> None:
+    schema = read_schema(SCHEMAS_PATH / f"{name}.toml")
+    for hidden_size in (320, 1024):
+        resolved = dataclasses.replace(schema, finetune=schema.finetune.for_size(hidden_size))
+        (tmp_path / "task.toml").write_text(render_schema(resolved), encoding="utf-8")
+        assert read_schema(tmp_path / "task.toml") == resolved
+
+
+def test_a_written_schema_keeps_strange_characters(tmp_path: Path) -> None:
+    path = tmp_path / "odd name.toml"
+    text = (SCHEMAS_PATH / "hoc.toml").read_text(encoding="utf-8")
+    path.write_text(text.replace('title = "HoC:', 'title = "α \\u007f \\"quoted\\" \\\\ \\n HoC:'), encoding="utf-8")
+    schema = read_schema(path)
+    assert (schema.name, schema.title[:4]) == ("odd name", "α \x7f ")
+    (tmp_path / "task.toml").write_text(render_schema(schema), encoding="utf-8")
+    written = read_schema(tmp_path / "task.toml")
+    assert (written.name, written.title) == (schema.name, schema.title)

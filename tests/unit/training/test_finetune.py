@@ -1,0 +1,257 @@
+"""What a run reads, refuses and warns of before it trains, and what short runs leave; the rest are real processes."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import PeftModel
+from small_models import make_small_model
+
+from biogpt.errors import BioGptError, ConfigError, DataError, TrainingError
+from biogpt.model.checkpoint import load_causal_lm, load_model
+from biogpt.tasks.task import Example, load_task
+from biogpt.training import finetune as finetune_module
+from biogpt.training.finetune import finetune
+from biogpt.training.finetune_data import read_splits
+from biogpt.training.finetune_model import base_name
+from biogpt.training.finetune_recipe import make_recipe
+from biogpt.training.run import plain_failures
+
+SENTENCES = """\
+Ibuprofen\tO\nrelieves\tO\nheadache\tB-Disease\n.\tO\n
+Breast\tB-Disease\ncancer\tI-Disease\nis\tO\ncommon\tO\n.\tO\n
+No\tO\ndisease\tO\nwas\tO\nseen\tO\n.\tO\n
+Colorectal\tB-Disease\nadenoma\tI-Disease\nand\tO\nfever\tB-Disease\n.\tO\n
+"""
+
+QUICK = {
+    "epochs": 2,
+    "tokens_per_step": 64,
+    "learning_rate": 1e-2,
+    "warmup_steps": 1,
+    "precision": "fp32",
+    "result": "last",
+}
+
+pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")  # PEFT calls transformers
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_small_model(tmp_path_factory.mktemp("small"))
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    path = tmp_path / "data"
+    path.mkdir()
+    for name in ("train.tsv", "test.tsv"):
+        (path / name).write_text(SENTENCES)
+    (path / "devel.tsv").write_text("Pain\tB-Disease\nis\tO\nrare\tO\n.\tO\n")
+    return path
+
+
+def recipe_of(model: Path, data: Path, task: str = "ncbi_disease", **more: Any) -> Any:
+    settings = {**QUICK, **more.pop("settings", {})}
+    return make_recipe(task, data, data.parent / "run", str(model), settings=settings, **more)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"epoch": 3}, "Unknown setting 'finetune.epoch'"),
+        ({"prompt_length": -1}, "Got prompt_length = -1"),
+        ({"head": "regression"}, "Got finetune.head = 'regression', expected 'generation' or 'classification'"),
+        ({"peft": "lora", "lora_targets": ["attention"]}, "expected names of linear layers"),
+    ],
+)
+def test_impossible_settings_are_refused(model: Path, data: Path, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        finetune(recipe_of(model, data, settings=settings))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_recipe_file_goes_before_the_schema_and_flags_before_both(tmp_path: Path) -> None:
+    (tmp_path / "r.toml").write_text("prompt_length = 4\n[finetune]\nepochs = 3\nlearning_rate = 2e-4\n")
+    recipe = make_recipe("bc5cdr", tmp_path, tmp_path, settings={"epochs": 5}, recipe_path=tmp_path / "r.toml")
+    tuning = recipe.task.schema.finetune
+    small = load_task("bc5cdr").schema.finetune.for_size(320)
+    assert (tuning.epochs, tuning.learning_rate, tuning.schedule) == (5, 2e-4, small.schedule)
+    assert recipe.task.schema.prompt_length == 4
+    (tmp_path / "r.toml").write_text("epochs =")
+    with pytest.raises(ConfigError, match="is no TOML file"):
+        make_recipe("bc5cdr", tmp_path, tmp_path, recipe_path=tmp_path / "r.toml")
+
+
+def test_data_that_can_not_be_learned_from_is_refused(model: Path, data: Path) -> None:
+    for change, message in (
+        (lambda: (data / "train.tsv").write_text(""), "has no examples"),
+        (lambda: (data / "train.tsv").write_text("word\tB-Gene\n"), "unknown label 'Gene'|B-Gene"),
+        ((data / "train.tsv").unlink, "has no file 'train.tsv'"),
+    ):
+        change()
+        with pytest.raises(DataError, match=message):
+            finetune(recipe_of(model, data))
+    assert not (data.parent / "run").exists()
+    with pytest.raises(BioGptError, match="no split 'train'"):
+        finetune(recipe_of(model, data, "textgen"))
+
+
+def test_examples_are_held_out_where_there_is_no_dev_split(model: Path, data: Path) -> None:
+    assert len(read_splits(recipe_of(model, data)).dev) == 1
+    assert read_splits(recipe_of(model, data)).dev[0].text.startswith("Pain")
+    one_file = read_splits(recipe_of(model, data / "train.tsv"))
+    assert (len(one_file.train), len(one_file.dev)) == (3, 1)
+    from_dev = read_splits(recipe_of(model, data, train_split="test", dev_fraction=0.5, seed=3))
+    assert (len(from_dev.train), len(from_dev.dev)) == (2, 2)
+    assert not {example.text for example in from_dev.train} & {example.text for example in from_dev.dev}
+    nothing = read_splits(recipe_of(model, data / "train.tsv", dev_fraction=0.0))
+    assert (len(nothing.train), len(nothing.dev)) == (4, 0)
+    with pytest.raises(ConfigError, match="expected more than the 1 to hold out"):
+        read_splits(recipe_of(model, data / "devel.tsv"))
+    with pytest.raises(ConfigError, match="without anything to measure on"):
+        finetune(recipe_of(model, data / "train.tsv", dev_fraction=0.0, settings={"result": "best"}))
+
+
+def test_choosing_on_test_is_said(model: Path, data: Path) -> None:
+    shutil.copy(data / "test.tsv", data / "devel.tsv")
+    (data / "train.tsv").write_text("A\tO\nfever\tB-Disease\nrose\tO\n")
+    with pytest.warns(UserWarning, match="is its test split, byte for byte"):
+        finetune(recipe_of(model, data, settings={"result": "best"}))
+
+
+def test_texts_of_train_in_dev_are_said(model: Path, data: Path) -> None:
+    (data / "devel.tsv").write_text(SENTENCES.split("\n\n", maxsplit=1)[0] + "\n")
+    with pytest.warns(UserWarning, match="1 of the 1 texts of dev stand in train"):
+        finetune(recipe_of(model, data))
+
+
+def test_a_warm_up_as_long_as_the_run_is_said(model: Path, data: Path) -> None:
+    with pytest.warns(UserWarning, match="never reaches its peak"):
+        finetune(recipe_of(model, data, settings={"warmup_steps": 100}))
+
+
+def test_a_head_reads_words_where_it_learned_them(model: Path, data: Path) -> None:
+    """A few sentences learned by heart come back, with context on both sides."""
+    from biogpt.evaluation.predictor import Predictor
+
+    settings = {"epochs": 60, "tagging_context": "twice", "dropout": 0.0}
+    report = finetune(recipe_of(model, data, settings=settings))
+    assert report["scores"] == {}
+    predictor = Predictor.load(data.parent / "run")
+    examples = predictor.task.read(data, "train")
+    assert predictor.task.schema.finetune.tagging_context == "twice"
+    assert predictor.task.score(predictor.predict(examples), examples)["f1"] == 1.0
+
+
+def test_the_best_epoch_is_left_and_the_run_stops(model: Path, data: Path) -> None:
+    figures = iter([0.2, 0.6, 0.5, 0.1, 0.9])
+    shown: list[torch.Tensor] = []
+
+    def score(task: Any, scored: Any, tokenizer: Any, examples: Sequence[Example]) -> dict[str, float]:
+        shown.append(scored.classifier.weight.detach().clone())
+        return {"f1": next(figures)}
+
+    report = finetune(recipe_of(model, data, settings={"epochs": 9, "result": "best", "patience": 2}), score)
+    assert (report["epochs"], report["stopped_early"]) == (4, True)
+    assert report["weights"] == "best on dev, of epoch 2"
+    assert report["scores"] == {"f1": 0.9}  # scored once more in the end, with the weights that are left
+    assert torch.equal(load_model(data.parent / "run").classifier.weight, shown[1])  # type: ignore[union-attr]
+    assert finetune(recipe_of(model, data, settings={"epochs": 9, "result": "best", "patience": 2}), score) == report
+
+
+def test_a_stopped_run_whose_model_was_not_saved_is_saved(model: Path, data: Path) -> None:
+    first = finetune(recipe_of(model, data))
+    weights = (data.parent / "run" / "model.safetensors").read_bytes()
+    for name in ("finetune.json", "config.json", "model.safetensors"):
+        (data.parent / "run" / name).unlink()
+    assert finetune(recipe_of(model, data))["steps"] == first["steps"]
+    assert (data.parent / "run" / "model.safetensors").read_bytes() == weights
+
+
+@pytest.mark.parametrize("kind", ["writes", "labels"])
+def test_an_adapter_loads_in_peft_and_here_alike(model: Path, data: Path, tmp_path: Path, kind: str) -> None:
+    settings = {"peft": "lora", "lora_rank": 4, "dropout": 0.0}
+    questions = {
+        str(number): {"QUESTION": f"Is {number} odd?", "CONTEXTS": ["It was counted."], "final_decision": "yes"}
+        for number in range(6)
+    }
+    (tmp_path / "questions.json").write_text(json.dumps(questions))
+    if kind == "writes":
+        recipe = recipe_of(model, tmp_path / "questions.json", "pubmedqa", settings=settings)
+    else:
+        recipe = recipe_of(model, data, settings=settings)
+    report = finetune(recipe)
+    assert report["trained_parameters"] < report["parameters"] / 10
+    path = recipe.output
+    assert not (path / "model.safetensors").exists()
+    merged = load_model(path)
+    start = type(merged)(merged.config)
+    start.load_state_dict(load_causal_lm(model).state_dict() if kind == "labels" else {}, strict=False)
+    if kind == "writes":
+        start = load_causal_lm(model)
+        start.resize_token_embeddings(8201, mean_resizing=False)
+    loaded = PeftModel.from_pretrained(start, str(path)).eval()
+    ids = torch.tensor([[2, 100, 4000, 8200 if kind == "writes" else 5, 7]])
+    torch.testing.assert_close(merged(ids).logits, loaded(ids).logits, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("peft", ["", "lora"])
+def test_a_run_can_be_made_longer(model: Path, data: Path, peft: str) -> None:
+    """It goes on from its checkpoint, to what it would have been in one piece."""
+    settings = {"peft": peft, "result": "average", "num_averaged": 2, "schedule": "inverse_sqrt"}
+    for epochs in (2, 4):
+        finetune(recipe_of(model, data, settings={**settings, "epochs": epochs}))
+    whole = make_recipe(
+        "ncbi_disease", data, data.parent / "whole", str(model), settings={**QUICK, **settings, "epochs": 4}
+    )
+    assert finetune(whole)["epochs"] == 4
+    first, second = (load_model(path).state_dict() for path in (data.parent / "run", whole.output))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_an_adapter_can_be_left_merged(model: Path, data: Path) -> None:
+    finetune(recipe_of(model, data, settings={"peft": "lora", "merge": True}))
+    assert not (data.parent / "run" / "adapter_config.json").exists()
+    assert type(load_model(data.parent / "run")).__name__ == "BioGptForTokenClassification"
+
+
+def test_an_adapter_names_its_base_model(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(model.parent)
+    assert base_name("mini") == "mini"
+    assert base_name(model.name) == str(model.resolve())
+
+
+def test_a_tuned_model_can_be_tuned_again(model: Path, data: Path) -> None:
+    finetune(recipe_of(model, data))
+    again = make_recipe("ncbi_disease", data, data.parent / "again", str(data.parent / "run"), settings=QUICK)
+    assert finetune(again)["dev_loss"] < json.loads((data.parent / "run" / "finetune.json").read_text())["dev_loss"]
+
+
+def test_a_full_disk_is_said_before_the_run(model: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage(data)._replace(free=1000)
+    monkeypatch.setattr(finetune_module.shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(ConfigError, match=r"0\.0 GB free, expected"):
+        finetune(recipe_of(model, data))
+    assert not (data.parent / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), "not enough memory.*take less"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "not enough memory"),
+        (OSError(28, "No space left on device"), "make room"),
+        (RuntimeError("PytorchStreamWriter failed writing file data/0"), "make room"),
+    ],
+)
+def test_what_stopped_a_run_is_said_in_a_line(error: Exception, message: str) -> None:
+    with pytest.raises(TrainingError, match=message) as caught, plain_failures("take less."):
+        raise error
+    assert "\n" not in str(caught.value)
+    with pytest.raises(RuntimeError, match="something else"), plain_failures("take less."):
+        raise RuntimeError("something else")
