@@ -83,6 +83,12 @@ def test_merges_leave_no_choice(released_files):
 
 
 @ONE_VOCABULARY
+def test_the_references_words_are_the_slow_tokenizers(slow, texts):
+    for text in texts[::10]:
+        assert tokenizer_exactness.split_by_sacremoses(text) == slow.moses_tokenize(text, "en")
+
+
+@ONE_VOCABULARY
 def test_files_are_those_of_transformers(ours, slow, tmp_path):
     ours_path, slow_path = tmp_path / "ours", tmp_path / "slow"
     for path, tokenizer in ((ours_path, ours), (slow_path, slow)):
