@@ -236,6 +236,8 @@ def check_schema(schema: Schema, path: Path) -> None:
         sentences[f"alternatives.{name}.sentence"] = alternative.get("sentence", "")
     for place, sentence in sentences.items():
         _check_slots(schema, path, place, sentence)
+    if schema.is_lowercase and schema.kind in ("relation", "answering", "classification"):
+        _check_case(schema, path, [*sentences.values(), schema.separator, schema.end, schema.none])
     _check_source(schema, path)
     _check_example(schema, path)
 
@@ -255,6 +257,17 @@ def _check_slots(schema: Schema, path: Path, place: str, sentence: str) -> None:
         raise ConfigError(f"{path}: {place} names a slot twice. Expected each slot once.")
     if re.search(r"\}\{", sentence):
         raise ConfigError(f"{path}: {place} has two slots with nothing between them. Put a word between them.")
+
+
+def _check_case(schema: Schema, path: Path, sentences: list[str]) -> None:
+    """A completion is lower-cased before it is read, and would never be what has capitals."""
+    fixed = [re.sub(r"\{\w+\}", "", sentence) for sentence in sentences]
+    for text in (*fixed, *(choice for slot in schema.slots.values() for choice in slot.choices)):
+        if text != text.lower():
+            raise ConfigError(
+                f"{path}: is_lowercase is true, but '{text.strip()}' has capitals. Write it in lower case, or leave "
+                "out is_lowercase."
+            )
 
 
 def _check_source(schema: Schema, path: Path) -> None:

@@ -74,6 +74,7 @@ def test_a_schema_of_ones_own_is_a_task(tmp_path):
         ),
         ("[score]", "[example]\ntext = 'x'\nitems = 3\n[score]", "example.items is 3. Expected a list"),
         ("[dataset]", '[alternatives.x]\nsentence = "{drug} {gen}"\n[dataset]', "alternatives.x.sentence has the slot"),
+        ('sentence = "{drug} acts', 'is_lowercase = true\nsentence = "{drug} Acts', "but 'Acts on' has capitals"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(tmp_path, old, new, message):
@@ -82,6 +83,17 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path, old, new, message):
         load(tmp_path, GOOD.replace(old, new, 1))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_choices_of_a_lower_cased_task_are_in_lower_case(tmp_path):
+    text = GOOD.replace("sentence", "is_lowercase = true\nsentence", 1)
+    for choice in ("x", "X"):
+        ours = text.replace("[slots.gene]", f"[slots.gene]\nchoices = ['{choice}']")
+        if choice == "x":
+            assert load(tmp_path, ours).schema.slots["gene"].choices == ("x",)
+        else:
+            with pytest.raises(ConfigError, match="is_lowercase is true, but 'X' has capitals"):
+                load(tmp_path, ours)
 
 
 def test_another_encoding_is_said(tmp_path):
