@@ -39,7 +39,7 @@ class Journal:
         self.facts: dict[str, Any] = {}
         """What else the run has noted down."""
         self.is_complete = False
-        there = [path for path in self.paths if path.exists()]
+        there = [path for path in self.paths if path.is_file() or (path.is_dir() and any(path.iterdir()))]
         if self.note_path.exists():
             self._read()
             missing = [path for path in self.paths if path not in there]

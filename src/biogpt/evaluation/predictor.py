@@ -125,6 +125,14 @@ class Predictor:
         while window := list(islice(remaining, self.window_size)):
             yield from self._predict_window(window, constrained)
 
+    def reads_whole(self, example: Example) -> bool:
+        """Whether the model reads all of an example's source, rather than a part that fits its positions."""
+        if self.task.schema.kind == "tagging":
+            return True
+        num_tokens = len(self.tokenizer.encode_ids([self.task.prompt(example)])[0])
+        num_read = len(encode_prompt(self.task, self.tokenizer, example)) - len(learned_ids(self.tokenizer)) - 1
+        return num_read >= num_tokens
+
     def _predict_window(self, window: Sequence[Example], constrained: bool) -> list[Prediction]:
         if self._engine is not None:
             return self._generate(self._engine, window, constrained)

@@ -1,11 +1,13 @@
 """Documents and predictions: a record -> the examples that a task asks about it, and their answers -> `Findings`.
 
-Whatever a prediction says of places is said of the record's own text here. Knows nothing of models and of files, and
-never imports torch.
+Whatever a prediction says of places is said of the record's own text here. Knows nothing of files and of how a model
+predicts, and never imports torch.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
+from typing import TYPE_CHECKING
 
 from biogpt.documents import Entity, EntityRelation, Findings, Label, Record
 from biogpt.errors import DataError
@@ -15,6 +17,15 @@ from biogpt.tasks.readers import RELATION_TYPE
 from biogpt.tasks.tagging import word_spans
 from biogpt.tasks.task import NO_ID, Example, Item, Prediction, Task
 from biogpt.tasks.template import slots_of
+
+if TYPE_CHECKING:
+    from biogpt.evaluation.predictor import Predictor
+
+Asked = tuple[Record, Mapping[str, str]]
+"""A record and its named fields, which are empty where the task only reads its text."""
+
+CUT = "the text is longer than the model reads: its end was not looked at"
+"""The problem of a record whose prompt had to be cut."""
 
 _DIGITS = 4  # of a score: how texts are batched may change those behind
 
@@ -26,6 +37,31 @@ class Question:
     example: Example
     words: tuple[Span, ...] = ()
     """For tagging: where in the record's text the words of the example stand."""
+
+
+def find_in_records(
+    predictor: "Predictor", asked: Sequence[Asked], annotator: str, constrained: bool = True
+) -> Iterator[Record]:
+    """Records with what a model finds in them; all that they ask is asked together.
+
+    Args:
+        predictor: the model.
+        asked: the records, each with its named fields.
+        annotator: what the model is called.
+        constrained: hold what is generated to the task's schema.
+
+    Raises:
+        DataError: the task reads a field that a record lacks.
+    """
+    task = predictor.task
+    questions = [make_questions(task, record, fields) for record, fields in asked]
+    examples = [question.example for each in questions for question in each]
+    predictions = predictor.predict(examples, constrained)
+    for (record, _), each in zip(asked, questions, strict=True):
+        findings = read_findings(task, record, each, list(islice(predictions, len(each))), annotator)
+        if not all(predictor.reads_whole(question.example) for question in each):
+            findings = replace(findings, problems=(*findings.problems, CUT))
+        yield record.with_findings(findings)
 
 
 def make_questions(task: Task, record: Record, fields: Mapping[str, str] | None = None) -> list[Question]:

@@ -5,7 +5,6 @@ The same models and the same answers as on the command line, without files.
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Any, overload
 
@@ -15,7 +14,7 @@ from biogpt.documents.record import Passage, items_of, make_record
 from biogpt.errors import InputError
 from biogpt.evaluation.predictor import Predictor
 from biogpt.evaluation.tuned import find_tuned_model
-from biogpt.mining.findings import make_questions, read_findings, source_fields
+from biogpt.mining.findings import find_in_records, source_fields
 from biogpt.tasks.task import Task
 
 Text = str | Mapping[str, Any]
@@ -65,7 +64,7 @@ class Pipeline:
             InputError: a text is none, or lacks a field that the task reads; raised before any is read.
 
         Warns:
-            UserWarning: an answer could not be read in full.
+            UserWarning: an answer could not be read in full, or a text is longer than the model reads.
         """
         if isinstance(texts, str | Mapping):
             return self._find([texts])[0]
@@ -74,17 +73,11 @@ class Pipeline:
     def _find(self, texts: Sequence[Text]) -> list[list[dict[str, Any]]]:
         fields = source_fields(self.task)
         records = [_as_record(text, number, fields) for number, text in enumerate(texts, start=1)]
-        questions = [make_questions(self.task, record, values) for record, values in records]
-        examples = list(chain.from_iterable([question.example for question in asked] for asked in questions))
-        predictions = self.predictor.predict(examples, self.constrained)
         found = []
-        for (record, _), asked in zip(records, questions, strict=True):
-            answers = [next(predictions) for _ in asked]
-            findings = read_findings(self.task, record, asked, answers, self.name)
-            for problem in findings.problems:
+        for record in find_in_records(self.predictor, records, self.name, self.constrained):
+            for problem in record.findings.problems if record.findings else ():
                 warnings.warn(f"{record.id}: {problem}", stacklevel=3)
-            shift = record.parts[0].offset if record.parts else 0
-            found.append(items_of(record.with_findings(findings), shift))
+            found.append(items_of(record, record.parts[0].offset if record.parts else 0))
         return found
 
 

@@ -7,11 +7,11 @@ the caller, and the run goes on. Knows neither what a model is made of nor how a
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 import biogpt
 from biogpt.documents import OUTPUT_FORMATS, Problem, Record, Writer, open_writer, output_format
@@ -20,18 +20,12 @@ from biogpt.documents.tables import item_columns
 from biogpt.errors import DataError, InputError, suggest
 from biogpt.evaluation.journal import Journal
 from biogpt.evaluation.tuned import TunedModel
-from biogpt.mining.findings import entity_type, make_questions, read_findings, source_fields
+from biogpt.mining.findings import Asked, entity_type, find_in_records, source_fields
 from biogpt.mining.inputs import Input, check_inputs, read_input
 from biogpt.mining.page import Heading, PageWriter
 from biogpt.tasks.task import Task
 
-if TYPE_CHECKING:
-    from biogpt.evaluation.predictor import Predictor
-
 DEFAULT_FORMAT = "jsonl"
-
-Asked = tuple[Record, Mapping[str, str]]
-"""A record and its named fields."""
 
 
 @dataclass
@@ -182,7 +176,7 @@ def predict_files(
         records = _read_all(inputs, fields, summary, report)
         seen = _skip(records, journal)
         while group := list(islice(records, batch_size)):
-            for record in _predict_group(predictor, group, found.label, constrained):
+            for record in find_in_records(predictor, group, found.label, constrained):
                 summary.count(record)
                 for output in outputs:
                     output.write(record)
@@ -289,18 +283,3 @@ def _skip(records: Iterator[Asked], journal: Journal | None) -> "hashlib._Hash":
 def _note_down(seen: "hashlib._Hash", group: Iterable[Asked]) -> None:
     for record, _ in group:
         seen.update(f"{record.id}\n{record.text}\n".encode(errors="surrogatepass"))
-
-
-def _predict_group(
-    predictor: "Predictor", group: Sequence[Asked], annotator: str, constrained: bool
-) -> Iterator[Record]:
-    """The records with what was found in them; all their questions are asked together."""
-    task = predictor.task
-    questions = [make_questions(task, record, fields) for record, fields in group]
-    examples = [question.example for asked in questions for question in asked]
-    predictions = list(predictor.predict(examples, constrained))
-    position = 0
-    for (record, _), asked in zip(group, questions, strict=True):
-        answers = predictions[position : position + len(asked)]
-        position += len(asked)
-        yield record.with_findings(read_findings(task, record, asked, answers, annotator))

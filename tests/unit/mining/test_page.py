@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from biogpt.documents import Entity, EntityRelation, Findings, Label, Record, read_records
@@ -68,6 +68,7 @@ def render(*records: Record) -> tuple[str, Reader]:
 TEXT = st.text(st.sampled_from(list("ab <>&\"'\n測é;#/")), max_size=30)
 
 
+@settings(deadline=None)
 @given(TEXT, TEXT, st.lists(st.tuples(st.integers(0, 62), st.integers(0, 62), st.sampled_from("cd<")), max_size=8))
 def test_all_text_stays_and_tags_are_nested(title: str, abstract: str, marks: list[tuple[int, int, str]]) -> None:
     record = make_record("1", [Passage(title, "title"), Passage(abstract, "abstract")])

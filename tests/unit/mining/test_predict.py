@@ -1,0 +1,120 @@
+import io
+import json
+from pathlib import Path
+
+import pytest
+from tuned_models import DOCUMENTS
+
+from biogpt.documents import OUTPUT_FORMATS
+from biogpt.errors import DataError, InputError
+from biogpt.evaluation.tuned import find_tuned_model
+from biogpt.mining.findings import CUT
+from biogpt.mining.inputs import find_inputs
+from biogpt.mining.predict import Summary, Target, choose_format, predict_files
+from biogpt.tasks.task import load_task
+
+TEXTS = list(DOCUMENTS)
+
+
+@pytest.fixture
+def source(tmp_path):
+    path = tmp_path / "in.jsonl"
+    lines = [json.dumps({"id": str(index), "text": TEXTS[index % len(TEXTS)]}) for index in range(11)]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    return {file.name.removeprefix("broken").removeprefix("whole"): file.read_bytes() for file in files}
+
+
+@pytest.mark.parametrize("format", OUTPUT_FORMATS)
+def test_a_run_that_stopped_ends_with_the_bytes_of_an_unbroken_one(tuned_model_paths, tmp_path, source, format):
+    found, inputs = find_tuned_model(tuned_model_paths["bc5cdr_chem"]), find_inputs([source], io.BytesIO())
+    names = ("whole", "broken")
+    targets = {name: Target(format, tmp_path / name, page_path=tmp_path / f"{name}.html") for name in names}
+    whole = predict_files(found, inputs, targets["whole"], batch_size=2)
+    assert (whole.num_records, whole.num_resumed, whole.num_items) == (11, 0, 12)
+
+    def stop(summary: Summary) -> None:
+        if summary.num_records >= 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predict_files(found, inputs, targets["broken"], batch_size=2, on_progress=stop)
+    resumed = predict_files(found, inputs, targets["broken"], batch_size=2)
+    assert (resumed.num_records, resumed.num_resumed, resumed.num_items) == (11, 6, 12)
+    for one, other in (("whole", "broken"), ("whole.html", "broken.html")):
+        assert contents(tmp_path / one) == contents(tmp_path / other)
+    again = predict_files(found, inputs, targets["broken"], batch_size=2, on_progress=stop)
+    assert (again.num_records, again.num_resumed) == (11, 11)
+
+
+def test_a_run_is_not_taken_up_with_other_settings_or_documents(tuned_model_paths, tmp_path, source):
+    found, inputs = find_tuned_model(tuned_model_paths["bc5cdr_chem"]), find_inputs([source], io.BytesIO())
+    target = Target("jsonl", tmp_path / "out.jsonl")
+
+    def stop(_: Summary) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predict_files(found, inputs, target, batch_size=2, on_progress=stop)
+    before = target.path.read_bytes()
+    with pytest.raises(InputError, match="begun with batch_size 2, not 3"):
+        predict_files(found, inputs, target, batch_size=3)
+    with pytest.raises(InputError, match='begun with format "jsonl", not "csv"'):
+        predict_files(found, inputs, Target("csv", target.path), batch_size=2)
+    other = find_tuned_model(tuned_model_paths["bc5cdr"])
+    with pytest.raises(InputError, match='begun with task "bc5cdr_chem", not "bc5cdr"'):
+        predict_files(other, inputs, target, batch_size=2)
+    source.write_text(source.read_text(encoding="utf-8").replace("Aspirin", "Heparin"), encoding="utf-8")
+    with pytest.raises(DataError, match="begun with other documents"):
+        predict_files(found, inputs, target, batch_size=2)
+    assert target.path.read_bytes() == before
+
+
+def test_a_file_damaged_in_its_middle_is_told_and_the_next_one_read(tuned_model_paths, tmp_path, source):
+    inputs = [*find_inputs([source], io.BytesIO()), *find_inputs([source], io.BytesIO())]
+    broken = tmp_path / "broken.xml"
+    broken.write_text("<PubmedArticleSet><PubmedArticle>", encoding="utf-8")
+    inputs.insert(1, find_inputs([broken], io.BytesIO())[0])
+    problems = []
+    stream = io.BytesIO()
+    found = find_tuned_model(tuned_model_paths["bc5cdr_chem"])
+    summary = predict_files(found, inputs, Target("jsonl", stream=stream), on_problem=problems.append)
+    assert (summary.num_records, summary.num_skipped) == (22, 1)
+    assert len(stream.getvalue().splitlines()) == 22
+    assert "broken.xml: read only in part" in str(problems[0])
+    with pytest.raises(DataError, match="1 files could not be read to their end"):
+        summary.check()
+    assert str(summary) == "22 documents, 24 items, 1 skipped"
+
+
+def test_a_text_longer_than_the_model_says_so(tuned_model_paths, tmp_path):
+    path = tmp_path / "long.txt"
+    path.write_text(" ".join(TEXTS * 30), encoding="utf-8")
+    stream = io.BytesIO()
+    inputs = find_inputs([path], io.BytesIO())
+    summary = predict_files(find_tuned_model(tuned_model_paths["bc5cdr"]), inputs, Target("jsonl", stream=stream))
+    assert CUT in json.loads(stream.getvalue())["problems"]
+    assert summary.num_with_problems == 1
+    assert "1 answer with problems" in str(summary)
+
+
+@pytest.mark.parametrize(
+    ("task", "wanted", "name", "formats", "chosen"),
+    [
+        ("bc5cdr", None, None, ["pubtator"], "pubtator"),
+        ("bc5cdr", None, None, ["pubtator", "pubtator"], "pubtator"),
+        ("bc5cdr", None, None, ["pubtator", "bioc-xml"], "jsonl"),
+        ("bc5cdr", None, None, ["text"], "jsonl"),
+        ("bc5cdr", None, "out.csv", ["pubtator"], "csv"),
+        ("bc5cdr", "brat", "out.csv", ["pubtator"], "brat"),
+        ("hoc", None, None, ["pubtator"], "jsonl"),
+        ("hoc", None, None, ["csv"], "csv"),
+    ],
+)
+def test_the_format_is_the_wanted_or_the_inputs_or_json_lines(task, wanted, name, formats, chosen):
+    inputs = [type("Source", (), {"format": format})() for format in formats]
+    assert choose_format(load_task(task), wanted, Path(name) if name else None, inputs) == chosen
