@@ -90,9 +90,7 @@ def _document(element: Any) -> bioc.Object:
 def _unit(element: Any) -> bioc.Object:
     text = element.findtext("text")
     named = {} if text is None else {"text": text}
-    offset = (element.findtext("offset") or "").strip()
-    counted = int(offset) if offset.isdecimal() else offset
-    return {"offset": counted, "infons": _infons(element), **named, **_marks(element)}
+    return {"offset": _number(element.findtext("offset")), "infons": _infons(element), **named, **_marks(element)}
 
 
 def _marks(element: Any) -> bioc.Object:
@@ -120,8 +118,12 @@ def _marks(element: Any) -> bioc.Object:
     }
 
 
-def _number(text: str | None) -> int | None:
-    return int(text) if text and text.strip().isdecimal() else None
+def _number(text: str | None) -> int | str | None:
+    """A number where it is one; what else stands there is judged with the rest of the document."""
+    try:
+        return int(text or "")
+    except ValueError:
+        return text
 
 
 def _infons(element: Any) -> dict[str, str]:

@@ -36,7 +36,7 @@ class Reading:
             message: what was got and what was expected.
         """
         separator = ":" if isinstance(place, int) else ": "
-        self.on_problem(Problem(f"{self.path}{separator}{place}", message))
+        self.on_problem(Problem(f"{self.path}{separator}{place}", " ".join(message.split("\n"))))
 
 
 def open_stored(path: Path) -> IO[bytes]:

@@ -192,7 +192,8 @@ def _described(record: Record) -> list[str]:
         values = [
             known[value].identifier or known[value].text if value in known else value for _, value in relation.arguments
         ]
-        written.append(_relation_line(record, relation, values))
+        if values:
+            written.append(_relation_line(record, relation, values))
     return [*(f"{line}\n" for line in written), "\n"]
 
 
@@ -202,6 +203,7 @@ def _added(record: Record) -> tuple[list[str], list[str]]:
     relations = [
         _relation_line(record, relation, [entity.identifier or entity.name for entity in found.roles.values()])
         for relation, found in addition.relations
+        if found.roles
     ]
     return mentions, list(dict.fromkeys(relations))
 

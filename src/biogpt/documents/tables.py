@@ -26,6 +26,7 @@ DELIMITERS = {CSV: ",", TSV: "\t"}
 IDS = ("id", "pmid", "pmcid")
 
 _TEXTS = (*TEXT_FIELDS, "text")
+_BYTES = re.compile("[\udc80-\udcff]")  # how bytes that are not UTF-8 come through decoding
 _MAX_CELL = 64 << 20
 
 
@@ -50,7 +51,7 @@ def check_columns(path: Path, head: bytes, format: str) -> None:
     Raises:
         DataError: no column holds text.
     """
-    _read_header(path, _rows(head.decode("utf-8-sig", "replace").split("\n"), format))
+    _read_header(path, _rows(io.StringIO(head.decode("utf-8-sig", "surrogateescape"), newline="\n"), format))
 
 
 def _read_header(path: Path, rows: Any) -> tuple[list[str], list[str]]:
@@ -63,15 +64,22 @@ def _read_header(path: Path, rows: Any) -> tuple[list[str], list[str]]:
 
 
 def _check_columns(path: Path, header: Sequence[str]) -> list[str]:
+    if _BYTES.search("".join(header)):
+        raise DataError(f"{path}:1: bytes that are not UTF-8 in the names of the columns. Convert it to UTF-8 text.")
     names = [name.strip().lower() for name in header]
     if not any(name in _TEXTS for name in names):
         hint = next((hint for name in names if (hint := suggest(name, _TEXTS))), "")
-        found = ", ".join(name.strip() for name in header) or "nothing"
+        found = _listed(header) or "nothing"
         raise DataError(f"{path} has no column 'text', 'title' or 'abstract'.{hint} Found: {found}. Rename a column.")
     double = next((name for name in names if names.count(name) > 1 and name in (*_TEXTS, *IDS)), "")
     if double:
         raise DataError(f"{path} has the column '{double}' more than once. Expected it once; rename the others.")
     return names
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names of columns on one line."""
+    return ", ".join(" ".join(name.split()) for name in names)
 
 
 def _rows(texts: Any, format: str) -> Any:
@@ -98,8 +106,8 @@ def _read(stream: IO[bytes], reading: Reading, format: str) -> Iterator[Record]:
 
 def _record_of(row: list[str], names: Sequence[str], header: list[str], format: str, id: str) -> Record:
     if len(row) != len(names):
-        raise ValueError(f"{len(row)} cells; expected {len(names)}: {', '.join(header)}.")
-    if any(not cell.isascii() and re.search("[\udc80-\udcff]", cell) for cell in row):
+        raise ValueError(f"{len(row)} cells; expected {len(names)}: {_listed(header)}.")
+    if any(_BYTES.search(cell) for cell in row):
         raise ValueError("bytes that are not UTF-8; expected UTF-8 text.")
     fields: dict[str, Any] = dict(zip(names, row, strict=True))
     document = document_of_fields(fields, id)
@@ -154,8 +162,8 @@ class TableWriter(Writer):
         names, head = _own_cells(record)
         if names != self._header[: len(self._header) - len(self._columns)]:
             raise DataError(
-                f"The record '{record.id}' has the columns {', '.join(names)}; the table that is being written has "
-                f"{', '.join(self._header)}. Write files with different columns to different tables."
+                f"The record '{record.id}' has the columns {_listed(names)}; the table that is being written has "
+                f"{_listed(self._header)}. Write files with different columns to different tables."
             )
         is_whole = record.format in DELIMITERS and not _has_parts(record.native[0])
         items = items_of(record, record.parts[0].offset if is_whole else 0)

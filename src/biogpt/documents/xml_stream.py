@@ -47,6 +47,6 @@ def stopping_at_bad_xml(reading: Reading) -> Iterator[None]:
     try:
         yield
     except etree.XMLSyntaxError as error:
-        reason = _LXML_PLACE.sub("", error.msg)
+        reason = " ".join(_LXML_PLACE.sub("", error.msg).split())
         message = f"not well-formed XML ({reason}). Fetch the file again, or leave it out."
         raise DataError(f"{reading.path}:{error.lineno or 1}: {message}") from error

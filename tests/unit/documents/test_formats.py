@@ -130,6 +130,8 @@ def test_an_outputs_name_tells_its_format() -> None:
         ("a.csv", "id,text\n1,Café\n2,naïve\n".encode("latin-1"), r"a\.csv is not in UTF-8"),
         ("a.txt", "Some text.".encode("utf-16"), r"a\.txt is in UTF-16; expected UTF-8 text\. Convert it"),
         ("a.pubtator", PUBTATOR.encode("utf-16-le"), r"a\.pubtator is UTF-16 or binary"),
+        ("a.xml", f"<collection>{DOCUMENT_XML}\0</collection>", r"a\.xml:1: not well-formed XML"),
+        ("a.csv", b"id,te\xffxt,text\n1,2,3\n", r"a\.csv:1: bytes that are not UTF-8 in the names of the columns"),
         ("a.txt.gz", b"", None),
         ("a.jsonl", gzip.compress(b"{}"), r"a\.jsonl is packed \(gzip\)\. .* Add \.gz to its name\."),
         ("a.xlsx", b"PK\x03\x04...", r"a\.xlsx is packed \(zip, or a spreadsheet\)\. .* as CSV\."),
@@ -176,6 +178,7 @@ def test_what_can_be_told_at_once_is_told_before_the_first_record(tmp_path: Path
             b'id,text\n1,x\n,\n3\n4,"a"b\n5,\n6,\xff\n2,y\n',
             {":4: 1 cells; expected 2: id, text": "", ":5: quotes": "", ":6: no text": "", ":7: bytes": "not UTF-8"},
         ),
+        ("a.csv", b'id,"te\nxt",text\n1,2,x\n3\n2,2,y\n', {":4: 1 cells; expected 3: id, te xt, text": ""}),
         ("a.tsv", b'id\ttext\n1\tx\n2\ty\n3\t"never closed\n4\tz\n', {":4: quotes": "unexpected end of data"}),
         (
             "a.pubtator",

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from bioc import biocjson, biocxml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from biogpt.documents import (
@@ -204,6 +204,7 @@ def test_all_formats_are_checked() -> None:
 
 
 @pytest.mark.parametrize("written", READERS)
+@settings(max_examples=50, deadline=None)  # it writes files, and other things may keep the disk busy
 @given(data=st.data(), title=TEXT, abstract=TEXT, source=st.sampled_from([*READERS, "text"]))
 def test_spans_give_their_mentions(data: st.DataObject, title: str, abstract: str, source: str, written: str) -> None:
     with tempfile.TemporaryDirectory() as directory:
