@@ -212,6 +212,7 @@ def finetune(
     A run that was killed is resumed by the same command. Under torchrun it uses all processes:
     torchrun --nproc-per-node 8 -m biogpt finetune ... The final scores on dev are printed as JSON.
     """
+    _quieten_libraries()
     from biogpt.training.finetune_recipe import make_recipe
 
     settings = {
@@ -230,7 +231,6 @@ def finetune(
         dev_fraction=dev_fraction,
         seed=seed,
     )
-    _quieten_libraries()
     from biogpt.training.finetune import finetune
 
     report = finetune(run, _score_model)
@@ -330,12 +330,14 @@ def predict(
         quality = found.quality() or "no score on record"
         print(f"biogpt: {found.label}, a model for {found.task.name}: {quality}", file=sys.stderr)
     try:
-        summary = predict_files(
-            *(found, inputs, target),
-            constrained=not is_unconstrained,
-            batch_size=batch_size,
-            on_problem=_print_skipped,
-        )
+        with _show_documents(is_wanted=output is not None or not sys.stdout.isatty()) as (on_progress, on_problem):
+            summary = predict_files(
+                *(found, inputs, target),
+                constrained=not is_unconstrained,
+                batch_size=batch_size,
+                on_problem=on_problem,
+                on_progress=on_progress,
+            )
     except KeyboardInterrupt:
         if output:
             print(f"biogpt: stopped; the same command goes on with {output}.", file=sys.stderr)
@@ -497,6 +499,23 @@ def _show_count(description: str) -> Iterator[Callable[[int, int], None]]:
     with Progress(console=Console(stderr=True), redirect_stdout=False, redirect_stderr=False) as progress:
         bar = progress.add_task(description)
         yield lambda num_done, num_all: progress.update(bar, completed=num_done, total=num_all)
+
+
+@contextlib.contextmanager
+def _show_documents(is_wanted: bool) -> Iterator[tuple[Callable[[object], None], Callable[[object], None]]]:
+    """Functions to tell how far a run is and what it skips, with a line on stderr where someone looks at it."""
+    if not is_wanted or not sys.stderr.isatty():
+        yield lambda summary: None, _print_skipped
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(stderr=True)
+    with console.status("Loading the model") as status:
+        yield (
+            lambda summary: status.update(Text(str(summary))),
+            lambda problem: console.print(f"biogpt: skipped {problem}", markup=False, highlight=False, soft_wrap=True),
+        )
 
 
 def _write_utf8() -> None:

@@ -74,7 +74,7 @@ def test_what_stands_in_files_is_found_in_their_order_and_bad_records_are_named(
             ["--model", "{hoc}", "a.txt", "--format", "pubtator"],
             "pubtator can not say the labels",
         ),
-        (["--model", "{pubmedqa}", "a.txt"], "this task reads several fields: question, context"),
+        (["--model", "{pubmedqa}", "a.txt"], "'pubmedqa' reads several fields: question, context"),
         (["--model", "{bc5cdr}", "table.csv"], "has no column 'text', 'title' or 'abstract'"),
         (["--model", "{bc5cdr}", "a.txt", "--output", "mine.jsonl"], "was not begun by this command"),
         (["--model", "{bc5cdr}", "empty.txt"], "No document could be read"),

@@ -1,27 +1,30 @@
 """Inputs: what a user names on the command line -> records, file by file, with all that went wrong on the way.
 
-A directory stands for its files, `-` for standard input. Tasks that read several fields (a question and its context)
-take them from JSON lines and tables. Knows nothing of models, and never imports torch.
+A directory stands for its files, `-` for standard input. Tasks that read named fields (a question and its context, the
+columns of a user's own table) take them from JSON lines and tables. Knows nothing of models, and never imports torch.
 """
 
 import csv
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
-from biogpt.documents import Problem, Record, check_records, detect_format, read_records, read_stream
+from biogpt.documents import INPUT_FORMATS, Problem, Record, check_records, detect_format, read_records, read_stream
 from biogpt.documents.files import Reading, describe_bytes, lines, open_stored, peek, reporting_damage, unpack
 from biogpt.documents.record import Passage, make_record
-from biogpt.documents.tables import DELIMITERS
+from biogpt.documents.tables import DELIMITERS, IDS
 from biogpt.errors import DataError, InputError, suggest
+from biogpt.tasks.task import Task
+from biogpt.tasks.template import slots_of
 
 STDIN = "-"
 
 _TEXT = "text"
 _GZIP = b"\x1f\x8b"
+_HEAD = 1 << 16  # bytes that are looked at before anything is read
 _WITH_FIELDS = ("jsonl", *DELIMITERS)
 
 
@@ -33,6 +36,10 @@ class Input:
     format: str
     stream: IO[bytes] | None = None
     """Standard input."""
+    fields: tuple[str, ...] = ()
+    """The columns or keys that make the text that is read; none: the file has its text as its format says."""
+    id_field: str = "id"
+    """The column or key that holds the id, before those that are always looked at."""
 
     def describe(self) -> list[Any]:
         """What tells whether a later run is given the same: the name, and the size where it has one."""
@@ -57,8 +64,12 @@ def find_inputs(
         on_problem: called with each file that is left out.
 
     Raises:
-        DataError: a file can not be opened, is of no known format or in another encoding, or there is none.
+        InputError: there is no such format.
+        DataError: a file can not be opened or is of no known format, or there is none.
     """
+    if format is not None and format not in INPUT_FORMATS:
+        known = ", ".join(INPUT_FORMATS)
+        raise InputError(f"Unknown format '{format}'.{suggest(format, INPUT_FORMATS)} Expected one of {known}.")
     inputs: list[Input] = []
     for name in names:
         path = Path(name)
@@ -73,21 +84,18 @@ def find_inputs(
     return inputs
 
 
-def read_input(
-    source: Input, fields: Sequence[str], on_problem: Callable[[Problem], None]
-) -> Iterator[tuple[Record, Mapping[str, str]]]:
-    """The records of an input, each with its named fields, which are empty unless `fields` asks for some.
+def read_input(source: Input, on_problem: Callable[[Problem], None]) -> Iterator[tuple[Record, Mapping[str, str]]]:
+    """The records of an input, each with its named fields, which are empty where the input has its text as a whole.
 
     Args:
-        source: from `find_inputs`.
-        fields: the fields that a record must have; none: its text is all that is wanted.
+        source: from `prepare_inputs`.
         on_problem: called with each record that is skipped.
 
     Raises:
         DataError: the file is damaged as a whole, or a table lacks a column. What was read up to there has been
             returned by then.
     """
-    if not fields:
+    if not source.fields:
         if source.stream is None:
             records = read_records(source.path, on_problem, source.format)
         else:
@@ -96,39 +104,62 @@ def read_input(
             yield record, {}
         return
     with source.stream or open_stored(source.path) as stored, reporting_damage(source.path):
-        stream = stored if source.stream else unpack(source.path, stored)
         read = _read_table if source.format in DELIMITERS else _read_json_lines
-        yield from read(stream, Reading(source.path, on_problem), source.format, fields)
+        yield from read(unpack(source.path, stored), Reading(source.path, on_problem), source)
 
 
-def check_inputs(inputs: Sequence[Input], fields: Sequence[str]) -> None:
-    """Make sure, by the first bytes of each file, that the inputs can be read.
+def prepare_inputs(task: Task, inputs: Sequence[Input]) -> list[Input]:
+    """The inputs with the fields that a task reads of them, where it reads named ones.
 
-    Args:
-        inputs: from `find_inputs`.
-        fields: as for `read_input`.
+    These are the columns of the task's own tables, where an input has them; and the parts of a source that is made of
+    several, such as a question and its context. Each file is looked at as far as its first bytes.
 
     Raises:
-        InputError: a file of a format without named fields, when some are wanted.
+        InputError: a file of a format without named fields, for a task that needs them.
         DataError: a file can not be opened, is in another encoding, or is a table that lacks a column.
     """
-    for source in inputs:
-        if not fields:
-            if source.stream is None:
-                check_records(source.path, source.format)
-            continue
+    return [_prepare(task, source) for source in inputs]
+
+
+def _prepare(task: Task, source: Input) -> Input:
+    parts = slots_of(task.schema.source)
+    columns = task.schema.dataset.columns
+    names = _names_in(source) if parts and source.format in _WITH_FIELDS else []
+    own = tuple(columns.get(part, part) for part in parts)
+    if columns and set(own) <= set(names):
+        return replace(source, fields=own, id_field=columns["id"])
+    if len(parts) > 1:
         if source.format not in _WITH_FIELDS:
             raise InputError(
-                f"{source.path} is {source.format}, but this task reads several fields: {', '.join(fields)}. Give JSON "
-                "lines or CSV that has them."
+                f"{source.path} is {source.format}, but the task '{task.name}' reads several fields: "
+                f"{', '.join(parts)}. Give JSON lines or CSV that has them."
             )
-        if source.format in DELIMITERS and source.stream is None:
-            head = peek(source.path).decode("utf-8-sig", "replace").partition("\n")[0]
-            _check_columns(source.path, _parse_row(head, source.format), fields)
+        if source.format in DELIMITERS:
+            _check_columns(source.path, names, parts)
+        return replace(source, fields=tuple(parts))
+    if source.stream is None:
+        check_records(source.path, source.format)
+    return source
+
+
+def _names_in(source: Input) -> list[str]:
+    """The columns of a table, or the keys of the first object of JSON lines."""
+    if source.stream is None:
+        head = peek(source.path)
+    else:
+        head = source.stream.peek(_HEAD) if hasattr(source.stream, "peek") else b""
+    lines = head.decode("utf-8-sig", "replace").splitlines() or [""]
+    try:
+        if source.format in DELIMITERS:
+            return [name.strip() for name in next(csv.reader(lines, delimiter=DELIMITERS[source.format]), [])]
+        first = json.loads(next((line for line in lines if line.strip()), "{}"))
+    except (csv.Error, ValueError, RecursionError):
+        return []
+    return list(first) if isinstance(first, dict) else []
 
 
 def _open_stdin(stdin: IO[bytes], format: str | None) -> Input:
-    head = stdin.peek(1 << 16) if hasattr(stdin, "peek") else b""
+    head = stdin.peek(_HEAD) if hasattr(stdin, "peek") else b""
     name = "stdin.gz" if head.startswith(_GZIP) else "stdin"
     return Input(Path(name), format or _detect(name, head), stdin)
 
@@ -154,9 +185,7 @@ def _find_in_directory(path: Path, format: str | None, on_problem: Callable[[Pro
             on_problem(Problem(str(file), f"left out: {error}"))
 
 
-def _read_json_lines(
-    stream: IO[bytes], reading: Reading, format: str, fields: Sequence[str]
-) -> Iterator[tuple[Record, Mapping[str, str]]]:
+def _read_json_lines(stream: IO[bytes], reading: Reading, source: Input) -> Iterator[tuple[Record, Mapping[str, str]]]:
     for number, line in lines(stream, reading):
         if not line.strip():
             continue
@@ -165,30 +194,28 @@ def _read_json_lines(
         except UnicodeDecodeError as error:
             reading.report(number, describe_bytes(error))
             continue
-        except (json.JSONDecodeError, RecursionError):
+        except (ValueError, RecursionError):
             reading.report(number, "not JSON; expected one object a line.")
             continue
         if not isinstance(values, dict):
-            reading.report(number, f"a JSON {type(values).__name__}; expected an object with {', '.join(fields)}.")
+            kind = type(values).__name__
+            reading.report(number, f"a JSON {kind}; expected an object with {', '.join(source.fields)}.")
             continue
-        missing = [name for name in fields if not isinstance(values.get(name), str) or not values[name].strip()]
+        missing = [name for name in source.fields if not isinstance(values.get(name), str) or not values[name].strip()]
         if missing:
             reading.report(number, f"no text in '{missing[0]}'.{suggest(missing[0], values)}")
             continue
-        yield _make_record(values, values, format, fields, f"{reading.path.name}:{number}")
+        yield _make_record(values, values, source, f"{reading.path.name}:{number}")
 
 
-def _read_table(
-    stream: IO[bytes], reading: Reading, format: str, fields: Sequence[str]
-) -> Iterator[tuple[Record, Mapping[str, str]]]:
-    rows = csv.reader(
-        (line.decode(errors="replace") for _, line in lines(stream, reading)), delimiter=DELIMITERS[format], strict=True
-    )
+def _read_table(stream: IO[bytes], reading: Reading, source: Input) -> Iterator[tuple[Record, Mapping[str, str]]]:
+    decoded = (line.decode(errors="surrogateescape") for _, line in lines(stream, reading))
+    rows = csv.reader(decoded, delimiter=DELIMITERS[source.format], strict=True)
     try:
         header = next(rows, [])
     except csv.Error as error:
         raise DataError(f"{reading.path}:1: the header can not be read ({error}). Expected a table.") from error
-    _check_columns(reading.path, header, fields)
+    _check_columns(reading.path, header, source.fields)
     while True:
         number = rows.line_num + 1
         try:
@@ -203,21 +230,33 @@ def _read_table(
         if len(row) != len(header):
             reading.report(number, f"{len(row)} cells; expected {len(header)}: {', '.join(header)}.")
             continue
+        if not all(cell.isascii() or _is_text(cell) for cell in row):
+            reading.report(number, "bytes that are not UTF-8; expected UTF-8 text.")
+            continue
         values = {name.strip(): cell for name, cell in zip(header, row, strict=True)}
-        missing = [name for name in fields if not values[name].strip()]
+        missing = [name for name in source.fields if not values[name].strip()]
         if missing:
             reading.report(number, f"no text in '{missing[0]}'.")
             continue
-        yield _make_record(values, (header, row), format, fields, f"{reading.path.name}:{number}")
+        yield _make_record(values, (header, row), source, f"{reading.path.name}:{number}")
+
+
+def _is_text(cell: str) -> bool:
+    """Whether UTF-8 can hold it: bytes that are none are carried along as halves of surrogate pairs."""
+    try:
+        cell.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _make_record(
-    values: Mapping[str, Any], native: Any, format: str, fields: Sequence[str], fallback_id: str
+    values: Mapping[str, Any], native: Any, source: Input, fallback_id: str
 ) -> tuple[Record, Mapping[str, str]]:
-    ids = (str(values[name]).strip() for name in ("id", "pmid", "pmcid") if values.get(name))
-    passages = [Passage(values[name]) for name in fields]
-    record = make_record(next(ids, fallback_id), passages, format=format, native=native)
-    return record, {name: values[name] for name in fields}
+    known = (str(values[name]).strip() for name in (source.id_field, *IDS) if values.get(name))
+    passages = [Passage(values[name]) for name in source.fields]
+    record = make_record(next(known, fallback_id), passages, format=source.format, native=native)
+    return record, {name: values[name] for name in source.fields}
 
 
 def _check_columns(path: Path, header: Sequence[str], fields: Sequence[str]) -> None:
@@ -228,10 +267,3 @@ def _check_columns(path: Path, header: Sequence[str], fields: Sequence[str]) -> 
             f"{path} has no column '{missing[0]}'.{suggest(missing[0], found)} Found: {', '.join(found) or 'nothing'}. "
             f"Expected: {', '.join(fields)}."
         )
-
-
-def _parse_row(line: str, format: str) -> list[str]:
-    try:
-        return next(csv.reader([line], delimiter=DELIMITERS[format]), [])
-    except csv.Error:
-        return []

@@ -20,8 +20,8 @@ from biogpt.documents.tables import item_columns
 from biogpt.errors import DataError, InputError, suggest
 from biogpt.evaluation.journal import Journal
 from biogpt.evaluation.tuned import TunedModel
-from biogpt.mining.findings import Asked, entity_type, find_in_records, source_fields
-from biogpt.mining.inputs import Input, check_inputs, read_input
+from biogpt.mining.findings import Asked, entity_type, find_in_records
+from biogpt.mining.inputs import Input, prepare_inputs, read_input
 from biogpt.mining.page import Heading, PageWriter
 from biogpt.tasks.task import Task
 
@@ -153,8 +153,7 @@ def predict_files(
         DataError: a table lacks columns, the output can not be written, or the inputs are others than before.
     """
     task = found.task
-    fields = source_fields(task)
-    check_inputs(inputs, fields)
+    inputs = prepare_inputs(task, inputs)
     journal = _open_journal(found, inputs, target, constrained, batch_size)
     summary = Summary()
     if journal is not None and journal.is_complete:
@@ -173,7 +172,7 @@ def predict_files(
         summary.take_up(journal)
     with contextlib.ExitStack() as stack:
         outputs = _open_outputs(stack, found, target, journal)
-        records = _read_all(inputs, fields, summary, report)
+        records = _read_all(inputs, summary, report)
         seen = _skip(records, journal)
         while group := list(islice(records, batch_size)):
             for record in find_in_records(predictor, group, found.label, constrained):
@@ -251,13 +250,11 @@ def _columns(task: Task) -> tuple[str, ...]:
     return item_columns(roles, [name for name in slots if name not in roles])
 
 
-def _read_all(
-    inputs: Sequence[Input], fields: Sequence[str], summary: Summary, report: Callable[[Problem], None]
-) -> Iterator[Asked]:
+def _read_all(inputs: Sequence[Input], summary: Summary, report: Callable[[Problem], None]) -> Iterator[Asked]:
     """The records of all inputs; a file that is damaged as a whole is told, and the next one read."""
     for source in inputs:
         try:
-            yield from read_input(source, fields, report)
+            yield from read_input(source, report)
         except DataError as error:
             summary.damaged.append(str(error))
             report(Problem(str(source.path), f"read only in part: {error}"))

@@ -4,9 +4,10 @@ import io
 import pytest
 
 from biogpt.errors import DataError, InputError
-from biogpt.mining.inputs import check_inputs, find_inputs, read_input
+from biogpt.mining.inputs import find_inputs, prepare_inputs, read_input
+from biogpt.tasks.task import load_task
 
-FIELDS = ("question", "context")
+QUESTIONS = load_task("pubmedqa")
 
 
 @pytest.fixture
@@ -20,9 +21,9 @@ def folder(tmp_path):
     return tmp_path
 
 
-def read_all(inputs, fields=()):
+def read_all(inputs):
     problems = []
-    asked = [pair for source in inputs for pair in read_input(source, fields, problems.append)]
+    asked = [pair for source in inputs for pair in read_input(source, problems.append)]
     return asked, [str(problem) for problem in problems]
 
 
@@ -78,8 +79,7 @@ def test_fields_come_from_json_lines_and_tables(tmp_path):
     )
     (tmp_path / "q.csv").write_text('id,question,context\n7,A?,"B, b."\n8,only\n9,A?,\n', encoding="utf-8")
     inputs = find_inputs([tmp_path / "q.jsonl", tmp_path / "q.csv"], io.BytesIO())
-    check_inputs(inputs, FIELDS)
-    asked, problems = read_all(inputs, FIELDS)
+    asked, problems = read_all(prepare_inputs(QUESTIONS, inputs))
     assert [(record.id, fields["question"], fields["context"]) for record, fields in asked] == [
         ("1", "A?", "B."),
         ("q.jsonl:6", "C?", "D."),
@@ -99,11 +99,11 @@ def test_fields_come_from_json_lines_and_tables(tmp_path):
 def test_what_can_not_have_fields_is_refused_before_work(tmp_path):
     (tmp_path / "a.txt").write_text("Text.", encoding="utf-8")
     (tmp_path / "q.csv").write_text("id,question,contexts\n1,a,b\n", encoding="utf-8")
-    with pytest.raises(InputError, match=r"a.txt is text, but this task reads several fields: question, context"):
-        check_inputs(find_inputs([tmp_path / "a.txt"], io.BytesIO()), FIELDS)
+    with pytest.raises(InputError, match=r"a.txt is text, but the task 'pubmedqa' reads several fields"):
+        prepare_inputs(QUESTIONS, find_inputs([tmp_path / "a.txt"], io.BytesIO()))
     with pytest.raises(DataError, match=r"no column 'context'. Did you mean 'contexts'?"):
-        check_inputs(find_inputs([tmp_path / "q.csv"], io.BytesIO()), FIELDS)
-    check_inputs(find_inputs([tmp_path / "a.txt"], io.BytesIO()), ())
+        prepare_inputs(QUESTIONS, find_inputs([tmp_path / "q.csv"], io.BytesIO()))
+    assert prepare_inputs(load_task("bc5cdr"), find_inputs([tmp_path / "a.txt"], io.BytesIO()))[0].fields == ()
 
 
 @pytest.mark.parametrize("name", ["missing.txt", "unknown.xyz"])
@@ -115,6 +115,34 @@ def test_a_wrong_name_is_one_line(tmp_path, name):
     assert "\n" not in str(caught.value)
 
 
+def test_an_unknown_format_is_said_at_once():
+    with pytest.raises(InputError, match=r"Unknown format 'cvs'. Did you mean 'csv'"):
+        find_inputs(["-"], io.BytesIO(), "cvs")
+
+
 def test_an_empty_directory_is_said(tmp_path):
     with pytest.raises(DataError, match="has no file that can be read"):
         find_inputs([tmp_path], io.BytesIO())
+
+
+def test_the_columns_of_the_tasks_own_table_are_read_where_a_file_has_them(tmp_path):
+    (tmp_path / "pairs.toml").write_text(
+        'kind = "relation"\ntitle = "t"\nsource = "{text}"\nsentence = "{drug} hits {gene}"\n'
+        '[slots.drug]\n[slots.gene]\n[dataset]\nreader = "table"\n'
+        'columns = { id = "key", text = "Sentence", drug = "Drug", gene = "Gene" }\n[score]\nmetric = "exact"\n'
+    )
+    (tmp_path / "own.csv").write_text('key,Sentence,title\nk1,"One, two.",T\n', encoding="utf-8")
+    (tmp_path / "own.jsonl").write_text('{"key": 5, "Sentence": "Three."}\n', encoding="utf-8")
+    (tmp_path / "other.csv").write_text("id,title,abstract\n7,Four,Five.\n", encoding="utf-8")
+    (tmp_path / "wrong.csv").write_text("key,Sentense\nk1,x\n", encoding="utf-8")
+    task = load_task(tmp_path / "pairs.toml")
+    names = [tmp_path / name for name in ("own.csv", "own.jsonl", "other.csv")]
+    asked, problems = read_all(prepare_inputs(task, find_inputs(names, io.BytesIO())))
+    assert [(record.id, record.text) for record, _ in asked] == [
+        ("k1", "One, two."),
+        ("5", "Three."),
+        ("7", "Four. Five."),
+    ]
+    assert not problems
+    with pytest.raises(DataError, match="has no column 'text'"):
+        prepare_inputs(task, find_inputs([tmp_path / "wrong.csv"], io.BytesIO()))
