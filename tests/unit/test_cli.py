@@ -17,6 +17,7 @@ HEAVY = ("torch", "transformers", "tokenizers", "sacremoses", "huggingface_hub",
         (["--help"], "generate"),
         (["-h"], "generate"),
         (["generate", "--help"], "--num-return-sequences"),
+        (["finetune", "--help"], "--dev-fraction"),
         (["--version"], f"biogpt {__version__}"),
     ],
 )

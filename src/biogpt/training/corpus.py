@@ -24,7 +24,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import biogpt
 from biogpt.documents import TEXT_FIELDS, Document, Problem, check_format, read_documents
 from biogpt.errors import BioGptError, ConfigError, DataError, suggest
 from biogpt.training import corpus_stages as stages
@@ -253,7 +252,7 @@ def _prepare_in_stages(
     for name in _TOKENIZER_FILES:
         shutil.copyfile(work / "tokenizer" / name, path / name)
     versions = {name: metadata.version(name) for name in ("numpy", "sacremoses", "tokenizers")}
-    versions["biogpt"] = biogpt.__version__
+    versions["biogpt"] = metadata.version("biogpt")
     stages.write_json(path / "corpus.json", {"format": FORMAT, "recipe": identity, **counts, "versions": versions})
 
 

@@ -139,13 +139,23 @@ class _Run:
             REPORT_FILE,
         )
         warn_of_traps(recipe, self.splits)
+        self._warn_of_settings()
+        self.progress = TrainingProgress(recipe.output, FINETUNING[self._is_scored()])
+
+    def _warn_of_settings(self) -> None:
+        if self.train.num_cut_targets:
+            warnings.warn(
+                f"{self.train.num_cut_targets} of the {len(self.splits.train)} targets are longer than the model's "
+                f"{self.tokenizer.model_max_length} positions leave room for, and were cut: a model that never sees "
+                "them end learns not to stop. Set source_limit lower in the task, or split the documents.",
+                stacklevel=4,
+            )
         if self.tuning.warmup_steps >= self.plan.num_steps:
             warnings.warn(
                 f"The run has {self.plan.num_steps} steps and a warm-up of {self.tuning.warmup_steps}: the learning "
                 "rate never reaches its peak. Train for more epochs, or set warmup_steps lower.",
-                stacklevel=3,
+                stacklevel=4,
             )
-        self.progress = TrainingProgress(recipe.output, FINETUNING[self._is_scored()])
 
     def make_trainer(self) -> tuple[FinetuneTrainer, KeptWeights]:
         """The Trainer with the model on its device, and the keeper of the epochs' weights."""

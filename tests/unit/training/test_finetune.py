@@ -135,11 +135,19 @@ def test_a_warm_up_as_long_as_the_run_is_said(model: Path, data: Path) -> None:
         finetune(recipe_of(model, data, settings={"warmup_steps": 100}))
 
 
+def test_targets_that_do_not_fit_are_said(model: Path, tmp_path: Path) -> None:
+    pairs = [{"drug": f"drug {number}", "target": "enzyme", "interaction": "int"} for number in range(60)]
+    documents = {"1": {"abstract": "Sixty drugs.", "triples": pairs}, "2": {"abstract": "One.", "triples": pairs[:1]}}
+    (tmp_path / "d.json").write_text(json.dumps(documents))
+    with pytest.warns(UserWarning, match="1 of the 2 targets are longer than the model's 256 positions"):
+        finetune(recipe_of(model, tmp_path / "d.json", "ddi", dev_fraction=0.0, settings={"epochs": 1}))
+
+
 def test_a_head_reads_words_where_it_learned_them(model: Path, data: Path) -> None:
     """A few sentences learned by heart come back, with context on both sides."""
     from biogpt.evaluation.predictor import Predictor
 
-    settings = {"epochs": 60, "tagging_context": "twice", "dropout": 0.0}
+    settings = {"epochs": 25, "tagging_context": "twice", "dropout": 0.0}
     report = finetune(recipe_of(model, data, settings=settings))
     assert report["scores"] == {}
     predictor = Predictor.load(data.parent / "run")
