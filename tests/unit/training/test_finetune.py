@@ -156,6 +156,31 @@ def test_a_head_reads_words_where_it_learned_them(model: Path, data: Path) -> No
     assert predictor.task.score(predictor.predict(examples), examples)["f1"] == 1.0
 
 
+@pytest.mark.parametrize(
+    ("task", "lines", "name"),
+    [
+        ("ncbi_disease", SENTENCES, "BioGptForTokenClassification"),
+        ("hoc", "Cells died .\tresisting cell death\nA fine day .\tempty\n" * 2, "BioGptForSequenceClassification"),
+    ],
+)
+def test_plain_transformers_loads_a_head(model: Path, tmp_path: Path, task: str, lines: str, name: str) -> None:
+    import transformers
+
+    (tmp_path / "lines.tsv").write_text(lines)
+    settings = {"head": "classification"}
+    finetune(recipe_of(model, tmp_path / "lines.tsv", task, dev_fraction=0.0, settings=settings))
+    theirs = getattr(transformers, name).from_pretrained(tmp_path / "run").eval()
+    ours = load_model(tmp_path / "run")
+    ids = torch.tensor([[2, 100, 4000, 7], [2, 50, 1, 1]])
+    mask = (ids != 1).long()
+    shown, expected = (one(ids, attention_mask=mask).logits for one in (ours, theirs))
+    if task == "ncbi_disease":  # padding has no position here and some there, and no one asks for its label
+        shown, expected = shown[mask.bool()], expected[mask.bool()]
+    torch.testing.assert_close(shown, expected, rtol=1e-4, atol=1e-4)
+    assert theirs.config.id2label == ours.config.id2label
+    assert theirs.config.problem_type == ("multi_label_classification" if task == "hoc" else None)
+
+
 def test_the_best_epoch_is_left_and_the_run_stops(model: Path, data: Path) -> None:
     figures = iter([0.2, 0.6, 0.5, 0.1, 0.9])
     shown: list[torch.Tensor] = []
