@@ -67,7 +67,8 @@ def measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     optimizer = make_optimizer(model, tuning)
     train = task.read(recipe.data, TRAIN_SPLITS.get(name, "train"))
     examples = encode_examples(task, tokenizer, type(model), train, tuning.source_weight).examples
-    plan = Plan([len(example.input_ids) for example in examples], 1, tuning.tokens_per_step, SEED)
+    lengths = [len(example.input_ids) for example in examples]
+    plan = Plan(lengths, tokens_per_step=tuning.tokens_per_step, seed=SEED)
     pieces = plan.batches_of(0, TOKENS_PER_PIECE)
     chosen = pieces if device.type == "cuda" else pieces[: arguments.pieces]
     uses_bf16 = computes_bf16(arguments.precision, device)

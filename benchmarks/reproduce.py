@@ -2,12 +2,13 @@
 
     python benchmarks/reproduce.py bc5cdr --data DIR --work DIR
     python benchmarks/reproduce.py --table
+    python benchmarks/reproduce.py --step-table
 
 Runs the public commands: `biogpt finetune`, then `biogpt evaluate` with free decoding, as the published figures were
 made, and where the model writes its answers once more held to the task's schema. What is done is on record in the work
 directory, so that a run that was killed goes on by the same command. Writes benchmarks/results/reproduce/TASK.json, or
 TASK-VARIANT.json with `--variant`; what stands behind `--` goes to `biogpt finetune`. `--table` prints what is written
-so far as Markdown, beside the trivial baselines of baselines.py.
+so far as Markdown, beside the trivial baselines of baselines.py; `--step-table` what finetune_step.py measured.
 """
 
 import argparse
@@ -128,6 +129,18 @@ def print_tables(directory: Path) -> None:
         print(f"| {' | '.join(cost_cells(one))} |")
 
 
+def print_step_table(file: Path) -> None:
+    """What finetune_step.py measured, as Markdown."""
+    result = json.loads(file.read_text())
+    machine = result["machine"]
+    where = machine.get("gpu") or f"{machine['processor'].split(' (')[0]}, 1 thread"
+    print(f"| task | tokens in a step | peak memory | a step on {where} |")
+    print("|---|---:|---:|---:|")
+    for name, one in result["tasks"].items():
+        memory = one["peak_gpu_gib"] or one["peak_resident_gib"]
+        print(f"| `{name}` | {one['tokens_in_step']:,} | {memory:.1f} GiB | {minutes(one['seconds_per_step'])} |")
+
+
 def score_cells(result: dict[str, Any], baseline: dict[str, Any]) -> Iterator[str]:
     main = baseline["main"]
     strongest = baseline["baselines"][baseline["strongest"]]
@@ -175,13 +188,17 @@ def main() -> None:
     parser.add_argument("--variant", default="", help="the name of a run that is not the shipped recipe's")
     parser.add_argument("--output", type=Path, default=RUNS, help="where to write results, and to read those to print")
     parser.add_argument("--table", action="store_true", help="print the results that are written")
+    parser.add_argument("--step-table", action="store_true", help="print what finetune_step.py measured")
     arguments = parser.parse_args(given[:cut])
     arguments.rest = given[cut + 1 :]
     if arguments.table:
         print_tables(arguments.output)
         return
+    if arguments.step_table:
+        print_step_table(RESULTS / "finetune_step.json")
+        return
     if not (arguments.task and arguments.data and arguments.work):
-        parser.error("Give a task, --data and --work; or --table.")
+        parser.error("Give a task, --data and --work; or --table, or --step-table.")
     if arguments.rest and not arguments.variant:
         parser.error("With arguments for 'biogpt finetune', name the run with --variant.")
     import torch  # noqa: F401  # so that the record of the run names the GPU that the commands used
