@@ -90,7 +90,8 @@ def locate(schema: Schema, values: Mapping[str, str], example: Example) -> Item:
 
 def says_none(template: Template, text: str) -> bool:
     """The text says that there is nothing."""
-    return " ".join(text.split()) in {template.none, template.none + template.end} - {""}
+    stated = {" ".join(none.split()) for none in (template.none, template.none + template.end)}
+    return " ".join(text.split()) in stated - {""}
 
 
 def _choose(schema: Schema, readings: Sequence[Reading], example: Example) -> tuple[Item, Reading]:

@@ -74,7 +74,7 @@ class Template:
             separator=fold(self.separator),
             is_repeated=True,
             end=fold(self.end),
-            none=fold(self.render([])),
+            none=fold(self.render([])) if self.render([]).strip() else None,
         )
 
     def read(self, text: str) -> Iterator[tuple[str, list[Reading]]]:

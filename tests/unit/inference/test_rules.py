@@ -252,7 +252,7 @@ class TestLimits:
         (Grammar((Words("the pre"), Span())), "each apart from the words around it"),
         (Grammar((Span(), Span())), "each apart from the words around it"),
         (
-            Grammar((Span(), Words(" "), Span()), is_repeated=True, separator=" "),
+            Grammar((Span(), Words(" "), Span()), is_repeated=True, separator="\n"),
             "nothing stands between its sentences",
         ),
         (Grammar((Words("\U00013000 "), Span())), "the vocabulary lacks a character"),
@@ -260,8 +260,9 @@ class TestLimits:
     ],
 )
 def test_grammars_that_no_rule_can_hold_are_refused(compiled, grammar, says):
-    with pytest.raises(ConfigError, match=says):
+    with pytest.raises(ConfigError, match=says) as caught:
         compiled(grammar)
+    assert "\n" not in str(caught.value)
 
 
 class TestTasks:

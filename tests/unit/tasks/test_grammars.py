@@ -42,6 +42,20 @@ def test_relations_are_sentences_with_spans_of_the_source():
     )
 
 
+@pytest.mark.parametrize(
+    ("settings", "none"),
+    [("", "."), ('none = "nothing"', "nothing."), ('end = " STOP"', " STOP"), ('end = ""', None)],
+)
+def test_what_says_that_there_is_nothing_is_read_as_that(tmp_path, settings, none):
+    path = tmp_path / "mine.toml"
+    text = SCHEMA.format(kind="relation", metric="exact").replace('end = "!"', settings)
+    path.write_text(text.replace('choices = ["Yes", "No"]', ""))
+    task = load_task(path)
+    assert task.grammar(EXAMPLE).none == none
+    assert none is None or task.parse(none, EXAMPLE).problems == ()
+    assert task.parse("", EXAMPLE).problems
+
+
 def test_choices_are_worded_as_the_target_words_them():
     task = load_task("ddi", target_format="svo")
     wordings = Choice(("affects", "changes the mechanism of", "needs advice with", "interacts with"))
