@@ -3,14 +3,12 @@
     python benchmarks/tokenizer.py --data ../shared/data
 
 Each measurement is a fresh process on one thread, so that cold means cold; the two tokenizers take turns, and the
-median of the repeats counts. Ours gives offsets, the slow one can not. Then ours alone: how long it takes over words of
-100,000 characters, and how much memory it takes to remember what it has seen, over the corpus of literature. Seconds
-are of the processor. Writes benchmarks/results/tokenizer.json and prints tables.
+median of the repeats counts. Ours gives offsets, the slow one can not. Writes benchmarks/results/tokenizer.json and
+prints a table.
 """
 
 import argparse
 import gc
-import gzip
 import json
 import os
 import statistics
@@ -19,7 +17,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +28,6 @@ BATCH = 1000
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 FIELDS = {"title", "abstract", "QUESTION", "CONTEXTS", "LONG_ANSWER"}
 TASKS = ["encode", "encode one by one", "decode", "decode one by one"]
-LONG = 100_000
-LONG_WORDS = ["a", "acgt", ".", "-a", "'", ",", "e.g.", "&", "é", "☃"]
 
 
 def read_texts(data: Path) -> list[str]:
@@ -95,47 +90,8 @@ def measure(tokenizer_name: str, task: str, vocabulary: Path, texts: list[str]) 
     return seconds
 
 
-def measure_long_words(vocabulary: Path) -> dict[str, float]:
-    """For each of LONG_WORDS the seconds that a word takes that repeats it for LONG characters."""
-    from biogpt import BioGptTokenizer
-
-    tokenizer = BioGptTokenizer(vocabulary / "vocab.json", vocabulary / "merges.txt")
-    tokenizer("warm")
-    seconds = {}
-    for part in LONG_WORDS:
-        word = part * (LONG // len(part))
-        start = time.process_time()
-        tokenizer(word, return_offsets_mapping=True)
-        seconds[part] = round(time.process_time() - start, 4)
-    return seconds
-
-
-def measure_memory(vocabulary: Path, data: Path) -> dict[str, float]:
-    """By how many MB the process grows at most while it encodes the corpus, a few documents at a time."""
-    from biogpt import BioGptTokenizer
-
-    tokenizer = BioGptTokenizer(vocabulary / "vocab.json", vocabulary / "merges.txt")
-    tokenizer("warm")
-    before = _read_kilobytes("VmRSS")
-    num_bytes = 0
-    for path in sorted((data / "corpus").glob("*.jsonl.gz")):
-        with gzip.open(path, "rt", encoding="utf-8") as lines:
-            while batch := list(islice(lines, 10)):
-                texts = [text for line in batch for text in json.loads(line).values() if isinstance(text, str)]
-                num_bytes += sum(len(text.encode("utf-8")) for text in texts)
-                tokenizer.encode_ids(texts)
-    grown = _read_kilobytes("VmHWM") - before
-    return {"corpus_mb": round(num_bytes / 1e6, 1), "memory_mb": round(grown * 1024 / 1e6, 1)}
-
-
-def _read_kilobytes(name: str) -> int:
-    """What Linux says of this process's memory: now (VmRSS), or at most (VmHWM; `getrusage` would count the parent)."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line.split()[1] for line in lines if line.startswith(name)))
-
-
 def measure_apart(tokenizer_name: str, task: str, vocabulary: Path, data: Path) -> dict[str, float]:
-    """What one of the above measures, in a process of its own."""
+    """As `measure`, in a process of its own."""
     command = [sys.executable, __file__, "--data", str(data), "--only", tokenizer_name, task, str(vocabulary)]
     done = subprocess.run(command, env={**os.environ, **ONE_THREAD}, capture_output=True, text=True, check=True)
     seconds: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
@@ -155,11 +111,12 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="the result file; benchmarks/results/tokenizer.json if not given")
     parser.add_argument("--only", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    texts = list(dict.fromkeys(read_texts(arguments.data)))
     if arguments.only:
-        print(json.dumps(_measure_here(*arguments.only, arguments.data)))
+        name, task, vocabulary = arguments.only
+        print(json.dumps(measure(name, task, Path(vocabulary), texts)))
         return
 
-    texts = list(dict.fromkeys(read_texts(arguments.data)))
     from biogpt import BioGptTokenizer
     from biogpt.text import bpe
 
@@ -175,8 +132,6 @@ def main() -> None:
                     done.append(measure_apart(name, task, Path(folder), arguments.data))
                     print(f"{task}, {name}, {repeat + 1} of {arguments.repeats}: {done[-1]}", file=sys.stderr)
             results[task] = {name: take_medians(each) for name, each in runs.items()}
-        long_words = measure_apart("ours", "long words", Path(folder), arguments.data)
-        memory = measure_apart("ours", "memory", Path(folder), arguments.data)
     num_bytes = sum(len(text.encode("utf-8")) for text in texts)
     measured = {
         "documents": len(texts),
@@ -189,21 +144,9 @@ def main() -> None:
             task: {when: round(seconds["slow"][when] / seconds["ours"][when], 2) for when in ("cold", "warm")}
             for task, seconds in results.items()
         },
-        "long_words": {"characters": LONG, "seconds": long_words},
-        "remembering": memory,
     }
     write_result("tokenizer", measured, arguments.output)
     _print_table(results, num_bytes, num_tokens)
-    print(f"a word of {LONG:,} characters, seconds: {long_words}")
-    print(f"over {memory['corpus_mb']} MB of literature the process grew by at most {memory['memory_mb']} MB")
-
-
-def _measure_here(name: str, task: str, vocabulary: str, data: Path) -> dict[str, float]:
-    if task == "long words":
-        return measure_long_words(Path(vocabulary))
-    if task == "memory":
-        return measure_memory(Path(vocabulary), data)
-    return measure(name, task, Path(vocabulary), list(dict.fromkeys(read_texts(data))))
 
 
 def _print_table(results: dict[str, dict[str, dict[str, float]]], num_bytes: int, num_tokens: int) -> None:
