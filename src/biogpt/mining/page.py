@@ -82,7 +82,7 @@ class PageWriter(Writer):
             parts.append(f'<p class="text">{body}</p>\n')
         parts += [self._relations(findings.relations), _labels(findings.labels), self._elsewhere(findings.entities)]
         if findings.problems:
-            entries = "".join(f"<li>Not understood: {escape(problem)}</li>" for problem in findings.problems)
+            entries = "".join(f"<li>Problem: {escape(problem)}</li>" for problem in findings.problems)
             parts.append(f'<ul class="problems">{entries}</ul>\n')
         is_empty = not (findings.entities or findings.relations or findings.labels)
         if is_empty:
@@ -161,7 +161,7 @@ class PageWriter(Writer):
             cells += [escape(relation.values.get(slot, "")) for slot in values]
             cells += [escape(relation.type)] if has_types else []
             row = "".join(f"<td>{cell}</td>" for cell in cells)
-            rows.append(f'<tr>{row}<td class="number">{_score(relation.score)}</td></tr>\n')
+            rows.append(f'<tr>{row}<td class="number">{escape(_score(relation.score))}</td></tr>\n')
         return (
             f'<div class="table"><table>\n<tr>{head}<th class="number">score</th></tr>\n{"".join(rows)}</table></div>\n'
         )
@@ -203,14 +203,16 @@ def _name(mention: tuple[Span, str, str]) -> str:
 
 def _labels(labels: Sequence[Label]) -> str:
     entries = "".join(
-        f"<li><span>{escape(label.slot)}</span> {escape(label.value)} <span>{_score(label.score)}</span></li>"
+        f"<li><span>{escape(label.slot)}</span> {escape(label.value)} <span>{escape(_score(label.score))}</span></li>"
         for label in labels
     )
     return f'<ul class="labels">{entries}</ul>\n' if labels else ""
 
 
 def _score(score: float | None) -> str:
-    return "" if score is None else f"{score:.2f}"
+    if score is None:
+        return ""
+    return "<0.01" if 0 < score < 0.005 else f"{score:.2f}"
 
 
 def _link(record: Record) -> str:

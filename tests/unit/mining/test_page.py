@@ -86,7 +86,9 @@ def test_all_text_stays_and_tags_are_nested(title: str, abstract: str, marks: li
 def test_what_is_said_of_a_document() -> None:
     record = make_record("a<b", [Passage("Naloxone reverses <clonidine>.")])
     naloxone = Entity("chemical", "naloxone", ((0, 8),), "MESH:D009270", 0.75)
-    relation = EntityRelation("inhibitor", {"drug": naloxone, "target": Entity("gene", "P&G")}, {"interaction": "x<y"})
+    relation = EntityRelation(
+        "inhibitor", {"drug": naloxone, "target": Entity("gene", "P&G")}, {"interaction": "x<y"}, 0.001
+    )
     findings = Findings(
         (naloxone, Entity("disease", "far away")), (relation,), (Label("answer", "yes", 0.914),), ("<script>",)
     )
@@ -96,10 +98,13 @@ def test_what_is_said_of_a_document() -> None:
     assert "<h2>a&lt;b</h2>" in text
     assert 'title="chemical, MESH:D009270, score 0.75">Naloxone<small>chemical</small></mark>' in text
     assert "<th>drug</th><th>target</th><th>interaction</th>" in text
-    assert 'P&amp;G <span class="missing">(not in the text)</span></td><td>x&lt;y</td>' in text
+    assert (
+        'P&amp;G <span class="missing">(not in the text)</span></td><td>x&lt;y</td><td class="number">&lt;0.01</td>'
+        in text
+    )
     assert "far away" in text
     assert "<span>answer</span> yes <span>0.91</span>" in text
-    assert "Not understood: &lt;script&gt;" in text
+    assert "Problem: &lt;script&gt;" in text
     assert text.count("Nothing found.") == text.count('<article class="empty">') == 1
 
 
