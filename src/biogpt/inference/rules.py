@@ -403,6 +403,7 @@ def _read_source(source_ids: Sequence[int], tokenizer: BioGptTokenizer, grammar:
     opener = grammar.sentence[0].text if isinstance(grammar.sentence[0], Words) else ""
     opening = [_to_text(word).strip(_LOOSE) for word in moses.split_words([opener])[0]]
     plain = [text.strip(_LOOSE) for text, _ in words]
+    neighbours = _neighbours(grammar)
     source = []
     for place, (text, ids) in enumerate(words):
         earliest = 0
@@ -412,8 +413,9 @@ def _read_source(source_ids: Sequence[int], tokenizer: BioGptTokenizer, grammar:
         elif opening and plain[max(0, place + 1 - len(opening)) : place + 1] == opening:
             earliest = place + 2 - len(opening)
         has_letter = any(map(str.isalnum, text))
-        may_begin = (has_letter and text[0] != "'") or text in _BEGINNERS
-        may_end = has_letter or text in _ENDERS
+        is_edge = has_letter and text not in neighbours
+        may_begin = (is_edge and text[0] != "'") or text in _BEGINNERS
+        may_end = is_edge or text in _ENDERS
         first, last, alone = (encoded.get(core, ids) for core in _cores(text))
         # An abbreviation with other full stops in it may end in its own; in other words it ends a sentence.
         is_abbreviation = text.endswith(".") and "." in text[:-1]
@@ -422,12 +424,22 @@ def _read_source(source_ids: Sequence[int], tokenizer: BioGptTokenizer, grammar:
                 ids=ids,
                 first=first if may_begin else (),
                 last=((last, ids) if is_abbreviation else (last,)) if may_end else (),
-                alone=(alone,) if has_letter and may_begin else (),
+                alone=(alone,) if is_edge and may_begin else (),
                 has_letter=has_letter,
                 earliest=earliest,
             )
         )
     return source
+
+
+def _neighbours(grammar: Grammar) -> set[str]:
+    """The template's words next to a slot. A span neither begins nor ends with one: "and and" would be hard to read."""
+    neighbours: set[str] = set()
+    for place, part in enumerate(grammar.sentence):
+        words = [_to_text(word) for word in moses.split_words([part.text])[0]] if isinstance(part, Words) else []
+        neighbours.update(words[:1] if place > 0 else ())
+        neighbours.update(words[-1:] if place < len(grammar.sentence) - 1 else ())
+    return neighbours
 
 
 def _split_words(ids: Sequence[int], tokenizer: BioGptTokenizer) -> list[tuple[str, Ids]]:

@@ -27,7 +27,10 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Some consecutive words of the source, of which one at least has a letter or a digit."""
+    """Some consecutive words of the source, of which one at least has a letter or a digit.
+
+    It neither begins nor ends with the words that stand beside it, nor has it words that end or separate sentences.
+    """
 
     max_words: int = MAX_SPAN_WORDS
 

@@ -208,6 +208,18 @@ class TestSpans:
         for span in ("one; two.", "two (say.", "say three.", "four.5 five.", "four.5."):
             assert not allows(span, source, grammar)
 
+    def test_they_neither_begin_nor_end_with_the_templates_words_beside_them(self, compiled, encode, tokenizer):
+        rule = compiled(Grammar((Span(), Words(" and "), Span())), "and one and two and")
+        for text, is_allowed in {
+            "one and two": True,
+            "one and two and one": True,
+            "and and two": False,
+            "and one and two": False,
+            "one and and": False,
+            "one and two and": False,
+        }.items():
+            assert accepts(rule, [*encode(text), tokenizer.eos_token_id]) is is_allowed
+
     def test_special_tokens_and_unknown_characters_interrupt_them(self, tokenizer, encode):
         special = [tokenizer.eos_token_id, *encode("one"), tokenizer.unk_token_id, *encode("two three four")]
         rule = compile_rule(Grammar((Span(),)), tokenizer, special)
