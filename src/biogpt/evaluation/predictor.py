@@ -189,7 +189,7 @@ class Predictor:
             position += len(encoded)
             values, indices = words.softmax(dim=-1).max(dim=-1)
             tags = [names[index] for index in indices.tolist()]
-            predictions.append(_as_mentions(example, tags, values.tolist()))
+            predictions.append(_as_mentions(example, tags, values.tolist(), self.task.schema.min_score))
         return predictions
 
     def _classify(self, window: Sequence[Example]) -> list[Prediction]:
@@ -245,7 +245,7 @@ def _pick_words(encoded: Sequence[EncodedWords], logits: Sequence[torch.Tensor])
     return torch.cat([rows[part.places] for part, rows in zip(encoded, logits, strict=True)])
 
 
-def _as_mentions(example: Example, tags: Sequence[str], probabilities: Sequence[float]) -> Prediction:
+def _as_mentions(example: Example, tags: Sequence[str], probabilities: Sequence[float], min_score: float) -> Prediction:
     spans = word_spans(example.text)
     places = [start for start, _ in spans]
     # Two blanks in a row have an empty word between them, which names nothing.
@@ -254,7 +254,9 @@ def _as_mentions(example: Example, tags: Sequence[str], probabilities: Sequence[
     for item in read_tags(kept, example.text):
         start, end = item.spans["mention"][0]
         scores = [value for place, value in zip(places, probabilities, strict=True) if start <= place < end]
-        items.append(replace(item, score=sum(scores) / len(scores)))
+        score = sum(scores) / len(scores)
+        if score >= min_score:
+            items.append(replace(item, score=score))
     return Prediction(example.id, tuple(items))
 
 

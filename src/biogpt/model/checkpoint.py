@@ -44,6 +44,7 @@ FAIRSEQ_FILE = "checkpoint.pt"
 DICTIONARY_FILE = "dict.txt"
 CODES_FILE = "bpecodes"
 ADAPTER_CONFIG_FILE = "adapter_config.json"
+DIFFERENCE_FILE = "difference.safetensors"
 
 # What a directory's `config.json` says under `architectures` -> the class of ours.
 _ARCHITECTURES = ("BioGptForCausalLM", "BioGptForTokenClassification", "BioGptForSequenceClassification")
@@ -389,6 +390,10 @@ def _why_not_fetched(error: Exception) -> str:
 
 def _read_weights(path: Path) -> tuple[Path, dict[str, torch.Tensor]]:
     """The file that holds the weights (the index, where they are in shards), and the weights."""
+    if (path / DIFFERENCE_FILE).exists():
+        from biogpt.model.difference import read_difference
+
+        return path / DIFFERENCE_FILE, read_difference(path / DIFFERENCE_FILE)
     for name, index_name, read in (
         (SAFETENSORS_FILE, SAFETENSORS_INDEX_FILE, read_safetensors),
         (PYTORCH_FILE, PYTORCH_INDEX_FILE, _read_pytorch),

@@ -86,6 +86,8 @@ class Schema:
     """The most tokens of a source; 0: no limit."""
     target_limit: int = 0
     """The most tokens that a model may write; 0: as many as it has positions for. Fine-tuning sets it by its data."""
+    min_score: float = 0.0
+    """Mentions that a tagging head is less sure of are left out. Fine-tuning sets it to where F1 on dev is highest."""
     prompt_length: int = 0
     """The number of virtual tokens between source and target."""
     sentence: str = ""
@@ -153,7 +155,7 @@ def _build_schema(path: Path, table: dict[str, Any]) -> Schema:
         if not isinstance(table.get(key), str):
             raise ConfigError(f"{path} does not say '{key}'. Expected {key} = \"...\" at its top.")
     for key, default in ((item.name, item.default) for item in fields(Schema)):
-        if key in table and isinstance(default, (str, bool, int)) and type(table[key]) is not type(default):
+        if key in table and isinstance(default, (str, bool, int, float)) and type(table[key]) is not type(default):
             raise ConfigError(f"{path}: {key} is {table[key]!r}. Expected {_KIND_NAMES[type(default)]}.")
     if not isinstance(table.get("name", ""), str):
         raise ConfigError(f"{path}: name is {table['name']!r}. Expected {_KIND_NAMES[str]}.")
@@ -179,6 +181,7 @@ _KIND_NAMES = {
     str: "text in quotation marks",
     bool: "true or false",
     int: "a whole number",
+    float: "a number with a point",
     list: "a list",
     dict: "a table",
 }

@@ -33,6 +33,10 @@ class TrainingExample:
     num_hideable: int = 0
     """How many of the first ids are source, and may be hidden from the model now and then."""
 
+    def labels(self) -> list[int]:
+        """The targets that count, in order."""
+        return [target for target, weight in zip(self.targets, self.weights, strict=True) if weight]
+
 
 def sequence_to_write(
     prompt: Sequence[int], target: Sequence[int], source_weight: float, num_learned: int = 0

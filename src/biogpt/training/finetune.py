@@ -25,9 +25,15 @@ from transformers.utils import logging as transformers_logging
 
 from biogpt.errors import ConfigError
 from biogpt.model.checkpoint import ADAPTER_CONFIG_FILE, CONFIG_FILE
-from biogpt.model.modeling import AnyModel, BioGptForCausalLM, BioGptForSequenceClassification
+from biogpt.model.modeling import (
+    AnyModel,
+    BioGptForCausalLM,
+    BioGptForSequenceClassification,
+    BioGptForTokenClassification,
+)
 from biogpt.tasks.encoding import head_labels, learned_ids
 from biogpt.tasks.schema_file import render_schema
+from biogpt.tasks.tagging import read_tags
 from biogpt.tasks.task import Example, Task
 from biogpt.text.tokenizer import BioGptTokenizer
 from biogpt.training.batches import Plan, PlannedBatches
@@ -60,6 +66,8 @@ TASK_FILE = "task.toml"
 
 Scorer = Callable[[Task, AnyModel, BioGptTokenizer, Sequence[Example]], Mapping[str, float]]
 """Predicts examples with a model and scores the predictions. Predicting is not training's, so the caller passes it."""
+
+MIN_SCORES = tuple(step / 20 for step in range(20))
 
 _MEMORY_ADVICE = "set tokens_per_batch lower (--recipe), which changes nothing else."
 
@@ -102,12 +110,53 @@ def finetune(recipe: FinetuneRecipe, score: Scorer | None = None) -> dict[str, A
             with run.progress.shown():
                 trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
         used = kept.load_result(trainer.trained_model)
+        run.choose_min_score(trainer)
         scores = trainer.score_dev()
         dev_loss = trainer.dev_loss()
         report = run.make_report(trainer, scores, dev_loss, used)
         if trainer.is_world_process_zero():
             run.save(trainer.trained_model, report)
     return report
+
+
+def find_min_score(names: Sequence[str], logits: Sequence[torch.Tensor], gold: Sequence[Sequence[int]]) -> float:
+    """Below which mean probability of its words' tags a mention is best left out, by F1.
+
+    Training weighs words, F1 weighs mentions: what a head of a small model tags with little certainty is more often
+    wrong than right.
+
+    Args:
+        names: of the head's labels, the first one "outside".
+        logits: per example those of its words, (words, L).
+        gold: per example the labels of its words.
+
+    Returns:
+        The score; the lowest of those that are equally good.
+    """
+    found: list[tuple[float, bool]] = []  # each mention's score, and whether it is right
+    num_gold = 0
+    for rows, labels in zip(logits, gold, strict=True):
+        values, indices = rows.softmax(dim=-1).max(dim=-1)
+        wanted = set(_mentions([names[index] for index in labels]))
+        num_gold += len(wanted)
+        for mention in _mentions([names[index] for index in indices.tolist()]):
+            found.append((values[mention[1] : mention[2]].mean().item(), mention in wanted))
+
+    def f1(min_score: float) -> float:
+        kept = [is_right for score, is_right in found if score >= min_score]
+        return 2 * sum(kept) / max(1, len(kept) + num_gold)
+
+    return max(MIN_SCORES, key=f1)
+
+
+def _mentions(tags: Sequence[str]) -> list[tuple[str, int, int]]:
+    """Label, first word and the one behind the last of each mention."""
+    text = " ".join("w" for _ in tags)  # a word every two characters
+    return [
+        (item.slots["label"], span[0] // 2, (span[1] + 1) // 2)
+        for item in read_tags(tags, text)
+        for span in item.spans["mention"]
+    ]
 
 
 class _Run:
@@ -207,6 +256,13 @@ class _Run:
             ],
         )
         return trainer, kept
+
+    def choose_min_score(self, trainer: FinetuneTrainer) -> None:
+        """Set below which score a mention is left out, where a head tags and there is a dev split to tell."""
+        if self.model_class is BioGptForTokenClassification and trainer.dev:
+            gold = [example.labels() for example in trainer.dev]
+            min_score = find_min_score(head_labels(self.task), trainer.dev_logits(), gold)
+            self.task = Task(dataclasses.replace(self.task.schema, min_score=min_score))
 
     def is_over(self, checkpoint: Path) -> bool:
         """Whether a checkpoint was the run's last: killed before the model was saved, or stopped early."""

@@ -120,6 +120,20 @@ class FinetuneTrainer(RunTrainer):
         nats, weight = self.accelerator.gather(sums.to(device)[None]).sum(dim=0).tolist()
         return float(nats / weight)
 
+    def dev_logits(self) -> list[torch.Tensor]:
+        """For each dev example the logits where it has a target, (targets, L), in the order of `self.dev`."""
+        model, device = self.trained_model, self.args.device
+        found: list[torch.Tensor] = []
+        was_training = model.training
+        model.eval()
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=self.use_bf16):
+            for examples in group_by_length(self.dev, 2 * self.tuning.tokens_per_batch):
+                batch = collate(examples)
+                logits = model(input_ids=batch["input_ids"].to(device)).logits.float().cpu()  # (B, T, L)
+                found += [row[weights > 0] for row, weights in zip(logits, batch["weights"], strict=True)]
+        model.train(was_training)
+        return found
+
     def score_dev(self) -> dict[str, float]:
         """The scores on dev; the main process predicts, the others wait for it."""
         if self.score is None:
