@@ -202,6 +202,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data", help="the folder of data sets")
     parser.add_argument("--vocabulary", default="BioGPT", choices=["BioGPT", "BioGPT-Large"])
+    parser.add_argument("--sets", nargs="+", default=SETS, choices=SETS)
     parser.add_argument("--splits", nargs="+", default=["train", "devel", "valid", "test"], help="which files")
     parser.add_argument("--output", type=Path, default=RESULT)
     arguments = parser.parse_args()
@@ -217,7 +218,7 @@ def main() -> None:
         rows.append({"what": what, "texts": name, "count": count, "different": wrong})
         print(f"{name}, {what}: {wrong} of {count:,} sentences differ", flush=True)
 
-    for name in SETS:
+    for name in arguments.sets:
         files = [arguments.data / "ner" / name / f"{split}.tsv" for split in arguments.splits]
         sentences = [sentence for path in files if path.exists() for sentence in read_sentences(path)]
         note("labels by word_ids", name, len(sentences), count_wrong_labels(tokenizer, sentences))
