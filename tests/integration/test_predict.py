@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from tuned_models import DOCUMENTS
 
+from biogpt.cli import main
 from biogpt.documents import INPUT_FORMATS, OUTPUT_FORMATS, read_records
 from biogpt.evaluation.tuned import find_tuned_model
 from biogpt.mining.inputs import find_inputs
@@ -77,23 +78,29 @@ def test_what_stands_in_files_is_found_in_their_order_and_bad_records_are_named(
         (["--model", "{pubmedqa}", "a.txt"], "'pubmedqa' reads several fields: question, context"),
         (["--model", "{bc5cdr}", "table.csv"], "has no column 'text', 'title' or 'abstract'"),
         (["--model", "{bc5cdr}", "a.txt", "--output", "mine.jsonl"], "was not begun by this command"),
+        (["--model", "{bc5cdr}", "a.txt", "--input-format", "txt"], "Unknown format 'txt'. Did you mean 'text'?"),
         (["--model", "{bc5cdr}", "empty.txt"], "No document could be read"),
     ],
 )
-def test_a_mistake_is_one_line_before_any_work(tuned_model_paths, tmp_path, arguments, message):
+def test_a_mistake_is_one_line_before_any_work(tuned_model_paths, tmp_path, monkeypatch, capfd, arguments, message):
+    """In this process: each of them would take a second to start."""
     (tmp_path / "a.txt").write_text("Some text.", encoding="utf-8")
     (tmp_path / "empty.txt").write_text("\n", encoding="utf-8")
     (tmp_path / "mine.jsonl").write_text("{}", encoding="utf-8")
     (tmp_path / "table.csv").write_text("id,abstrct\n1,x\n", encoding="utf-8")
     (tmp_path / "latin.txt").write_bytes("naïve\n".encode("latin-1"))
     there = sorted(tmp_path.iterdir())
-    done = run(*(argument.format(**tuned_model_paths) for argument in arguments), cwd=tmp_path)
-    assert done.returncode == 1
-    assert done.stdout == ""
-    last = done.stderr.splitlines()[-1]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["biogpt", "predict", *(each.format(**tuned_model_paths) for each in arguments)])
+    with pytest.raises(SystemExit) as ending:
+        main()
+    assert ending.value.code == 1
+    stdout, stderr = capfd.readouterr()
+    assert stdout == ""
+    last = stderr.splitlines()[-1]
     assert last.startswith("biogpt: ")
     assert message in last
-    assert len(done.stderr.splitlines()) == (2 if "empty.txt" in arguments else 1)
+    assert len(stderr.splitlines()) == (2 if "empty.txt" in arguments else 1)
     assert sorted(tmp_path.iterdir()) == there
 
 
