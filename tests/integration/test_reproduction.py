@@ -5,14 +5,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "benchmarks" / "reproduce.py"
 
 
-def test_the_documented_tables_are_those_of_the_result_files():
-    done = subprocess.run([sys.executable, str(SCRIPT), "--table"], capture_output=True, text=True, check=True)
+@pytest.mark.parametrize("name", ["table", "step table"])
+def test_the_documented_tables_are_those_of_the_result_files(name):
+    command = [sys.executable, str(SCRIPT), f"--{name.replace(' ', '-')}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     page = (ROOT / "docs" / "reproduce.md").read_text(encoding="utf-8")
-    shown = page.partition("<!-- table -->")[2].partition("<!-- end of table -->")[0]
+    shown = page.partition(f"<!-- {name} -->")[2].partition(f"<!-- end of {name} -->")[0]
     assert shown.strip() == done.stdout.strip()
 
 
