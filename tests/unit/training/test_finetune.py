@@ -288,3 +288,13 @@ def test_what_stopped_a_run_is_said_in_a_line(error: Exception, message: str) ->
     assert "\n" not in str(caught.value)
     with pytest.raises(RuntimeError, match="something else"), plain_failures("take less."):
         raise RuntimeError("something else")
+
+
+def test_mentions_that_are_more_often_wrong_than_right_are_left_out() -> None:
+    names = ["O", "B-Disease", "I-Disease"]
+    sure, unsure, outside = [0.0, 5.0, 0.0], [0.0, 0.5, 0.0], [5.0, 0.0, 0.0]
+    logits = [torch.tensor([sure, outside, unsure])] * 4
+    gold = [[1, 0, 0], [1, 0, 0], [1, 0, 0], [1, 0, 1]]
+    unsure_score = torch.tensor(unsure).softmax(dim=-1).max().item()
+    assert finetune_module.find_min_score(names, logits, gold) > unsure_score
+    assert finetune_module.find_min_score(names, logits, [[1, 0, 1]] * 4) == 0.0
