@@ -3,6 +3,7 @@ import pytest
 import biogpt
 from biogpt.errors import InputError
 from biogpt.mining.findings import CUT
+from biogpt.model.checkpoint import BUNDLED
 
 
 def test_one_text_gives_a_list_and_several_a_list_of_lists(tuned_model_paths):
@@ -61,3 +62,12 @@ def test_problems_are_warned_of(tuned_model_paths):
     find = biogpt.pipeline(tuned_model_paths["bc5cdr"])
     with pytest.warns(UserWarning, match=f"text 1: {CUT}"):
         find("Aspirin may cause bleeding. " * 60)
+
+
+def test_the_name_of_a_task_finds_its_bundled_model(tuned_model_paths, monkeypatch):
+    monkeypatch.setitem(BUNDLED, "bc5cdr", tuned_model_paths["bc5cdr"])
+    find = biogpt.pipeline("bc5cdr")
+    assert repr(find) == "Pipeline('bc5cdr', task='bc5cdr')"
+    assert find("Aspirin may cause bleeding. No fever was seen.")[0]["disease"] == "bleeding"
+    with pytest.raises(InputError, match=r"'ddi' is bundled, expected one of: .*bc5cdr.*finetune"):
+        biogpt.pipeline("ddi")
