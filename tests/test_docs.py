@@ -1,4 +1,4 @@
-"""Runs the code blocks of the README and the docs, file by file, in an empty directory.
+"""Runs the code blocks of the README and the docs, file by file, in a directory that is empty but for the examples.
 
 ```python blocks of a file run one after the other in one process, so that a later block may use what an earlier one
 made; ```console blocks run as commands, each after a `$ `; ```csv file=NAME blocks are files that lie there before.
@@ -37,6 +37,7 @@ def run(command: list[str], directory: Path) -> str:
 def test_code_blocks_run(path: Path, tmp_path: Path) -> None:
     found = blocks(path)
     assert found
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
     for name, text in FILE.findall(path.read_text(encoding="utf-8")):
         (tmp_path / name).write_text(text, encoding="utf-8")
     for _, text in (block for block in found if block[0] == "console"):
