@@ -60,3 +60,18 @@ def test_the_bundled_models_figures_are_those_of_the_result_file() -> None:
     for figures in result["bits_per_byte"].values():
         for name, figure in figures.items():
             assert f"{figure:.3f}" in card, f"{name}: {figure}"
+
+
+def test_the_tokenizers_figures_are_those_of_the_result_file() -> None:
+    result = json.loads((ROOT / "benchmarks" / "results" / "tokenizer.json").read_text())
+    page = (ROOT / "docs" / "tokenizer.md").read_text()
+    for task, seconds in result["seconds"].items():
+        for when in ("cold", "warm"):
+            slow, ours = seconds["slow"][when], seconds["ours"][when]
+            speeds = [result["bytes"] / 1e6 / slow, result["bytes"] / 1e6 / ours, result["tokens"] / 1e6 / ours]
+            row = f"| {task}, {when} | " + " | ".join(f"{speed:.2f}" for speed in speeds) + f" | {slow / ours:.1f} |"
+            assert row in page, row
+    limits = json.loads((ROOT / "benchmarks" / "results" / "tokenizer_limits.json").read_text())
+    slowest = max(limits["seconds"].values())
+    assert f"most {slowest:.2f} s" in page, slowest
+    assert f"most {limits['memory_mb']:.0f} MB" in page, limits["memory_mb"]
