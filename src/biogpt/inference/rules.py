@@ -418,13 +418,13 @@ def _read_source(source_ids: Sequence[int], tokenizer: BioGptTokenizer, grammar:
         may_end = is_edge or text in _ENDERS
         first, last, alone = (encoded.get(core, ids) for core in _cores(text))
         # An abbreviation with other full stops in it may end in its own; in other words it ends a sentence.
-        is_abbreviation = text.endswith(".") and "." in text[:-1]
+        whole = (ids,) if text.endswith(".") and "." in text[:-1] else ()
         source.append(
             SourceWord(
                 ids=ids,
                 first=first if may_begin else (),
-                last=((last, ids) if is_abbreviation else (last,)) if may_end else (),
-                alone=(alone,) if is_edge and may_begin else (),
+                last=(last, *whole) if may_end else (),
+                alone=(alone, *whole) if is_edge and may_begin else (),
                 has_letter=has_letter,
                 earliest=earliest,
             )

@@ -21,7 +21,7 @@ COUNTS = {
     ("bc5cdr", "BC5CDR", "train"): (500, 19),
     ("bc5cdr", "BC5CDR", "dev"): (500, 14),
     ("bc5cdr", "BC5CDR", "test"): (500, 8),
-    ("ddi", "DDI", "train"): (469, 43),
+    ("ddi", "DDI", "train"): (469, 44),
     ("ddi", "DDI", "dev"): (41, 4),
     ("ddi", "DDI", "test"): (191, 6),
     ("kd_dti", "KD-DTI", "dev"): (1000, 997),
@@ -42,6 +42,8 @@ def tokenizer() -> BioGptTokenizer:
 def stands_in(name: str, source: str) -> bool:
     """Whether the words of a name are consecutive words of a source, but for what Moses leaves on the outer ones."""
     words = moses.split_words([f"x {name} x"])[0][1:-1]
+    if words[-1].endswith(".") and "." not in words[-1][:-1]:
+        return False  # the full stop of a sentence, taken for the name's
     pattern = r"(?:^| )-*" + re.escape(" ".join(words)) + r"[-.']*(?: |$)"
     return re.search(pattern, " ".join(moses.split_words([source])[0])) is not None
 

@@ -192,6 +192,7 @@ class TestSpans:
         assert allows("vitamin d", source)
         assert allows("e. coli", source)
         assert allows("the u.s.", source)
+        assert allows("u.s.", source)
 
     def test_they_are_no_longer_than_they_may_be(self, allows):
         source = " ".join("abcdefg")
