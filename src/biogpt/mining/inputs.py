@@ -17,6 +17,7 @@ from biogpt.documents.files import Reading, describe_bytes, lines, open_stored, 
 from biogpt.documents.record import Passage, make_record
 from biogpt.documents.tables import DELIMITERS, IDS
 from biogpt.errors import DataError, InputError, suggest
+from biogpt.evaluation.journal import NOTE_SUFFIX
 from biogpt.tasks.task import Task
 from biogpt.tasks.template import slots_of
 
@@ -70,6 +71,8 @@ def find_inputs(
     if format is not None and format not in INPUT_FORMATS:
         known = ", ".join(INPUT_FORMATS)
         raise InputError(f"Unknown format '{format}'.{suggest(format, INPUT_FORMATS)} Expected one of {known}.")
+    if [str(name) for name in names].count(STDIN) > 1:
+        raise InputError("Got '-' twice, expected it once: standard input can be read only once. Leave one out.")
     inputs: list[Input] = []
     for name in names:
         path = Path(name)
@@ -177,12 +180,17 @@ def _detect(name: str, head: bytes) -> str:
 
 def _find_in_directory(path: Path, format: str | None, on_problem: Callable[[Problem], None]) -> Iterator[Input]:
     for file in sorted(path.iterdir()):
-        if file.name.startswith(".") or not file.is_file():
+        if file.name.startswith(".") or not file.is_file() or _is_result(file):
             continue
         try:
             yield Input(file, format or detect_format(file))
         except DataError as error:
             on_problem(Problem(str(file), f"left out: {error}"))
+
+
+def _is_result(file: Path) -> bool:
+    """Whether a file was written by a run like this one, or is the note on it."""
+    return file.name.endswith(NOTE_SUFFIX) or file.with_name(file.name + NOTE_SUFFIX).exists()
 
 
 def _read_json_lines(stream: IO[bytes], reading: Reading, source: Input) -> Iterator[tuple[Record, Mapping[str, str]]]:

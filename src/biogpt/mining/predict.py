@@ -106,11 +106,13 @@ def choose_format(task: Task, wanted: str | None, path: Path | None, inputs: Seq
     """The format of the output: the wanted one, or what the output's name says, or the inputs' own, or JSON lines.
 
     Raises:
-        InputError: no such format, or one that can not say what the task finds.
+        InputError: no such format, one that can not say what the task finds, or an output that is to be packed.
     """
     if wanted is not None and wanted not in OUTPUT_FORMATS:
         known = ", ".join(OUTPUT_FORMATS)
         raise InputError(f"Unknown format '{wanted}'.{suggest(wanted, OUTPUT_FORMATS)} Expected one of {known}.")
+    if path is not None and path.suffix == ".gz":
+        raise InputError(f"{path} ends in .gz, but results are written unpacked. Leave out .gz; pack the file later.")
     needed = {"relation": "relations", "tagging": "entities"}.get(task.schema.kind, "labels")
     own = {source.format for source in inputs}
     guessed = output_format(path) if path else None
@@ -154,15 +156,18 @@ def predict_files(
     """
     task = found.task
     inputs = prepare_inputs(task, inputs)
+    _check_target(inputs, target)
     journal = _open_journal(found, inputs, target, constrained, batch_size)
     summary = Summary()
-    if journal is not None and journal.is_complete:
-        summary.take_up(journal)
-        return summary
 
     def report(problem: Problem) -> None:
         summary.num_skipped += 1
         on_problem(problem)
+
+    if journal is not None and journal.is_complete:
+        summary.take_up(journal)
+        _check_unchanged(_read_all(inputs, summary, report), journal)
+        return summary
 
     from biogpt.evaluation.predictor import Predictor  # torch, which takes a while: what was typed is checked by now
 
@@ -195,6 +200,28 @@ def predict_files(
     if journal is not None:
         journal.finish()
     return summary
+
+
+def _check_target(inputs: Sequence[Input], target: Target) -> None:
+    """Raise where writing would destroy an input, another output, or a page that is there already."""
+    outputs = [path.resolve() for path in (target.path, target.page_path) if path is not None]
+    if len(set(outputs)) < len(outputs):
+        raise InputError(f"Got {target.path} for the output and for the page, expected two files. Name another page.")
+    for source in inputs:
+        if source.stream is None and source.path.resolve() in outputs:
+            raise InputError(f"{source.path} is an input and would be overwritten. Name another output.")
+    if target.path is None and target.page_path is not None and target.page_path.exists():
+        raise InputError(f"{target.page_path} is there already. Remove it, or name another page.")
+
+
+def _check_unchanged(records: Iterator[Asked], journal: Journal) -> None:
+    """Raise unless a finished run's documents are those of the input now: names and sizes do not tell."""
+    _skip(records, journal)
+    if next(records, None) is not None:
+        raise DataError(
+            f"{journal.paths[0]} is finished with {journal.num_records} documents, but the input has more now. Name "
+            "another output to begin anew."
+        )
 
 
 def _open_journal(

@@ -146,3 +146,15 @@ def test_the_columns_of_the_tasks_own_table_are_read_where_a_file_has_them(tmp_p
     assert not problems
     with pytest.raises(DataError, match="has no column 'text'"):
         prepare_inputs(task, find_inputs([tmp_path / "wrong.csv"], io.BytesIO()))
+
+
+def test_results_in_the_folder_of_the_input_are_no_input(folder):
+    (folder / "found.jsonl").write_text('{"text": "Found."}\n', encoding="utf-8")
+    (folder / "found.jsonl.run.json").write_text("{}", encoding="utf-8")
+    inputs = find_inputs([folder], io.BytesIO())
+    assert [source.path.name for source in inputs] == ["a.jsonl", "b.txt"]
+
+
+def test_standard_input_is_read_once():
+    with pytest.raises(InputError, match="twice"):
+        find_inputs(["-", "-"], io.BytesIO())

@@ -38,12 +38,11 @@ def test_weights_come_back_within_a_step_of_their_row(base: Path, tmp_path: Path
     _, _, start = read_files(base)
     for name, tensor in weights.items():
         error = (loaded[name] - tensor).abs()
-        if tensor.ndim == 2:
-            known = len(start[name])
+        known = len(start[name]) if tensor.ndim == 2 else 0
+        if known:
             step = (tensor[:known] - start[name]).abs().amax(dim=1, keepdim=True) / 7
             assert (error[:known] <= 0.51 * step).all()
-            error = error[known:]
-        assert (error <= 1e-3 * tensor[-len(error) :].abs() + 1e-6).all()
+        assert (error[known:] <= 1e-3 * tensor[known:].abs() + 1e-6).all()  # half precision
     plain = sum(tensor.numel() * 2 for tensor in weights.values())
     assert file.stat().st_size < 0.4 * plain
 

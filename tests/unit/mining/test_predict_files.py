@@ -118,3 +118,38 @@ def test_a_text_longer_than_the_model_says_so(tuned_model_paths, tmp_path):
 def test_the_format_is_the_wanted_or_the_inputs_or_json_lines(task, wanted, name, formats, chosen):
     inputs = [type("Source", (), {"format": format})() for format in formats]
     assert choose_format(load_task(task), wanted, Path(name) if name else None, inputs) == chosen
+
+
+def test_what_would_be_destroyed_is_refused_before_anything_is_read(tuned_model_paths, tmp_path, source):
+    found, inputs = find_tuned_model(tuned_model_paths["bc5cdr_chem"]), find_inputs([source], io.BytesIO())
+    before = source.read_bytes()
+    page = tmp_path / "page.html"
+    with pytest.raises(InputError, match="is an input"):
+        predict_files(found, inputs, Target("jsonl", stream=io.BytesIO(), page_path=source))
+    with pytest.raises(InputError, match="is an input"):
+        predict_files(found, inputs, Target("jsonl", source))
+    with pytest.raises(InputError, match="expected two files"):
+        predict_files(found, inputs, Target("jsonl", page, page_path=page))
+    page.write_text("someone's", encoding="utf-8")
+    with pytest.raises(InputError, match="is there already"):
+        predict_files(found, inputs, Target("jsonl", stream=io.BytesIO(), page_path=page))
+    assert (source.read_bytes(), page.read_text(encoding="utf-8")) == (before, "someone's")
+
+
+def test_a_finished_run_is_not_given_for_other_documents(tuned_model_paths, tmp_path):
+    found, target = find_tuned_model(tuned_model_paths["bc5cdr_chem"]), Target("jsonl", tmp_path / "out.jsonl")
+
+    def run(text: str) -> Summary:
+        return predict_files(found, find_inputs(["-"], io.BufferedReader(io.BytesIO(text.encode()))), target)
+
+    run(TEXTS[0])
+    assert run(TEXTS[0]).num_resumed == 1
+    with pytest.raises(DataError, match="begun with other documents"):
+        run(TEXTS[1])
+    with pytest.raises(DataError, match="the input has more now"):
+        run(f"{TEXTS[0]}\n\n{TEXTS[1]}")
+
+
+def test_results_are_not_written_packed():
+    with pytest.raises(InputError, match="written unpacked"):
+        choose_format(load_task("bc5cdr"), None, Path("found.jsonl.gz"), [])
