@@ -119,7 +119,10 @@ def test_results_appear_while_input_is_still_to_come(tuned_model_paths):
     first = json.loads(process.stdout.readline())
     assert first["id"] == "0"
     process.stdin.write(json.dumps({"id": "2", "text": TEXTS[0]}).encode() + b"\n")
-    rest, _ = process.communicate()
+    process.stdin.close()
+    rest = process.stdout.read()  # communicate() would lose what readline() has buffered
+    process.stdout.close()
+    process.wait()
     assert [json.loads(line)["id"] for line in rest.splitlines()] == ["1", "2"]
     assert process.returncode == 0
 

@@ -65,7 +65,7 @@ def test_a_bundled_name_goes_before_a_directory(tmp_path, monkeypatch):
     [
         (
             "minni",
-            r"Unknown model 'minni', expected a bundled model \(mini\), a directory, or .* Did you mean 'mini'\?",
+            r"Unknown model 'minni', expected a bundled model \(mini, .*\), a directory, or .* Did you mean 'mini'\?",
         ),
         ("./absent", "Unknown model './absent', expected a bundled model"),
         ("/a/b/c", "Unknown model '/a/b/c', expected"),
