@@ -133,7 +133,7 @@ def test_an_outputs_name_tells_its_format() -> None:
         ("a.xml", f"<collection>{DOCUMENT_XML}\0</collection>", r"a\.xml:1: not well-formed XML"),
         ("a.csv", b"id,te\xffxt,text\n1,2,3\n", r"a\.csv:1: bytes that are not UTF-8 in the names of the columns"),
         ("a.txt.gz", b"", None),
-        ("a.jsonl", gzip.compress(b"{}"), r"a\.jsonl is packed \(gzip\)\. .* Add \.gz to its name\."),
+        ("a.jsonl", gzip.compress(b"{}", mtime=0), r"a\.jsonl is packed \(gzip\)\. .* Add \.gz to its name\."),
         ("a.xlsx", b"PK\x03\x04...", r"a\.xlsx is packed \(zip, or a spreadsheet\)\. .* as CSV\."),
     ],
 )
