@@ -421,6 +421,11 @@ def _list_shards(index_file: Path) -> list[Path]:
 
 
 def read_safetensors(file: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a file by name, as stored.
+
+    Raises:
+        CheckpointError: the file can not be read or is damaged.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -474,6 +479,11 @@ def _read_text(file: Path) -> str:
 
 
 def read_json_object(file: Path) -> dict[str, Any]:
+    """The object that a JSON file holds.
+
+    Raises:
+        CheckpointError: the file is missing, no JSON in UTF-8, or holds something else than an object.
+    """
     text = _read_text(file)
     try:
         values = json.loads(text)

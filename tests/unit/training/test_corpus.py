@@ -372,9 +372,10 @@ class TestDirectory:
         assert not work.exists()
 
     def test_sources_may_move(self, tmp_path: Path, source: Path) -> None:
-        prepare(make_recipe(source), tmp_path / "corpus")
+        corpus = prepare(make_recipe(source), tmp_path / "corpus")
         (tmp_path / "elsewhere").mkdir()
-        prepare(make_recipe(source.rename(tmp_path / "elsewhere" / source.name)), tmp_path / "corpus")
+        moved = make_recipe(source.rename(tmp_path / "elsewhere" / source.name))
+        assert prepare(moved, tmp_path / "corpus") == corpus
 
     @pytest.mark.parametrize("is_complete", [True, False])
     def test_another_recipe_is_refused(self, tmp_path: Path, source: Path, is_complete: bool) -> None:
