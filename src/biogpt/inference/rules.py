@@ -10,7 +10,7 @@ trie of ids. Where a text can be read in several ways ("a and b" is one span or 
 
 import copy
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import NamedTuple
 
@@ -30,6 +30,8 @@ _BEGINNERS, _ENDERS = frozenset("([{"), frozenset(")]}%+")
 # lower-cased source, it takes every full stop for that of an abbreviation.
 _LOOSE_START, _LOOSE_END = "-", ".-'"
 _LOOSE = "-.,'"
+_SENTENCE_ENDS = frozenset("?!")
+_MIN_SENTENCE_END = 4  # characters of a word with its full stop; shorter ones are abbreviations
 
 
 class SourceWord(NamedTuple):
@@ -78,6 +80,10 @@ class Rule:
                 could stand in a text.
         """
         return Walk(self, max_new_tokens)
+
+    def once(self) -> "Rule":
+        """The rule for one sentence in place of a list of them."""
+        return replace(self, again=None)
 
 
 class _Node:
@@ -149,10 +155,15 @@ class Walk:
             if child.num_needed <= left or thread.is_repeat
         }
 
+    def fork(self) -> "Walk":
+        """Another walk at the same place."""
+        other = copy.copy(self)
+        other.ids = list(self.ids)
+        return other
+
     def forced(self) -> list[int]:
         """The ids that must come next, as far as there is no choice; none where there is one."""
-        ahead = copy.copy(self)
-        ahead.ids = list(self.ids)
+        ahead = self.fork()
         forced: list[int] = []
         while not ahead.is_done and len(allowed := ahead.allowed()) == 1:
             (index,) = allowed
@@ -408,8 +419,10 @@ def _read_source(source_ids: Sequence[int], tokenizer: BioGptTokenizer, grammar:
     for place, (text, ids) in enumerate(words):
         earliest = 0
         # A word that ends in dots is what cutting the source left of one.
-        if not ids or text.startswith(marks) or (".." in text):
+        if not ids or text.startswith(marks) or text in _SENTENCE_ENDS or (".." in text):
             earliest = place + 1
+        elif place and _ends_sentence(words[place - 1][0]):
+            earliest = place
         elif opening and plain[max(0, place + 1 - len(opening)) : place + 1] == opening:
             earliest = place + 2 - len(opening)
         has_letter = any(map(str.isalnum, text))
@@ -467,6 +480,11 @@ def _split_words(ids: Sequence[int], tokenizer: BioGptTokenizer) -> list[tuple[s
 
 def _encode(texts: Sequence[str], tokenizer: BioGptTokenizer) -> list[Ids]:
     return [tuple(ids) for ids in tokenizer.encode_ids(texts)]
+
+
+def _ends_sentence(word: str) -> bool:
+    """Whether a word's full stop is that of a sentence: `i.v.`, `E.` and `St.` are abbreviations."""
+    return len(word) >= _MIN_SENTENCE_END and word.endswith(".") and "." not in word[:-1]
 
 
 def _to_text(word: str) -> str:

@@ -29,7 +29,8 @@ class Choice:
 class Span:
     """Some consecutive words of the source, of which one at least has a letter or a digit.
 
-    It neither begins nor ends with the words that stand beside it, nor has it words that end or separate sentences.
+    It neither begins nor ends with the words that stand beside it, nor has it words that end or separate sentences, nor
+    does it run over the end of a sentence of the source.
     """
 
     max_words: int = MAX_SPAN_WORDS

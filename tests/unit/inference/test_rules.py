@@ -194,6 +194,13 @@ class TestSpans:
         assert allows("the u.s.", source)
         assert allows("u.s.", source)
 
+    def test_they_do_not_run_over_the_end_of_a_sentence(self, allows):
+        source = "no renal failure. aspirin was safe? yes: e. coli and st. john's wort i.v. lithium."
+        for name in ("renal failure", "aspirin", "e. coli", "st. john's wort", "i.v. lithium", "failure", "yes"):
+            assert allows(name, source), name
+        for name in ("renal failure. aspirin", "failure. aspirin", "safe? yes", "aspirin was safe? yes: e. coli"):
+            assert not allows(name, source), name
+
     def test_they_are_no_longer_than_they_may_be(self, allows):
         source = " ".join("abcdefg")
         for length in (1, 3, 7):
