@@ -118,8 +118,9 @@ class Predictor:
 
         Returns:
             For each example what was predicted, with scores from 0 to 1: of a generated item the geometric mean of
-            the probabilities of the tokens that fill its slots, of a mention the mean probability of its tags, of a
-            label that a head gives its probability.
+            the probabilities of the tokens that fill its slots, or, where all likely relations are given (the schema's
+            `min_score`), the probability that it is stated first among all that the schema allows; of a mention the
+            mean probability of its tags; of a label that a head gives its probability.
         """
         remaining = iter(examples)
         while window := list(islice(remaining, self.window_size)):
@@ -140,7 +141,25 @@ class Predictor:
             return self._tag(window)
         return self._classify(window)
 
+    def _find_likely(self, engine: Engine, example: Example) -> Prediction:
+        """All relations that the model might well state, with how likely it would state each first."""
+        prompt = encode_prompt(self.task, self.tokenizer, example)
+        grammar = self.task.grammar(example)
+        assert grammar is not None
+        rule = compile_rule(grammar, self.tokenizer, prompt).once()
+        found: dict[tuple[str, ...], Item] = {}
+        for likely in engine.find_likely(prompt, rule, self.task.schema.min_score):
+            for item in self.task.parse(self._decode(likely.ids), example).items:
+                key = tuple(item.slots.values())
+                # Words that Moses leaves a hyphen or a full stop on can name an entity in two ways.
+                before = found[key].score or 0.0 if key in found else 0.0
+                found[key] = replace(item, score=min(1.0, before + likely.probability))
+        items = tuple(sorted(found.values(), key=lambda item: -(item.score or 0.0)))
+        return Prediction(example.id, items, text=self.task.target(replace(example, items=items)))
+
     def _generate(self, engine: Engine, window: Sequence[Example], constrained: bool) -> list[Prediction]:
+        if constrained and self.task.schema.kind == "relation" and self.task.schema.min_score:
+            return [self._find_likely(engine, example) for example in window]
         prompts = [encode_prompt(self.task, self.tokenizer, example) for example in window]
         order = sorted(range(len(window)), key=lambda index: len(prompts[index]))
         limit = self.task.schema.target_limit or engine.max_positions

@@ -19,6 +19,7 @@ from transformers import GenerationConfig
 
 from biogpt.errors import CheckpointError, InputError
 from biogpt.inference.continuation import Continuation
+from biogpt.inference.likely import Likely, find_likely
 from biogpt.inference.prompts import check_prompt, shorten
 from biogpt.inference.rules import Rule, Walk
 from biogpt.inference.sampling import choose_likeliest, draw
@@ -284,6 +285,29 @@ class Engine:
             values = logits.log_softmax(dim=-1).gather(-1, targets.unsqueeze(-1)).squeeze(-1).tolist()
             scores |= {index: row[: len(continuations[index])] for index, row in zip(batch, values, strict=True)}
         return [scores[index] for index in range(len(continuations))]
+
+    def find_likely(self, prompt_ids: Sequence[int], rule: Rule, min_probability: float) -> list[Likely]:
+        """All texts that a rule allows after a prompt and that are likely enough: no list that the model writes, but
+        everything it might have begun that list with.
+
+        Args:
+            prompt_ids: with the `</s>` that begins a text.
+            rule: what the texts are held to; see `Rule.once`.
+            min_probability: of a text among all that the rule allows. There are at most 1 / `min_probability` of them,
+                and as many are read at once at the most.
+
+        Returns:
+            The likeliest first.
+
+        Raises:
+            InputError: the prompt can not be completed, or the probability is none.
+        """
+        if not 0 < min_probability <= 1:
+            raise InputError(f"Got min_probability {min_probability}, expected above 0 and at most 1. Correct it.")
+        self._check_ids(prompt_ids, "The prompt")
+        self._check_room(len(prompt_ids), "The prompt", DEFAULT_SETTINGS)
+        walk = rule.begin(self.max_positions - len(prompt_ids))
+        return find_likely(self.model, prompt_ids, walk, min_probability, self._pad_id)
 
     def stream(self, prompt: str, settings: GenerationSettings = DEFAULT_SETTINGS) -> Iterator[str]:
         """Complete one prompt, handing over the text as it is made.

@@ -87,7 +87,9 @@ class Schema:
     target_limit: int = 0
     """The most tokens that a model may write; 0: as many as it has positions for. Fine-tuning sets it by its data."""
     min_score: float = 0.0
-    """Mentions that a tagging head is less sure of are left out. Fine-tuning sets it to where F1 on dev is highest."""
+    """Mentions that a tagging head is less sure of are left out. For relations, where it is not 0: prediction held to
+    the schema gives all that the model is at least so likely to state first, instead of one list. Fine-tuning sets it
+    to where the score on dev is highest."""
     prompt_length: int = 0
     """The number of virtual tokens between source and target."""
     sentence: str = ""

@@ -43,6 +43,29 @@ def test_groups_and_neighbours_change_nothing(tuned_model_paths, name):
         assert scores[0] == pytest.approx(scores[1], abs=1e-5)
 
 
+def test_with_a_least_score_all_likely_relations_are_given(tuned_model_paths):
+    loaded = Predictor.load(tuned_model_paths["bc5cdr"])
+    task = Task(replace(loaded.task.schema, min_score=1e-4))
+    predictor = Predictor(task, loaded.model, loaded.tokenizer)
+    examples = examples_of(task)
+    predictions = list(predictor.predict(examples))
+    for prediction, example in zip(predictions, examples, strict=True):
+        scores = [item.score for item in prediction.items]
+        assert scores == sorted(scores, reverse=True)
+        assert sum(scores) <= 1 + 1e-5
+        assert not prediction.problems
+        assert [item.slots for item in task.parse(prediction.text, example).items] == [
+            item.slots for item in prediction.items
+        ]
+        # What the model learned to say first is the likeliest.
+        if example.items:
+            assert prediction.items[0].slots == example.items[0].slots
+    assert sum(len(prediction.items) for prediction in predictions) > sum(len(example.items) for example in examples)
+    likeliest = Predictor(Task(replace(task.schema, min_score=0.5)), loaded.model, loaded.tokenizer)
+    assert [len(prediction.items) for prediction in likeliest.predict(examples)] == [1, 1, 1, 0]
+    assert found_in(likeliest.predict(examples, constrained=False)) == found_in(examples)  # one list, as published
+
+
 def test_examples_are_read_as_predictions_are_asked_for(tuned_model_paths):
     predictor = Predictor.load(tuned_model_paths["hoc"], batch_size=2)
     num_read = 0
