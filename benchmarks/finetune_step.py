@@ -87,7 +87,7 @@ def measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     optimizer.step()
     wait(device)
     optimizer_seconds = clock() - begin
-    tokens = [int(plan.lengths[piece].sum()) for piece in pieces]
+    tokens = [int(plan.lengths[0, piece].sum()) for piece in pieces]
     # The first piece pays for what is only done once; of one piece there is nothing else.
     first = 1 if len(chosen) > 1 else 0
     seconds_per_token = sum(seconds[first:]) / sum(tokens[first : len(chosen)])

@@ -15,7 +15,7 @@ import shutil
 import statistics
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -81,10 +81,11 @@ def write_task(path: Path, more: str) -> Path:
     return path
 
 
-def score_freely(task: Task, model: Any, tokenizer: Any, examples: Sequence[Example]) -> dict[str, float]:
-    """Scores on dev as `biogpt finetune` has them."""
-    predictor = Predictor(task, model, tokenizer, batch_size=32)
-    return task.score(predictor.predict(examples, constrained=False), examples)
+def predict_with(
+    task: Task, model: Any, tokenizer: Any, examples: Sequence[Example], constrained: bool
+) -> Iterable[Prediction]:
+    """Predictions on dev as `biogpt finetune` has them made."""
+    return Predictor(task, model, tokenizer, batch_size=32).predict(examples, constrained)
 
 
 def describe(task: Task, predictions: Sequence[Prediction], examples: Sequence[Example]) -> Result:
@@ -106,7 +107,7 @@ def tune(data: Path, output: Path, settings: dict[str, Any]) -> Result:
         warnings.filterwarnings("always", module="biogpt")
         warnings.filterwarnings("always", module=__name__)
         recipe = make_recipe(TASK_PATH, data, output, settings=settings)
-        report = finetune(recipe, score_freely)
+        report = finetune(recipe, predict_with)
     seconds = time.process_time() - began_at
     with (output / "curve.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))

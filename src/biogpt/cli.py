@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,6 +24,7 @@ from biogpt.inference.settings import GenerationSettings
 
 if TYPE_CHECKING:
     from biogpt.inference.engine import Completion, Engine
+    from biogpt.tasks.task import Prediction
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
@@ -233,7 +234,7 @@ def finetune(
     )
     from biogpt.training.finetune import finetune
 
-    report = finetune(run, _score_model)
+    report = finetune(run, _predict_with)
     if os.environ.get("RANK", "0") == "0":
         print(json.dumps(report))
 
@@ -409,13 +410,13 @@ def evaluate(
         report.write(output)
 
 
-def _score_model(task: Any, model: Any, tokenizer: Any, examples: Sequence[Any]) -> dict[str, float]:
-    """The scores of a model that is being tuned, as the paper measures: nothing is forced on what it writes."""
+def _predict_with(
+    task: Any, model: Any, tokenizer: Any, examples: Sequence[Any], constrained: bool
+) -> "Iterable[Prediction]":
+    """Predictions of a model that is being tuned."""
     from biogpt.evaluation.predictor import Predictor
 
-    predictor = Predictor(task, model, tokenizer, batch_size=32)
-    scores: dict[str, float] = task.score(predictor.predict(examples, constrained=False), examples)
-    return scores
+    return Predictor(task, model, tokenizer, batch_size=32).predict(examples, constrained)
 
 
 def _print_skipped(problem: object) -> None:

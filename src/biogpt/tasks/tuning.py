@@ -61,6 +61,13 @@ class Tuning:
     token_dropout: float = 0.0
     """The part of the source's tokens that training replaces by `<unk>`, others each time: a small model learns to look
     at a word's surroundings, too, instead of learning the training set's names by heart."""
+    entity_renaming: float = 0.0
+    """The part of a text's entities that get the names of others in each epoch, in source and target alike: a small
+    model learns how a text relates two names, and to copy them, instead of learning the training set's by heart. For
+    relations."""
+    shuffle_relations: bool = False
+    """Whether each epoch lists a text's relations in another order. Then any of them may be said first, and prediction
+    held to the schema gives all that are likely enough to be (`min_score`, set on dev) rather than one list."""
     result: str = "average"
     """Which weights the run leaves: the `"average"` of the last `num_averaged` epochs', the `"best"` on dev, the
     `"last"`."""
@@ -101,6 +108,7 @@ class Tuning:
             self._require(name, 0 < getattr(self, name) < math.inf, "more than 0")
         for name in ("dropout", "token_dropout", "lora_dropout"):
             self._require(name, 0 <= getattr(self, name) < 1, "from 0 to below 1")
+        self._require("entity_renaming", 0 <= self.entity_renaming <= 1, "from 0 to 1")
         self._require("decay_fraction", 0 <= self.decay_fraction <= 1, "from 0 to 1")
         are_betas = len(self.adam_betas) == 2 and all(
             isinstance(beta, float | int) and 0 <= beta < 1 for beta in self.adam_betas

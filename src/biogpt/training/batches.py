@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch.utils.data import Dataset
 
@@ -66,7 +67,8 @@ class Plan:
     """Which examples each step learns from.
 
     Args:
-        lengths: tokens of each example.
+        lengths: tokens of each example; in several rows, where epochs show variants of the examples, one row after
+            the other and then from the first again.
         tokens_per_step: about how many tokens a step shall have.
         seed: of the order.
         epochs: passes over all of them.
@@ -74,11 +76,18 @@ class Plan:
     """
 
     def __init__(
-        self, lengths: Sequence[int], tokens_per_step: int, seed: int, epochs: int = 1, num_steps: int = 0
+        self,
+        lengths: Sequence[int] | Sequence[Sequence[int]],
+        tokens_per_step: int,
+        seed: int,
+        epochs: int = 1,
+        num_steps: int = 0,
     ) -> None:
-        self.lengths = np.asarray(lengths, dtype=np.int64)
+        self.lengths: npt.NDArray[np.int64] = np.atleast_2d(np.asarray(lengths, dtype=np.int64))
         self.seed = seed
-        self.steps_per_epoch = max(1, min(len(lengths), round(int(self.lengths.sum()) / tokens_per_step)))
+        self._num_variants, num_examples = map(int, self.lengths.shape)
+        tokens_per_epoch = int(self.lengths.sum()) // self._num_variants
+        self.steps_per_epoch: int = max(1, min(num_examples, round(tokens_per_epoch / tokens_per_step)))
         self.num_steps = num_steps or epochs * self.steps_per_epoch
         self._epoch: tuple[int, list[np.ndarray]] = (-1, [])
 
@@ -88,14 +97,23 @@ class Plan:
         if epoch != self._epoch[0]:
             self._epoch = (epoch, self._share_out(epoch))
         chosen = self._epoch[1][place]
-        return chosen[np.argsort(-self.lengths[chosen], kind="stable")]
+        longest_first: np.ndarray = chosen[np.argsort(-self._lengths_at(step)[chosen], kind="stable")]
+        return longest_first
+
+    def variant_of(self, step: int) -> int:
+        """Which variant of the examples a step shows."""
+        return step // self.steps_per_epoch % self._num_variants
+
+    def _lengths_at(self, step: int) -> npt.NDArray[np.int64]:
+        return np.asarray(self.lengths[self.variant_of(step)])
 
     def batches_of(self, step: int, tokens_per_batch: int) -> list[np.ndarray]:
         """A step's examples in batches of at most `tokens_per_batch` tokens, padding included; one at least in each."""
         batches: list[list[int]] = []
+        lengths = self._lengths_at(step)
         for example in self.examples_of(step):
             # The longest come first, so the first of a batch says how wide it is.
-            if not batches or (len(batches[-1]) + 1) * self.lengths[batches[-1][0]] > tokens_per_batch:
+            if not batches or (len(batches[-1]) + 1) * lengths[batches[-1][0]] > tokens_per_batch:
                 batches.append([])
             batches[-1].append(int(example))
         return [np.asarray(batch) for batch in batches]
@@ -106,19 +124,20 @@ class Plan:
 
     @cached_property
     def _cumulated(self) -> np.ndarray:
-        sums = [int(self.lengths[self.examples_of(step)].sum()) for step in range(self.num_steps)]
+        sums = [int(self._lengths_at(step)[self.examples_of(step)].sum()) for step in range(self.num_steps)]
         return np.concatenate([[0], np.cumsum(sums)])
 
     def _share_out(self, epoch: int) -> list[np.ndarray]:
         """All examples, in an order of this epoch's own, in steps of about the same number of tokens."""
         numbers = np.random.default_rng((self.seed, epoch))
-        order = numbers.permutation(len(self.lengths))
+        lengths = self._lengths_at(epoch * self.steps_per_epoch)
+        order = numbers.permutation(len(lengths))
         # Within a pool of some steps, examples of the same length come together: batches with little padding.
         num_pools = -(-self.steps_per_epoch // STEPS_PER_POOL)
-        pools = [pool[np.argsort(self.lengths[pool], kind="stable")] for pool in np.array_split(order, num_pools)]
+        pools = [pool[np.argsort(lengths[pool], kind="stable")] for pool in np.array_split(order, num_pools)]
         order = np.concatenate(pools)
-        ends = np.cumsum(self.lengths[order])
-        middles = ends - self.lengths[order] / 2
+        ends = np.cumsum(lengths[order])
+        middles = ends - lengths[order] / 2
         steps = np.minimum(middles * self.steps_per_epoch // ends[-1], self.steps_per_epoch - 1)
         parts = [order[steps == step] for step in range(self.steps_per_epoch)]
         # Where examples are long and steps few, one can come out empty: it takes the longest step's last example.
@@ -136,7 +155,7 @@ class PlannedBatches(Dataset[dict[str, torch.Tensor]]):
     weight.
 
     Args:
-        examples: those that the plan counts.
+        examples: those that the plan counts, one list for each variant of them.
         plan: which step has which.
         tokens_per_batch: tokens of a batch at most, padding included.
         num_processes: among how many a step is shared out.
@@ -146,7 +165,7 @@ class PlannedBatches(Dataset[dict[str, torch.Tensor]]):
 
     def __init__(
         self,
-        examples: Sequence[TrainingExample],
+        examples: Sequence[Sequence[TrainingExample]],
         plan: Plan,
         tokens_per_batch: int,
         num_processes: int = 1,
@@ -171,7 +190,8 @@ class PlannedBatches(Dataset[dict[str, torch.Tensor]]):
         step, place = divmod(index, self.batches_per_step)
         if step != self._step[0]:
             batches = self.plan.batches_of(step, self.tokens_per_batch)
-            total = sum(sum(self.examples[example].weights) for batch in batches for example in batch)
+            examples = self.examples[self.plan.variant_of(step)]
+            total = sum(sum(examples[example].weights) for batch in batches for example in batch)
             self._step = (step, batches, total)
         _, batches, total = self._step
         chosen = [self._show(example, step) for example in batches[place]] if place < len(batches) else []
@@ -181,7 +201,7 @@ class PlannedBatches(Dataset[dict[str, torch.Tensor]]):
 
     def _show(self, index: int, step: int) -> TrainingExample:
         """An example as a step sees it, whichever batch and process it comes to."""
-        example = self.examples[index]
+        example = self.examples[self.plan.variant_of(step)][index]
         if not self.token_dropout:
             return example
         return _hide_tokens(example, self.token_dropout, np.random.default_rng((self.plan.seed, 2, step, index)))

@@ -15,7 +15,7 @@ processes are those of transformers' Trainer. Everything goes to the recipe's `o
 import dataclasses
 import shutil
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ from biogpt.model.modeling import (
 from biogpt.tasks.encoding import head_labels, learned_ids
 from biogpt.tasks.schema_file import render_schema
 from biogpt.tasks.tagging import read_tags
-from biogpt.tasks.task import Example, Task
+from biogpt.tasks.task import Example, Prediction, Task
 from biogpt.text.tokenizer import BioGptTokenizer
 from biogpt.training.batches import Plan, PlannedBatches
 from biogpt.training.finetune_data import Encoded, Splits, encode_examples, read_splits, warn_of_traps
@@ -60,19 +60,22 @@ from biogpt.training.run import (
 )
 from biogpt.training.schedule import is_open_ended, learning_rate_factor
 from biogpt.training.trainer import common_arguments
+from biogpt.training.variants import make_variants
 
 REPORT_FILE = "finetune.json"
 TASK_FILE = "task.toml"
 
-Scorer = Callable[[Task, AnyModel, BioGptTokenizer, Sequence[Example]], Mapping[str, float]]
-"""Predicts examples with a model and scores the predictions. Predicting is not training's, so the caller passes it."""
+Predict = Callable[[Task, AnyModel, BioGptTokenizer, Sequence[Example], bool], Iterable[Prediction]]
+"""Predicts examples with a model; last, whether what is written is held to the schema. Predicting is not training's, so
+the caller passes it."""
 
 MIN_SCORES = tuple(step / 20 for step in range(20))
+MIN_PROBABILITIES = (0.02, 0.03, 0.04, 0.05, 0.07, 0.1, 0.14, 0.2, 0.28, 0.4, 0.55)
 
 _MEMORY_ADVICE = "set tokens_per_batch lower (--recipe), which changes nothing else."
 
 
-def finetune(recipe: FinetuneRecipe, score: Scorer | None = None) -> dict[str, Any]:
+def finetune(recipe: FinetuneRecipe, predict: Predict | None = None) -> dict[str, Any]:
     """Tune a model to a task, and save it; what is done already is not done again.
 
     Call it in every process under `torchrun`. A killed run is resumed by the same call: it goes on from the last
@@ -80,7 +83,7 @@ def finetune(recipe: FinetuneRecipe, score: Scorer | None = None) -> dict[str, A
 
     Args:
         recipe: the run.
-        score: predicts and scores dev examples; without it the run is judged by its loss on dev.
+        predict: predicts dev examples, so that the run is scored; without it, it is judged by its loss on dev.
 
     Returns:
         The report that is also written to `output/finetune.json`: scores and loss on dev, tokens, seconds, versions.
@@ -97,7 +100,7 @@ def finetune(recipe: FinetuneRecipe, score: Scorer | None = None) -> dict[str, A
     tuning = recipe.task.schema.finetune
     require_extra(*(["peft"] if tuning.peft else []))
     transformers_logging.disable_progress_bar()  # one bar is enough: TrainingProgress has it
-    run = _Run(recipe, score)
+    run = _Run(recipe, predict)
     finished = run.read_report()
     if finished is not None:
         return finished
@@ -162,9 +165,9 @@ def _mentions(tags: Sequence[str]) -> list[tuple[str, int, int]]:
 class _Run:
     """One run's parts, made in the order in which they can fail."""
 
-    def __init__(self, recipe: FinetuneRecipe, score: Scorer | None) -> None:
+    def __init__(self, recipe: FinetuneRecipe, predict: Predict | None) -> None:
         self.recipe = recipe
-        self.score = score
+        self.predict = predict
         self.task = recipe.task
         self.tuning = recipe.task.schema.finetune
         self.splits: Splits = read_splits(recipe)
@@ -176,9 +179,11 @@ class _Run:
         self.model_class = find_class(self.task.schema)
         set_seed(recipe.seed)
         self.model, self.tokenizer = build_model(recipe.model, self.task, recipe.seed)
-        self.train = self._encode(self.splits.train, self.tuning.source_weight)
+        variants = make_variants(self.task, self.splits.train, self.tuning.epochs, recipe.seed)
+        self.variants = [self._encode(examples, self.tuning.source_weight) for examples in variants]
+        self.train = self.variants[0]
         self.dev = self._encode(self.splits.dev, 0.0) if self.splits.dev else Encoded()
-        self.task = _limit_targets(self.task, self.train)
+        self.task = _limit_targets(self.task, max(encoded.longest_target for encoded in self.variants))
         self.plan = self._make_plan()
         _check_disk(recipe, self.model)
         claim_output(
@@ -211,7 +216,7 @@ class _Run:
         recipe, tuning = self.recipe, self.tuning
         num_labels = len(head_labels(self.task)) if self.model_class is BioGptForSequenceClassification else 0
         batches = PlannedBatches(
-            self.train.examples,
+            [encoded.examples for encoded in self.variants],
             self.plan,
             tuning.tokens_per_batch,
             num_processes(),
@@ -258,11 +263,13 @@ class _Run:
         return trainer, kept
 
     def choose_min_score(self, trainer: FinetuneTrainer) -> None:
-        """Set below which score a mention is left out, where a head tags and there is a dev split to tell."""
+        """Set below which score a mention or a relation is left out, where there is a dev split to tell."""
         if self.model_class is BioGptForTokenClassification and trainer.dev:
             gold = [example.labels() for example in trainer.dev]
             min_score = find_min_score(head_labels(self.task), trainer.dev_logits(), gold)
-            self.task = Task(dataclasses.replace(self.task.schema, min_score=min_score))
+            self.task = _with_min_score(self.task, min_score)
+        elif self.tuning.shuffle_relations and self._is_scored():
+            self.task = _with_min_score(self.task, trainer.ask_model(self._find_min_probability))
 
     def is_over(self, checkpoint: Path) -> bool:
         """Whether a checkpoint was the run's last: killed before the model was saved, or stopped early."""
@@ -345,16 +352,33 @@ class _Run:
         return encode_examples(self.task, self.tokenizer, self.model_class, examples, source_weight)
 
     def _make_plan(self) -> Plan:
-        lengths = [len(example.input_ids) for example in self.train.examples]
+        lengths = [[len(example.input_ids) for example in encoded.examples] for encoded in self.variants]
         tuning = self.tuning
         return Plan(lengths, tuning.tokens_per_step, self.recipe.seed, tuning.epochs, tuning.num_steps)
 
     def _is_scored(self) -> bool:
-        return self.score is not None and bool(self.splits.dev)
+        return self.predict is not None and bool(self.splits.dev)
 
     def _score_dev(self, model: AnyModel) -> Mapping[str, float]:
-        assert self.score is not None
-        return self.score(self.task, model, self.tokenizer, self.splits.dev)
+        """The scores on dev as the paper measures: nothing is forced on what is written."""
+        return self.task.score(self._predict_dev(self.task, model, constrained=False), self.splits.dev)
+
+    def _find_min_probability(self, model: AnyModel) -> float:
+        """Which relations to give among all that the model might state, by the score on dev."""
+        predictions = self._predict_dev(_with_min_score(self.task, MIN_PROBABILITIES[0]), model, constrained=True)
+
+        def score(least: float) -> float:
+            kept = [
+                dataclasses.replace(one, items=tuple(item for item in one.items if (item.score or 0.0) >= least))
+                for one in predictions
+            ]
+            return self.task.score(kept, self.splits.dev)[self.task.schema.score.main]
+
+        return max(MIN_PROBABILITIES, key=score)
+
+    def _predict_dev(self, task: Task, model: AnyModel, constrained: bool) -> list[Prediction]:
+        assert self.predict is not None
+        return list(self.predict(task, model, self.tokenizer, self.splits.dev, constrained))
 
     def _learning_rate_factor(self, step: int) -> float:
         return learning_rate_factor(
@@ -372,11 +396,15 @@ class _Run:
         return names
 
 
-def _limit_targets(task: Task, train: Encoded) -> Task:
+def _with_min_score(task: Task, min_score: float) -> Task:
+    return Task(dataclasses.replace(task.schema, min_score=min_score))
+
+
+def _limit_targets(task: Task, longest_target: int) -> Task:
     """The task with a bound on what is written: half as much again as the longest target that was learned."""
-    if task.schema.target_limit or not train.longest_target:
+    if task.schema.target_limit or not longest_target:
         return task
-    return Task(dataclasses.replace(task.schema, target_limit=train.longest_target * 3 // 2))
+    return Task(dataclasses.replace(task.schema, target_limit=longest_target * 3 // 2))
 
 
 def _check_disk(recipe: FinetuneRecipe, model: AnyModel) -> None:

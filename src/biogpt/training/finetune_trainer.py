@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import safe_open
@@ -34,6 +34,7 @@ FINETUNING = {
 NAN_ADVICE = "lower the learning rate or set max_grad_norm = 1.0"
 
 Batch = dict[str, torch.Tensor]
+T = TypeVar("T")
 
 
 class FinetuneTrainer(RunTrainer):
@@ -135,25 +136,27 @@ class FinetuneTrainer(RunTrainer):
         return found
 
     def score_dev(self) -> dict[str, float]:
-        """The scores on dev; the main process predicts, the others wait for it."""
-        if self.score is None:
-            return {}
-        scores: list[Any] = [None]
-        if self.is_world_process_zero():
-            scores = [self._score_here()]
-        if self.args.world_size > 1:
-            torch.distributed.broadcast_object_list(scores, src=0)
-        return dict(scores[0])
+        """The scores on dev."""
+        return {} if self.score is None else dict(self.ask_model(self.score))
 
-    def _score_here(self) -> dict[str, float]:
-        assert self.score is not None
+    def ask_model(self, ask: Callable[[AnyModel], T]) -> T:
+        """What a function makes of the model as it is: the main process predicts, the others wait for its answer."""
+        answers: list[Any] = [None]
+        if self.is_world_process_zero():
+            answers = [self._ask_here(ask)]
+        if self.args.world_size > 1:
+            torch.distributed.broadcast_object_list(answers, src=0)
+        answer: T = answers[0]
+        return answer
+
+    def _ask_here(self, ask: Callable[[AnyModel], T]) -> T:
         model = self.trained_model
         model = model.get_base_model() if hasattr(model, "peft_config") else model  # LoRA stays in its layers
         was_training, attention = model.training, model.config._attn_implementation
         model.eval()
         model.set_attn_implementation("sdpa")  # prediction pads and caches
         try:
-            return dict(self.score(model))
+            return ask(model)
         finally:
             model.set_attn_implementation(attention)
             model.train(was_training)

@@ -41,8 +41,8 @@ def test_a_step_is_the_same_however_it_is_shared_out(
 ) -> None:
     examples = [sequence_to_write([2] * length, [5 + index, 2], 1.0) for index, length in enumerate(lengths)]
     plan = Plan([len(example.input_ids) for example in examples], tokens_per_step, seed=1)
-    batches = PlannedBatches(examples, plan, tokens_per_batch, num_processes, token_dropout=0.2)
-    alone = PlannedBatches(examples, plan, 10**6, token_dropout=0.2)
+    batches = PlannedBatches([examples], plan, tokens_per_batch, num_processes, token_dropout=0.2)
+    alone = PlannedBatches([examples], plan, 10**6, token_dropout=0.2)
     assert len(batches) % num_processes == 0
     assert alone.accumulation == 1
     for step in range(plan.num_steps):
@@ -79,7 +79,7 @@ def test_words_are_labelled_at_their_places() -> None:
 
 def test_what_is_hidden_is_source_and_never_a_target() -> None:
     examples = [sequence_to_write([2, *[10] * 50, 8192], [20, 21, 2], 0.0, num_learned=1)]
-    batches = PlannedBatches(examples, Plan([53], 53, seed=0, epochs=20), 100, token_dropout=0.5)
+    batches = PlannedBatches([examples], Plan([53], 53, seed=0, epochs=20), 100, token_dropout=0.5)
     hidden = torch.stack([batches[step]["input_ids"][0] == 3 for step in range(20)])
     assert 0.3 < hidden[:, 1:51].float().mean() < 0.7
     assert not hidden[:, 0].any()

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from small_models import make_small_model
 
 from biogpt.errors import BioGptError, ConfigError, DataError, TrainingError
 from biogpt.model.checkpoint import load_causal_lm, load_model
-from biogpt.tasks.task import Example, load_task
+from biogpt.tasks.task import Example, Prediction, load_task
 from biogpt.training import finetune as finetune_module
 from biogpt.training.finetune import finetune
 from biogpt.training.finetune_data import read_splits
@@ -182,19 +183,45 @@ def test_plain_transformers_loads_a_head(model: Path, tmp_path: Path, task: str,
 
 
 def test_the_best_epoch_is_left_and_the_run_stops(model: Path, data: Path) -> None:
-    figures = iter([0.2, 0.6, 0.5, 0.1, 0.9])
+    (data / "devel.tsv").write_text("Pain\tB-Disease\nis\tO\nrare\tO\n.\tO\n\n" * 9)
+    nums_right = iter([2, 6, 5, 1, 9])
     shown: list[torch.Tensor] = []
 
-    def score(task: Any, scored: Any, tokenizer: Any, examples: Sequence[Example]) -> dict[str, float]:
-        shown.append(scored.classifier.weight.detach().clone())
-        return {"f1": next(figures)}
+    def predict(task: Any, asked: Any, tokenizer: Any, examples: Sequence[Example], constrained: bool) -> Any:
+        assert not constrained
+        shown.append(asked.classifier.weight.detach().clone())
+        return [Prediction(example.id, example.items) for example in examples[: next(nums_right)]]
 
-    report = finetune(recipe_of(model, data, settings={"epochs": 9, "result": "best", "patience": 2}), score)
+    report = finetune(recipe_of(model, data, settings={"epochs": 9, "result": "best", "patience": 2}), predict)
     assert (report["epochs"], report["stopped_early"]) == (4, True)
     assert report["weights"] == "best on dev, of epoch 2"
-    assert report["scores"] == {"f1": 0.9}  # scored once more in the end, with the weights that are left
+    assert report["scores"]["f1"] == 1.0  # scored once more in the end, with the weights that are left
     assert torch.equal(load_model(data.parent / "run").classifier.weight, shown[1])  # type: ignore[union-attr]
-    assert finetune(recipe_of(model, data, settings={"epochs": 9, "result": "best", "patience": 2}), score) == report
+    assert finetune(recipe_of(model, data, settings={"epochs": 9, "result": "best", "patience": 2}), predict) == report
+
+
+def test_shuffled_relations_set_the_least_probability_where_dev_is_scored_best(model: Path, tmp_path: Path) -> None:
+    documents = {
+        f"d{number}": {
+            "title": "",
+            "abstract": f"Aspirin{number} raises the effect of warfarin.",
+            "triples": [{"drug": f"aspirin{number}", "target": "warfarin", "interaction": "effect"}],
+        }
+        for number in range(4)
+    }
+    (tmp_path / "d.json").write_text(json.dumps(documents))
+    asked: list[tuple[float, bool]] = []
+
+    def predict(task: Any, asked_model: Any, tokenizer: Any, examples: Sequence[Example], constrained: bool) -> Any:
+        asked.append((task.schema.min_score, constrained))
+        (right,) = examples[0].items
+        wrong = replace(right, slots={**right.slots, "target": "fever"})
+        return [Prediction(examples[0].id, (replace(right, score=0.3), replace(wrong, score=0.12)))]
+
+    settings = {"shuffle_relations": True, "entity_renaming": 0.5, "epochs": 1}
+    finetune(recipe_of(model, tmp_path / "d.json", "ddi", dev_fraction=0.25, settings=settings), predict)
+    assert asked == [(finetune_module.MIN_PROBABILITIES[0], True), (0.14, False)]
+    assert load_task(tmp_path / "run" / "task.toml").schema.min_score == 0.14
 
 
 def test_a_stopped_run_whose_model_was_not_saved_is_saved(model: Path, data: Path) -> None:

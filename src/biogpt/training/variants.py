@@ -1,0 +1,185 @@
+"""Variants of training examples: relations in another order, entities under other names.
+
+A model that reads 500 documents several times learns their names by heart. Where each pass shows the same sentences
+with other names in them, it has to learn how a text says that two names are related, and to copy them. Texts only: this
+knows no tokens and no weights.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from biogpt.errors import ConfigError
+from biogpt.tasks.mentions import fold
+from biogpt.tasks.task import NO_ID, Example, Span, Task
+
+MAX_NAME_WORDS = 12
+"""Longer names are not looked for in texts."""
+
+MAX_VARIANTS = 20
+MAX_DRAWS = 8
+"""How often an entity that is not in the text already is looked for among all."""
+
+_WORD = re.compile(r"\w+|[^\w\s]")
+
+Entity = tuple[frozenset[str], str]
+"""The slots that an entity is found in, and its identifier, or its name where it has none."""
+
+
+@dataclass(frozen=True)
+class Lexicon:
+    """The names that a training set knows."""
+
+    entities: Mapping[str, Entity]
+    """Of each name, folded."""
+    names: Mapping[Entity, Sequence[str]]
+    """The names of each entity, the longest first."""
+    alike: Mapping[frozenset[str], Sequence[Entity]]
+    """The entities that are found in the same slots, and so may stand for each other."""
+
+
+def read_lexicon(task: Task, examples: Sequence[Example]) -> Lexicon:
+    """All names of entities: of the examples' gold, and of their data set's list where it has one."""
+    slots: dict[str, set[str]] = defaultdict(set)
+    ids: dict[str, str] = {}
+    entity_slots = [name for name, slot in task.schema.slots.items() if slot.is_entity]
+    for vocabulary in {id(example.vocabulary): example.vocabulary for example in examples}.values():
+        for slot in entity_slots:
+            for name, identifier in vocabulary.get(slot, {}).items():
+                slots[fold(name)].add(slot)
+                if identifier != NO_ID:
+                    ids.setdefault(fold(name), identifier)
+    for example in examples:
+        for item in example.items:
+            for slot in entity_slots:
+                slots[fold(item.slots[slot])].add(slot)
+    entities = {name: (frozenset(found), ids.get(name, name)) for name, found in slots.items() if _is_word(name)}
+    names: dict[Entity, list[str]] = defaultdict(list)
+    for name in sorted(entities, key=lambda name: (-len(name), name)):
+        names[entities[name]].append(name)
+    alike: dict[frozenset[str], list[Entity]] = defaultdict(list)
+    for entity in sorted(names, key=lambda entity: (sorted(entity[0]), entity[1])):
+        alike[entity[0]].append(entity)
+    return Lexicon(entities, names, alike)
+
+
+def make_variants(task: Task, examples: Sequence[Example], num_variants: int, seed: int) -> list[list[Example]]:
+    """What each epoch shows of the examples, as the task's `finetune` settings say.
+
+    Args:
+        task: whose `entity_renaming` and `shuffle_relations` say what differs from epoch to epoch.
+        examples: the training set.
+        num_variants: of how many epochs.
+        seed: of what chance decides.
+
+    Returns:
+        The examples of each epoch, in their order; once, where nothing differs. After `MAX_VARIANTS` epochs they come
+        again.
+
+    Raises:
+        ConfigError: the settings are for relations, and the task is of another kind.
+    """
+    tuning = task.schema.finetune
+    if not (tuning.entity_renaming or tuning.shuffle_relations):
+        return [list(examples)]
+    if task.schema.kind != "relation":
+        raise ConfigError(
+            f"Got finetune.entity_renaming or finetune.shuffle_relations for the kind '{task.schema.kind}', expected "
+            "them for 'relation' alone. Leave them out."
+        )
+    lexicon = read_lexicon(task, examples)
+    numbers = np.random.default_rng((seed, 3))
+    variants = []
+    for _ in range(min(num_variants, MAX_VARIANTS)):
+        varied = list(examples)
+        if tuning.entity_renaming:
+            varied = [rename(example, lexicon, tuning.entity_renaming, numbers) for example in varied]
+        if tuning.shuffle_relations:
+            varied = [shuffle(example, numbers) for example in varied]
+        variants.append(varied)
+    return variants
+
+
+def shuffle(example: Example, numbers: np.random.Generator) -> Example:
+    """The example with its items in another order."""
+    order = numbers.permutation(len(example.items)).tolist()
+    return replace(example, items=tuple(example.items[index] for index in order))
+
+
+def rename(example: Example, lexicon: Lexicon, renaming: float, numbers: np.random.Generator) -> Example:
+    """The example with some of its entities under the names of others.
+
+    Args:
+        example: with its gold.
+        lexicon: of all examples.
+        renaming: the part of the entities that get other names. All mentions of an entity change together, and so do
+            the gold's; what is renamed need not be part of the gold, or strange names would give it away.
+        numbers: chance.
+
+    Returns:
+        The variant, whose items have no spans.
+    """
+    mentions = list(_find_names(example.text, lexicon.entities))
+    found = {fold(example.text[start:end]) for start, end in mentions}
+    # What the gold names but the text has in pieces only must keep its name.
+    fixed = {
+        lexicon.entities[name]
+        for item in example.items
+        for name in map(fold, item.slots.values())
+        if name in lexicon.entities and name not in found
+    }
+    present: dict[Entity, list[str]] = defaultdict(list)
+    for name in sorted(found, key=lambda name: (-len(name), name)):
+        present[lexicon.entities[name]].append(name)
+    renamed: dict[str, str] = {}
+    taken: set[Entity] = set()
+    for entity, names in present.items():
+        others = lexicon.alike[entity[0]]
+        if entity in fixed or numbers.random() >= renaming:
+            continue
+        # Two entities of one text must not become one.
+        draws = numbers.integers(len(others), size=MAX_DRAWS).tolist()
+        other = next((others[draw] for draw in draws if others[draw] not in present.keys() | taken), None)
+        if other is None:
+            continue
+        taken.add(other)
+        candidates = lexicon.names[other]
+        # Gold names an entity by its longest mention, so the longest name stands for the longest.
+        renamed |= {name: candidates[min(place, len(candidates) - 1)] for place, name in enumerate(names)}
+    items = tuple(
+        replace(item, slots={slot: renamed.get(fold(value), value) for slot, value in item.slots.items()}, spans={})
+        for item in example.items
+    )
+    return replace(example, text=_rename(example.text, mentions, renamed), items=items)
+
+
+def _find_names(text: str, entities: Mapping[str, Entity]) -> Iterator[Span]:
+    """The longest names in a text, from left to right."""
+    folded = fold(text)
+    words = [word.span() for word in _WORD.finditer(folded)]
+    position = 0
+    while position < len(words):
+        start = words[position][0]
+        for last in reversed(range(position, min(position + MAX_NAME_WORDS, len(words)))):
+            end = words[last][1]
+            if folded[start:end] in entities:
+                yield start, end
+                position = last
+                break
+        position += 1
+
+
+def _rename(text: str, mentions: Sequence[Span], renamed: Mapping[str, str]) -> str:
+    parts = []
+    position = 0
+    for start, end in mentions:
+        parts += [text[position:start], renamed.get(fold(text[start:end]), text[start:end])]
+        position = end
+    return "".join([*parts, text[position:]])
+
+
+def _is_word(name: str) -> bool:
+    return bool(name.strip()) and any(map(str.isalnum, name))

@@ -1,0 +1,120 @@
+"""Variants of training examples: other names in source and gold alike, relations in another order."""
+
+import numpy as np
+import pytest
+
+from biogpt.errors import ConfigError
+from biogpt.tasks.mentions import find_mentions
+from biogpt.tasks.task import Example, Item, Task, load_task
+from biogpt.tasks.tuning import build_tuning
+from biogpt.training.variants import MAX_VARIANTS, make_variants, read_lexicon, rename, shuffle
+
+VOCABULARY = {
+    "chemical": {"lithium": "C1", "lithium carbonate": "C1", "aspirin": "C2", "cisplatin": "C3", "zinc": "-1"},
+    "disease": {"tremor": "D1", "renal failure": "D2", "kidney failure": "D2", "fever": "D3"}
+    | {f"disease {letter}": f"X{letter}" for letter in "abcdefghijkl"},
+}
+TEXT = "Lithium carbonate-induced tremor. Lithium gave no fever, and LITHIUM no Kidney Failure."
+
+
+def make_example(text: str = TEXT, *pairs: tuple[str, str]) -> Example:
+    items = tuple(
+        Item({"chemical": chemical, "disease": disease}, {"disease": find_mentions(disease, text)})
+        for chemical, disease in pairs
+    )
+    return Example("one", text, items, vocabulary=VOCABULARY)
+
+
+@pytest.fixture
+def task() -> Task:
+    return load_task("bc5cdr")
+
+
+def with_settings(task: Task, **settings: object) -> Task:
+    from dataclasses import replace
+
+    return Task(replace(task.schema, finetune=build_tuning(settings)))
+
+
+def test_all_mentions_of_an_entity_change_together_and_so_does_the_gold(task: Task) -> None:
+    example = make_example(TEXT, ("lithium carbonate", "tremor"))
+    lexicon = read_lexicon(task, [example])
+    seen = set()
+    for seed in range(30):
+        renamed = rename(example, lexicon, 1.0, np.random.default_rng(seed))
+        (item,) = renamed.items
+        chemical, disease = item.slots["chemical"], item.slots["disease"]
+        seen.add((chemical, disease))
+        assert "ithium" not in renamed.text
+        assert "tremor" not in renamed.text
+        assert renamed.text.startswith(f"{chemical}-induced {disease}. {chemical} gave no ")
+        assert find_mentions(chemical, renamed.text)
+        assert not item.spans
+        # Of three diseases each gets another's name, and no two the same one.
+        assert sum(bool(find_mentions(f"disease {letter}", renamed.text)) for letter in "abcdefghijkl") == 3
+    assert {chemical for chemical, _ in seen} == {"aspirin", "cisplatin", "zinc"}
+    assert len(seen) > 4
+
+
+def test_without_renaming_nothing_changes_but_the_spans(task: Task) -> None:
+    example = make_example(TEXT, ("lithium carbonate", "tremor"))
+    renamed = rename(example, read_lexicon(task, [example]), 0.0, np.random.default_rng(0))
+    assert (renamed.text, renamed.items[0].slots) == (TEXT, example.items[0].slots)
+
+
+def test_what_the_gold_says_and_the_text_has_in_pieces_keeps_its_name(task: Task) -> None:
+    example = make_example("Aspirin gave renal and hepatic failure.", ("aspirin", "renal failure"))
+    lexicon = read_lexicon(task, [example])
+    for seed in range(5):
+        (item,) = rename(example, lexicon, 1.0, np.random.default_rng(seed)).items
+        assert item.slots["disease"] == "renal failure"
+        assert item.slots["chemical"] != "aspirin"
+
+
+def test_each_epoch_has_a_variant_and_the_same_seed_the_same_ones(task: Task) -> None:
+    pairs = [("lithium carbonate", "tremor"), ("lithium carbonate", "fever"), ("aspirin", "fever")]
+    examples = [make_example(TEXT, *pairs)]
+    shuffling = with_settings(task, shuffle_relations=True)
+    variants = make_variants(shuffling, examples, 12, seed=1)
+    assert len(variants) == 12
+    assert len({shuffling.target(one) for (one,) in variants}) > 3
+    assert {frozenset(tuple(item.slots.values()) for item in one.items) for (one,) in variants} == {frozenset(pairs)}
+    assert {one.text for (one,) in variants} == {TEXT}
+    assert make_variants(shuffling, examples, 12, seed=1) == variants != make_variants(shuffling, examples, 12, seed=2)
+    assert len(make_variants(with_settings(task, entity_renaming=0.5), examples, 500, seed=0)) == MAX_VARIANTS
+    assert make_variants(with_settings(task), examples, 12, seed=0) == [examples]
+
+
+def test_only_relations_have_variants() -> None:
+    task = with_settings(load_task("pubmedqa"), shuffle_relations=True)
+    with pytest.raises(ConfigError, match="for the kind 'answering', expected them for 'relation' alone"):
+        make_variants(task, [task.example()], 3, seed=0)
+
+
+def test_shuffling_keeps_every_item() -> None:
+    example = make_example(TEXT, *[("aspirin", str(number)) for number in range(9)])
+    shuffled = shuffle(example, np.random.default_rng(0))
+    assert shuffled.items != example.items
+    assert sorted(item.slots["disease"] for item in shuffled.items) == [str(number) for number in range(9)]
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(("name", "folder"), [("bc5cdr", "BC5CDR"), ("ddi", "DDI")])
+def test_renamed_gold_stands_in_the_renamed_text_as_often_as_before(data_path, name, folder) -> None:
+    task = load_task(name)
+    examples = task.read(data_path / "benchmarks" / folder, "train")
+    lexicon = read_lexicon(task, examples)
+    numbers = np.random.default_rng(0)
+
+    def count_found(examples: list[Example]) -> int:
+        entities = [slot for slot in task.schema.slots if task.schema.slots[slot].is_entity]
+        return sum(
+            bool(find_mentions(item.slots[slot], example.text))
+            for example in examples
+            for item in example.items
+            for slot in entities
+        )
+
+    renamed = [rename(example, lexicon, 0.5, numbers) for example in examples]
+    assert sum(one.text != other.text for one, other in zip(renamed, examples, strict=True)) > 0.7 * len(examples)
+    assert count_found(renamed) >= 0.99 * count_found(examples)
