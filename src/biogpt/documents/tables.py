@@ -28,6 +28,7 @@ IDS = ("id", "pmid", "pmcid")
 _TEXTS = (*TEXT_FIELDS, "text")
 _BYTES = re.compile("[\udc80-\udcff]")  # how bytes that are not UTF-8 come through decoding
 _MAX_CELL = 64 << 20
+_NAME = re.compile(r"\S.{,38}(?<![.?!])|\S")  # what a column may be called; behind the comma of a text stands a blank
 
 
 def read_csv_records(stream: IO[bytes], reading: Reading) -> Iterator[Record]:
@@ -52,6 +53,19 @@ def check_columns(path: Path, head: bytes, format: str) -> None:
         DataError: no column holds text.
     """
     _read_header(path, _rows(io.StringIO(head.decode("utf-8-sig", "surrogateescape"), newline="\n"), format))
+
+
+def looks_like_table(line: str) -> str | None:
+    """The format of the table whose first line this is, `CSV` or `TSV`; None where it rather is text.
+
+    A table's first line has names, and one of them is that of a text or an id.
+    """
+    for format, delimiter in DELIMITERS.items():
+        cells = next(csv.reader([line.rstrip("\r\n")], delimiter=delimiter), [])
+        are_names = len(cells) > 1 and all(_NAME.fullmatch(cell) for cell in cells)
+        if are_names and any(cell.strip().lower() in (*_TEXTS, *IDS) for cell in cells):
+            return format
+    return None
 
 
 def _read_header(path: Path, rows: Any) -> tuple[list[str], list[str]]:

@@ -13,9 +13,18 @@ from pathlib import Path
 from typing import IO, Any
 
 from biogpt.documents import INPUT_FORMATS, Problem, Record, check_records, detect_format, read_records, read_stream
-from biogpt.documents.files import Reading, describe_bytes, lines, open_stored, peek, reporting_damage, unpack
+from biogpt.documents.files import (
+    Reading,
+    check_encoding,
+    describe_bytes,
+    lines,
+    open_stored,
+    peek,
+    reporting_damage,
+    unpack,
+)
 from biogpt.documents.record import Passage, make_record
-from biogpt.documents.tables import DELIMITERS, IDS
+from biogpt.documents.tables import DELIMITERS, IDS, looks_like_table
 from biogpt.errors import DataError, InputError, suggest
 from biogpt.evaluation.journal import NOTE_SUFFIX
 from biogpt.tasks.task import Task
@@ -127,9 +136,14 @@ def prepare_inputs(task: Task, inputs: Sequence[Input]) -> list[Input]:
 def _prepare(task: Task, source: Input) -> Input:
     parts = slots_of(task.schema.source)
     columns = task.schema.dataset.columns
-    names = _names_in(source) if parts and source.format in _WITH_FIELDS else []
+    head = b"" if source.path.is_dir() else _head_of(source)
+    if source.format in (_TEXT, *_WITH_FIELDS) and not head.startswith(_GZIP):
+        check_encoding(source.path, head)
+    names = _names_in(head, source.format) if parts and source.format in _WITH_FIELDS else []
     own = tuple(columns.get(part, part) for part in parts)
-    if columns and set(own) <= set(names):
+    if columns and {_fold(name) for name in own} <= {_fold(name) for name in names}:
+        if source.format in DELIMITERS:
+            _check_columns(source.path, names, own)
         return replace(source, fields=own, id_field=columns["id"])
     if len(parts) > 1:
         if source.format not in _WITH_FIELDS:
@@ -145,16 +159,23 @@ def _prepare(task: Task, source: Input) -> Input:
     return source
 
 
-def _names_in(source: Input) -> list[str]:
-    """The columns of a table, or the keys of the first object of JSON lines."""
+def _head_of(source: Input) -> bytes:
+    """The first bytes: a file's unpacked, a stream's as they come."""
     if source.stream is None:
-        head = peek(source.path)
-    else:
-        head = source.stream.peek(_HEAD) if hasattr(source.stream, "peek") else b""
+        return peek(source.path)
+    return source.stream.peek(_HEAD) if hasattr(source.stream, "peek") else b""
+
+
+def _fold(name: str) -> str:
+    return name.strip().lower()
+
+
+def _names_in(head: bytes, format: str) -> list[str]:
+    """The columns of a table, or the keys of the first object of JSON lines."""
     lines = head.decode("utf-8-sig", "replace").splitlines() or [""]
     try:
-        if source.format in DELIMITERS:
-            return [name.strip() for name in next(csv.reader(lines, delimiter=DELIMITERS[source.format]), [])]
+        if format in DELIMITERS:
+            return [name.strip() for name in next(csv.reader(lines, delimiter=DELIMITERS[format]), [])]
         first = json.loads(next((line for line in lines if line.strip()), "{}"))
     except (csv.Error, ValueError, RecursionError):
         return []
@@ -175,7 +196,7 @@ def _detect(name: str, head: bytes) -> str:
         try:
             return detect_format(path)
         except DataError:
-            return _TEXT
+            return looks_like_table(head.decode("utf-8-sig", "replace").partition("\n")[0]) or _TEXT
 
 
 def _find_in_directory(path: Path, format: str | None, on_problem: Callable[[Problem], None]) -> Iterator[Input]:
@@ -241,7 +262,8 @@ def _read_table(stream: IO[bytes], reading: Reading, source: Input) -> Iterator[
         if not all(cell.isascii() or _is_text(cell) for cell in row):
             reading.report(number, "bytes that are not UTF-8; expected UTF-8 text.")
             continue
-        values = {name.strip(): cell for name, cell in zip(header, row, strict=True)}
+        values = {_fold(name): cell for name, cell in zip(header, row, strict=True)}
+        values |= {name: values[_fold(name)] for name in (*source.fields, source.id_field) if _fold(name) in values}
         missing = [name for name in source.fields if not values[name].strip()]
         if missing:
             reading.report(number, f"no text in '{missing[0]}'.")
@@ -269,9 +291,13 @@ def _make_record(
 
 def _check_columns(path: Path, header: Sequence[str], fields: Sequence[str]) -> None:
     found = [name.strip() for name in header]
-    missing = [name for name in fields if name not in found]
+    folded = [_fold(name) for name in header]
+    missing = [name for name in fields if _fold(name) not in folded]
     if missing:
         raise DataError(
             f"{path} has no column '{missing[0]}'.{suggest(missing[0], found)} Found: {', '.join(found) or 'nothing'}. "
             f"Expected: {', '.join(fields)}."
         )
+    double = next((name for name in fields if folded.count(_fold(name)) > 1), "")
+    if double:
+        raise DataError(f"{path} has the column '{double}' more than once. Expected it once; rename the others.")

@@ -69,6 +69,8 @@ class Summary:
             DataError: no record could be used, or a file could not be read to its end.
         """
         if not self.num_records:
+            if not self.num_skipped:
+                raise DataError("The input has no document, expected at least one. Check that it is not empty.")
             raise DataError(
                 f"No document could be read, {self.num_skipped} were skipped. Expected at least one; the reasons are "
                 "above."
@@ -169,6 +171,8 @@ def predict_files(
         _check_unchanged(_read_all(inputs, summary, report), journal)
         return summary
 
+    if target.page_path is not None:
+        _make_parent(target.page_path)
     from biogpt.evaluation.predictor import Predictor  # torch, which takes a while: what was typed is checked by now
 
     predictor = Predictor.of(found, device, batch_size)
@@ -212,6 +216,14 @@ def _check_target(inputs: Sequence[Input], target: Target) -> None:
             raise InputError(f"{source.path} is an input and would be overwritten. Name another output.")
     if target.path is None and target.page_path is not None and target.page_path.exists():
         raise InputError(f"{target.page_path} is there already. Remove it, or name another page.")
+
+
+def _make_parent(path: Path) -> None:
+    """Make the directory of a file, as is done for the output."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"Can not make {path.parent}: {error.strerror}. Name another page.") from error
 
 
 def _check_unchanged(records: Iterator[Asked], journal: Journal) -> None:

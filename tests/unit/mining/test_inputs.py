@@ -55,6 +55,8 @@ def test_a_directory_with_annotations_is_one_of_brat(folder):
         (b"Just text.", "text"),
         (b'{"text": "Just text."}\n', "jsonl"),
         (b"1|t|Just text.\n1|a|\n", "pubtator"),
+        (b"id,text\n1,Just text.\n", "csv"),
+        (b"PMID\tTitle\n1\tJust text.\n", "tsv"),
         (gzip.compress(b"Just text.", mtime=0), "text"),
     ],
 )
@@ -158,3 +160,39 @@ def test_results_in_the_folder_of_the_input_are_no_input(folder):
 def test_standard_input_is_read_once():
     with pytest.raises(InputError, match="twice"):
         find_inputs(["-", "-"], io.BytesIO())
+
+
+def test_running_text_with_commas_on_standard_input_is_no_table():
+    for text in (
+        "Text, they say, is text.",
+        "In 1999, title holders of the ID, which we asked, agreed.",
+        "a,b\n",
+        ",\n",
+    ):
+        (source,) = find_inputs(["-"], io.BufferedReader(io.BytesIO(text.encode())))
+        assert source.format == "text", text
+
+
+@pytest.mark.parametrize("content", ["Fieber, 38,5 °C, geht vorüber".encode("latin-1"), bytes(range(256)) * 4])
+def test_what_is_no_utf_8_on_standard_input_is_refused_before_it_is_read(content):
+    inputs = find_inputs(["-"], io.BufferedReader(io.BytesIO(content)))
+    with pytest.raises(DataError, match=r"stdin is (not in UTF-8|UTF-16 or binary)"):
+        prepare_inputs(load_task("bc5cdr"), inputs)
+
+
+def test_columns_of_fields_are_found_whatever_their_case(tmp_path):
+    path = tmp_path / "questions.csv"
+    path.write_text("PMID,Question,CONTEXT\n7,Does it help?,It did.\n", encoding="utf-8")
+    ((record, fields),), problems = read_all(prepare_inputs(QUESTIONS, find_inputs([path], io.BytesIO())))
+    assert (record.native[1][0], fields) == ("7", {"question": "Does it help?", "context": "It did."})
+    assert not problems
+
+
+def test_a_table_of_fields_with_a_column_twice_or_in_another_encoding_is_refused(tmp_path):
+    path = tmp_path / "questions.csv"
+    path.write_text("question,context,Question\na,b,c\n", encoding="utf-8")
+    with pytest.raises(DataError, match="has the column 'question' more than once"):
+        prepare_inputs(QUESTIONS, find_inputs([path], io.BytesIO()))
+    path.write_text("question,context\nHilft es?,Fieber für Tage\nÜbel?,ja\n", encoding="latin-1")
+    with pytest.raises(DataError, match="is not in UTF-8"):
+        prepare_inputs(QUESTIONS, find_inputs([path], io.BytesIO()))
