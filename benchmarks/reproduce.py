@@ -75,7 +75,8 @@ def reproduce(arguments: argparse.Namespace) -> Path:
         if decoding == "held" and not writes_answers(model):
             continue
         output = directory / decoding
-        work.run(decoding, ["evaluate", *common, str(model), *flags, "--output", str(output)])
+        batch = ["--batch-size", "32"]
+        work.run(decoding, ["evaluate", *common, str(model), *flags, *batch, "--output", str(output)])
         reports[decoding] = read_report(output / "report.json")
     return write_result(
         name,

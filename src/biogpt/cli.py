@@ -373,6 +373,7 @@ def evaluate(
         typer.Option(metavar="DIR", help="Write report.json, report.md, report.png and a model's predictions there."),
     ] = None,
     is_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    batch_size: Annotated[int, typer.Option(min=1, metavar="N", help="Texts that a model reads at once.")] = 8,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Of the bootstrap.")] = 0,
 ) -> None:
     """Score a model, or predictions that someone made.
@@ -401,6 +402,7 @@ def evaluate(
                 *(loaded, data, model),
                 split=split,
                 constrained=not is_unconstrained,
+                batch_size=batch_size,
                 seed=seed,
                 output=output,
                 on_progress=on_progress,

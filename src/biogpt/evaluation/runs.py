@@ -29,6 +29,7 @@ def evaluate_model(
     *,
     split: str = "test",
     constrained: bool = True,
+    batch_size: int = 8,
     seed: int = 0,
     output: Path | None = None,
     on_progress: Callable[[int, int], None] | None = None,
@@ -41,6 +42,7 @@ def evaluate_model(
         model: a tuned model of this task; see `Predictor.load`.
         split: which of the task's splits.
         constrained: hold what is generated to the task's schema; published figures were reached without.
+        batch_size: how many texts are read at once. More is faster and takes more memory.
         seed: of the bootstrap.
         output: a directory in which predictions are kept as they are made, in `predictions.jsonl`; a run that was
             killed goes on there. By default they are not kept.
@@ -63,6 +65,7 @@ def evaluate_model(
         "empty_documents": task.schema.empty_documents,
         "num_examples": len(examples),
         "constrained": constrained,
+        "batch_size": batch_size,
         "biogpt": biogpt.__version__,
     }
     if output is None:
@@ -70,12 +73,12 @@ def evaluate_model(
             Predictor,  # torch, which takes a while: what was typed is checked by now
         )
 
-        predictor = Predictor.of(found)
+        predictor = Predictor.of(found, batch_size=batch_size)
         made = predictor.predict(examples, constrained)
         predictions = list(_report_progress(made, 0, len(examples), on_progress))
     else:
         journal = Journal([output / PREDICTIONS_FILE], settings)
-        predictions = _continue_run(journal, task, found, examples, constrained, on_progress)
+        predictions = _continue_run(journal, task, found, examples, constrained, batch_size, on_progress)
     sources = {"data": str(data_path), "model": str(model), "decoding": "constrained" if constrained else "free"}
     return score_predictions(task, predictions, examples, split=split, seed=seed, sources=sources)
 
@@ -86,6 +89,7 @@ def _continue_run(
     found: TunedModel,
     examples: Sequence[Example],
     constrained: bool,
+    batch_size: int,
     on_progress: Callable[[int, int], None] | None,
 ) -> list[Prediction]:
     """All predictions, of which those that are kept are not made again."""
@@ -101,7 +105,7 @@ def _continue_run(
             return done
         from biogpt.evaluation.predictor import Predictor
 
-        predictor = Predictor.of(found)
+        predictor = Predictor.of(found, batch_size=batch_size)
         predictions = predictor.predict(examples[num_done:], constrained)
         shown = _report_progress(predictions, num_done, len(examples), on_progress)
         while group := list(islice(shown, predictor.window_size)):
