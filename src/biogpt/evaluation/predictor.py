@@ -147,9 +147,12 @@ class Predictor:
         grammar = self.task.grammar(example)
         assert grammar is not None
         rule = compile_rule(grammar, self.tokenizer, prompt).once()
+        entities = [name for name, slot in self.task.schema.slots.items() if slot.is_entity]
         found: dict[tuple[str, ...], Item] = {}
         for likely in engine.find_likely(prompt, rule, self.task.schema.min_score):
             for item in self.task.parse(self._decode(likely.ids), example).items:
+                if len(entities) > 1 and len({item.slots[name] for name in entities}) == 1:
+                    continue  # nothing is related to itself
                 key = tuple(item.slots.values())
                 # Words that Moses leaves a hyphen or a full stop on can name an entity in two ways.
                 before = found[key].score or 0.0 if key in found else 0.0

@@ -65,6 +65,9 @@ class Tuning:
     """The part of a text's entities that get the names of others in each epoch, in source and target alike: a small
     model learns how a text relates two names, and to copy them, instead of learning the training set's by heart. For
     relations."""
+    pair_epochs: int = 0
+    """In the first so many epochs a text's relations are any pairs of its entities: a small model learns which names
+    fill the slots before it learns which of them are related. For relations."""
     shuffle_relations: bool = False
     """Whether each epoch lists a text's relations in another order. Then any of them may be said first, and prediction
     held to the schema gives all that are likely enough to be (`min_score`, set on dev) rather than one list."""
@@ -102,7 +105,15 @@ class Tuning:
             self._require(name, getattr(self, name) >= 1, "at least 1")
         for name in ("evaluate_every", "checkpoint_every"):
             self._require(name, getattr(self, name) >= 1, "at least 1")
-        for name in ("num_steps", "warmup_steps", "patience", "weight_decay", "max_grad_norm", "source_weight"):
+        for name in (
+            "num_steps",
+            "warmup_steps",
+            "patience",
+            "pair_epochs",
+            "weight_decay",
+            "max_grad_norm",
+            "source_weight",
+        ):
             self._require(name, 0 <= getattr(self, name) < math.inf, "a number from 0 up")
         for name in ("learning_rate", "lora_alpha"):
             self._require(name, 0 < getattr(self, name) < math.inf, "more than 0")

@@ -1,4 +1,4 @@
-"""Variants of training examples: relations in another order, entities under other names.
+"""Variants of training examples: relations in another order, entities under other names, or in any pairs.
 
 A model that reads 500 documents several times learns their names by heart. Where each pass shows the same sentences
 with other names in them, it has to learn how a text says that two names are related, and to copy them. Texts only: this
@@ -14,12 +14,16 @@ import numpy as np
 
 from biogpt.errors import ConfigError
 from biogpt.tasks.mentions import fold
-from biogpt.tasks.task import NO_ID, Example, Span, Task
+from biogpt.tasks.task import NO_ID, Example, Item, Span, Task
 
 MAX_NAME_WORDS = 12
 """Longer names are not looked for in texts."""
 
+MAX_ABBREVIATION = 3
+"""Names of up to so many characters may be common words, unless they are written in capitals."""
+
 MAX_VARIANTS = 20
+MAX_PAIRS = 5
 MAX_DRAWS = 8
 """How often an entity that is not in the text already is looked for among all."""
 
@@ -83,24 +87,55 @@ def make_variants(task: Task, examples: Sequence[Example], num_variants: int, se
         ConfigError: the settings are for relations, and the task is of another kind.
     """
     tuning = task.schema.finetune
-    if not (tuning.entity_renaming or tuning.shuffle_relations):
+    if not (tuning.entity_renaming or tuning.shuffle_relations or tuning.pair_epochs):
         return [list(examples)]
     if task.schema.kind != "relation":
         raise ConfigError(
-            f"Got finetune.entity_renaming or finetune.shuffle_relations for the kind '{task.schema.kind}', expected "
-            "them for 'relation' alone. Leave them out."
+            "Got finetune.entity_renaming, finetune.pair_epochs or finetune.shuffle_relations for the kind "
+            f"'{task.schema.kind}', expected them for 'relation' alone. Leave them out."
         )
     lexicon = read_lexicon(task, examples)
     numbers = np.random.default_rng((seed, 3))
     variants = []
-    for _ in range(min(num_variants, MAX_VARIANTS)):
+    for epoch in range(min(num_variants, MAX_VARIANTS)):
         varied = list(examples)
         if tuning.entity_renaming:
             varied = [rename(example, lexicon, tuning.entity_renaming, numbers) for example in varied]
+        if epoch < tuning.pair_epochs:
+            varied = [pair_up(task, example, lexicon, numbers) for example in varied]
         if tuning.shuffle_relations:
             varied = [shuffle(example, numbers) for example in varied]
         variants.append(varied)
     return variants
+
+
+def pair_up(task: Task, example: Example, lexicon: Lexicon, numbers: np.random.Generator) -> Example:
+    """The example with any of its entities in the slots, related or not, in place of its gold.
+
+    Args:
+        task: whose slots are filled; those with choices by chance.
+        example: whose text is looked at.
+        lexicon: of all examples.
+        numbers: chance.
+
+    Returns:
+        The example with at most `MAX_PAIRS` items, or as it is where a slot finds no name.
+    """
+    longest: dict[Entity, str] = {}
+    for start, end in _find_names(example.text, lexicon.entities):
+        name = fold(example.text[start:end])
+        longest[lexicon.entities[name]] = max(longest.get(lexicon.entities[name], ""), name, key=len)
+    fillers: dict[str, list[str]] = {}
+    for slot, settings in task.schema.slots.items():
+        names = [name for (slots, _), name in longest.items() if slot in slots]
+        fillers[slot] = names if settings.is_entity else list(settings.choices)
+    if not all(fillers.values()):
+        return example
+    drawn = (
+        {slot: values[int(numbers.integers(len(values)))] for slot, values in fillers.items()} for _ in range(MAX_PAIRS)
+    )
+    distinct = {tuple(slots.values()): Item(slots) for slots in drawn}
+    return replace(example, items=tuple(distinct.values()))
 
 
 def shuffle(example: Example, numbers: np.random.Generator) -> Example:
@@ -157,7 +192,7 @@ def rename(example: Example, lexicon: Lexicon, renaming: float, numbers: np.rand
 
 
 def _find_names(text: str, entities: Mapping[str, Entity]) -> Iterator[Span]:
-    """The longest names in a text, from left to right."""
+    """The longest names in a text, from left to right; of short ones those in capitals ("NO", not "no" or "mg")."""
     folded = fold(text)
     words = [word.span() for word in _WORD.finditer(folded)]
     position = 0
@@ -165,7 +200,8 @@ def _find_names(text: str, entities: Mapping[str, Entity]) -> Iterator[Span]:
         start = words[position][0]
         for last in reversed(range(position, min(position + MAX_NAME_WORDS, len(words)))):
             end = words[last][1]
-            if folded[start:end] in entities:
+            is_long = end - start > MAX_ABBREVIATION or text[start:end].isupper()
+            if is_long and folded[start:end] in entities:
                 yield start, end
                 position = last
                 break

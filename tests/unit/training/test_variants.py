@@ -1,5 +1,7 @@
 """Variants of training examples: other names in source and gold alike, relations in another order."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -31,8 +33,6 @@ def task() -> Task:
 
 
 def with_settings(task: Task, **settings: object) -> Task:
-    from dataclasses import replace
-
     return Task(replace(task.schema, finetune=build_tuning(settings)))
 
 
@@ -83,6 +83,30 @@ def test_each_epoch_has_a_variant_and_the_same_seed_the_same_ones(task: Task) ->
     assert make_variants(shuffling, examples, 12, seed=1) == variants != make_variants(shuffling, examples, 12, seed=2)
     assert len(make_variants(with_settings(task, entity_renaming=0.5), examples, 500, seed=0)) == MAX_VARIANTS
     assert make_variants(with_settings(task), examples, 12, seed=0) == [examples]
+
+
+def test_common_words_are_no_names(task: Task) -> None:
+    vocabulary = {"chemical": {"mg": "C8", "no": "C9", "aspirin": "C2"}, "disease": {"all": "D9", "fever": "D3"}}
+    text = "No rats had all of 5 mg/kg. NO and ALL were seen."
+    example = replace(make_example(text), vocabulary=vocabulary)
+    lexicon = read_lexicon(task, [example, make_example()])
+    renamed = rename(example, lexicon, 1.0, np.random.default_rng(0))
+    assert renamed.text.startswith("No rats had all of 5 mg/kg. ")
+    assert "NO" not in renamed.text
+    assert "ALL" not in renamed.text
+
+
+def test_the_first_epochs_pair_any_names_of_the_text(task: Task) -> None:
+    pairing = with_settings(task, pair_epochs=2)
+    example = make_example(TEXT, ("lithium carbonate", "tremor"))
+    first, second, third, fourth = (one for (one,) in make_variants(pairing, [example], 4, seed=0))
+    assert third == fourth == example
+    seen = {tuple(item.slots.values()) for one in (first, second) for item in one.items}
+    assert {chemical for chemical, _ in seen} == {"lithium carbonate"}  # an entity by its longest name
+    assert {disease for _, disease in seen} == {"tremor", "fever", "kidney failure"}
+    assert first.text == TEXT
+    nothing = make_example("No name stands here.", ("aspirin", "fever"))
+    assert make_variants(pairing, [nothing], 1, seed=0) == [[nothing]]
 
 
 def test_only_relations_have_variants() -> None:
