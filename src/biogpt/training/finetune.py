@@ -195,6 +195,7 @@ class _Run:
         warn_of_traps(recipe, self.splits)
         self._warn_of_settings()
         self.progress = TrainingProgress(recipe.output, FINETUNING[self._is_scored()])
+        self.held_scores: Mapping[str, float] = {}  # on dev, of all likely relations, where these are given
 
     def _warn_of_settings(self) -> None:
         if self.train.num_cut_targets:
@@ -269,7 +270,8 @@ class _Run:
             min_score = find_min_score(head_labels(self.task), trainer.dev_logits(), gold)
             self.task = _with_min_score(self.task, min_score)
         elif self.tuning.shuffle_relations and self._is_scored():
-            self.task = _with_min_score(self.task, trainer.ask_model(self._find_min_probability))
+            min_score, self.held_scores = trainer.ask_model(self._find_min_probability)
+            self.task = _with_min_score(self.task, min_score)
 
     def is_over(self, checkpoint: Path) -> bool:
         """Whether a checkpoint was the run's last: killed before the model was saved, or stopped early."""
@@ -292,7 +294,8 @@ class _Run:
         state = trainer.state
         return {
             "task": self.task.name,
-            "scores": {name: round(value, 6) for name, value in scores.items()},
+            "scores": _rounded(scores),
+            "held_scores": _rounded(self.held_scores),
             "dev_loss": None if dev_loss is None else round(dev_loss, 6),
             "dev_is_test": self.splits.dev_is_test,
             "weights": used,
@@ -363,18 +366,20 @@ class _Run:
         """The scores on dev as the paper measures: nothing is forced on what is written."""
         return self.task.score(self._predict_dev(self.task, model, constrained=False), self.splits.dev)
 
-    def _find_min_probability(self, model: AnyModel) -> float:
-        """Which relations to give among all that the model might state, by the score on dev."""
+    def _find_min_probability(self, model: AnyModel) -> tuple[float, Mapping[str, float]]:
+        """Which relations to give among all that the model might state, by the score on dev; and all scores there."""
         predictions = self._predict_dev(_with_min_score(self.task, MIN_PROBABILITIES[0]), model, constrained=True)
 
-        def score(least: float) -> float:
+        def score(least: float) -> Mapping[str, float]:
             kept = [
                 dataclasses.replace(one, items=tuple(item for item in one.items if (item.score or 0.0) >= least))
                 for one in predictions
             ]
-            return self.task.score(kept, self.splits.dev)[self.task.schema.score.main]
+            return self.task.score(kept, self.splits.dev)
 
-        return max(MIN_PROBABILITIES, key=score)
+        scores = {least: score(least) for least in MIN_PROBABILITIES}
+        best = max(scores, key=lambda least: scores[least][self.task.schema.score.main])
+        return best, scores[best]
 
     def _predict_dev(self, task: Task, model: AnyModel, constrained: bool) -> list[Prediction]:
         assert self.predict is not None
@@ -394,6 +399,10 @@ class _Run:
         if is_open_ended(self.tuning.schedule, self.tuning.decay_fraction):
             names |= {"finetune.epochs", "finetune.num_steps"}
         return names
+
+
+def _rounded(scores: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(value, 6) for name, value in scores.items()}
 
 
 def _with_min_score(task: Task, min_score: float) -> Task:

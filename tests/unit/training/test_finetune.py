@@ -219,9 +219,11 @@ def test_shuffled_relations_set_the_least_probability_where_dev_is_scored_best(m
         return [Prediction(examples[0].id, (replace(right, score=0.3), replace(wrong, score=0.12)))]
 
     settings = {"shuffle_relations": True, "entity_renaming": 0.5, "epochs": 1}
-    finetune(recipe_of(model, tmp_path / "d.json", "ddi", dev_fraction=0.25, settings=settings), predict)
+    report = finetune(recipe_of(model, tmp_path / "d.json", "ddi", dev_fraction=0.25, settings=settings), predict)
     assert asked == [(finetune_module.MIN_PROBABILITIES[0], True), (0.14, False)]
     assert load_task(tmp_path / "run" / "task.toml").schema.min_score == 0.14
+    assert report["held_scores"]["f1"] == 1.0
+    assert 0 < report["scores"]["f1"] < 1
 
 
 def test_a_stopped_run_whose_model_was_not_saved_is_saved(model: Path, data: Path) -> None:
