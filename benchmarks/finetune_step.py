@@ -66,8 +66,8 @@ def measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     model.to(device).train()
     optimizer = make_optimizer(model, tuning)
     train = task.read(recipe.data, TRAIN_SPLITS.get(name, "train"))
-    examples = encode_examples(task, tokenizer, type(model), train, tuning.source_weight).examples
-    lengths = [len(example.input_ids) for example in examples]
+    encoded = encode_examples(task, tokenizer, type(model), train, tuning.source_weight)
+    examples, lengths = encoded.examples, encoded.lengths()
     plan = Plan(lengths, tokens_per_step=tuning.tokens_per_step, seed=SEED)
     pieces = plan.batches_of(0, TOKENS_PER_PIECE)
     chosen = pieces if device.type == "cuda" else pieces[: arguments.pieces]
@@ -87,7 +87,7 @@ def measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     optimizer.step()
     wait(device)
     optimizer_seconds = clock() - begin
-    tokens = [int(plan.lengths[0, piece].sum()) for piece in pieces]
+    tokens = [sum(lengths[index] for index in piece) for piece in pieces]
     # The first piece pays for what is only done once; of one piece there is nothing else.
     first = 1 if len(chosen) > 1 else 0
     seconds_per_token = sum(seconds[first:]) / sum(tokens[first : len(chosen)])

@@ -61,7 +61,10 @@ def looks_like_table(line: str) -> str | None:
     A table's first line has names, and one of them is that of a text or an id.
     """
     for format, delimiter in DELIMITERS.items():
-        cells = next(csv.reader([line.rstrip("\r\n")], delimiter=delimiter), [])
+        try:
+            cells = next(csv.reader([line.rstrip("\r\n")], delimiter=delimiter), [])
+        except csv.Error:
+            continue
         are_names = len(cells) > 1 and all(_NAME.fullmatch(cell) for cell in cells)
         if are_names and any(cell.strip().lower() in (*_TEXTS, *IDS) for cell in cells):
             return format

@@ -19,6 +19,7 @@ from biogpt.errors import CheckpointError, InputError
 from biogpt.evaluation.confidence import score_items
 from biogpt.evaluation.tuned import TASK_FILE, TunedModel, find_tuned_model
 from biogpt.inference.engine import Completion, Engine
+from biogpt.inference.padding import check_numbers
 from biogpt.inference.rules import Rule, compile_rule
 from biogpt.inference.settings import GenerationSettings
 from biogpt.model.checkpoint import load_model, load_tokenizer
@@ -52,7 +53,9 @@ class Predictor:
         task: what the model was tuned for.
         model: in evaluation mode, on the device where it shall run.
         tokenizer: the model's own.
-        batch_size: how many texts are read at once. More is faster and takes more memory.
+        batch_size: how many texts are read at once. More is faster and takes more memory. Where all likely relations
+            are given (the schema's `min_score`) texts are read one by one, each with up to 1 / `min_score` beginnings
+            of a sentence at once.
 
     Raises:
         CheckpointError: the model's labels are not the task's.
@@ -142,23 +145,25 @@ class Predictor:
         return self._classify(window)
 
     def _find_likely(self, engine: Engine, example: Example) -> Prediction:
-        """All relations that the model might well state, with how likely it would state each first."""
+        """All relations that the model might well state, with how likely it would state each first. The prediction's
+        text is what it would have written to state them all."""
         prompt = encode_prompt(self.task, self.tokenizer, example)
         grammar = self.task.grammar(example)
         assert grammar is not None
         rule = compile_rule(grammar, self.tokenizer, prompt).once()
         entities = [name for name, slot in self.task.schema.slots.items() if slot.is_entity]
         found: dict[tuple[str, ...], Item] = {}
+        problems: list[str] = []
         for likely in engine.find_likely(prompt, rule, self.task.schema.min_score):
-            for item in self.task.parse(self._decode(likely.ids), example).items:
+            read = self.task.parse(self._decode(likely.ids), example)
+            problems += read.problems
+            for item in read.items:
                 if len(entities) > 1 and len({item.slots[name] for name in entities}) == 1:
                     continue  # nothing is related to itself
-                key = tuple(item.slots.values())
-                # Words that Moses leaves a hyphen or a full stop on can name an entity in two ways.
-                before = found[key].score or 0.0 if key in found else 0.0
-                found[key] = replace(item, score=min(1.0, before + likely.probability))
-        items = tuple(sorted(found.values(), key=lambda item: -(item.score or 0.0)))
-        return Prediction(example.id, items, text=self.task.target(replace(example, items=items)))
+                # What Moses leaves on words can name an entity in two ways; the likelier one comes first.
+                found.setdefault(tuple(item.slots.values()), replace(item, score=likely.probability))
+        items = tuple(found.values())
+        return Prediction(example.id, items, tuple(problems), self.task.target(replace(example, items=items)))
 
     def _generate(self, engine: Engine, window: Sequence[Example], constrained: bool) -> list[Prediction]:
         if constrained and self.task.schema.kind == "relation" and self.task.schema.min_score:
@@ -252,11 +257,7 @@ class Predictor:
             attention_mask = torch.tensor([[1] * (width - pad) + [0] * pad for pad in padding], device=device)
             with torch.inference_mode():
                 output: Any = self.model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
-            if output.logits.isnan().any():
-                raise CheckpointError(
-                    "The model's predictions are not numbers, expected probabilities. Its weights are damaged: fetch "
-                    "or tune it again."
-                )
+            check_numbers(output.logits)
             for index, row in zip(batch, output.logits.float().cpu(), strict=True):
                 logits[index] = row
         return logits

@@ -17,9 +17,10 @@ from typing import Literal, Self, overload
 import torch
 from transformers import GenerationConfig
 
-from biogpt.errors import CheckpointError, InputError
+from biogpt.errors import InputError
 from biogpt.inference.continuation import Continuation
 from biogpt.inference.likely import Likely, find_likely
+from biogpt.inference.padding import check_numbers, pad_left
 from biogpt.inference.prompts import check_prompt, shorten
 from biogpt.inference.rules import Rule, Walk
 from biogpt.inference.sampling import choose_likeliest, draw
@@ -423,15 +424,12 @@ class Engine:
         while any(row.stop_reason is None for row in rows):
             # A row that has less to read, or has stopped, reads padding first, which no one sees and which takes no
             # position. So the last token of each stands in the last column.
-            width = max(len(row.unread_ids) for row in rows)
-            paddings = [width - len(row.unread_ids) for row in rows]
-            padded = [[self._pad_id] * padding + row.unread_ids for padding, row in zip(paddings, rows, strict=True)]
-            is_read = [[0] * padding + [1] * (width - padding) for padding in paddings]
-            attention_mask = torch.cat([attention_mask, torch.tensor(is_read, device=device)], dim=1)
+            input_ids, is_read = pad_left([row.unread_ids for row in rows], self._pad_id, device)  # (B, T) each
+            attention_mask = torch.cat([attention_mask, is_read], dim=1)
             num_scored = 1 + max(row.num_forced for row in rows)
             with torch.inference_mode():
                 output = self.model(
-                    input_ids=torch.tensor(padded, device=device),  # (B, T)
+                    input_ids=input_ids,
                     attention_mask=attention_mask,
                     past_key_values=cache,
                     use_cache=True,
@@ -440,9 +438,7 @@ class Engine:
                 cache = output.past_key_values
                 logits = output.logits[:, -num_scored:].float()  # (B, K, V): K scored tokens, the new one the last
                 next_ids = self._choose(logits[:, -1], rows, settings).unsqueeze(-1)  # (B, 1)
-                scored_ids = torch.cat(
-                    [torch.tensor(padded, device=device)[:, width - num_scored + 1 :], next_ids], dim=1
-                )
+                scored_ids = torch.cat([input_ids[:, input_ids.shape[1] - num_scored + 1 :], next_ids], dim=1)
                 scores = logits.log_softmax(dim=-1).gather(-1, scored_ids.unsqueeze(-1)).squeeze(-1)  # (B, K)
             for index, (row, (token_id,), values) in enumerate(
                 zip(rows, next_ids.tolist(), scores.tolist(), strict=True)
@@ -455,11 +451,7 @@ class Engine:
 
     def _choose(self, logits: torch.Tensor, rows: Sequence[_Row], settings: GenerationSettings) -> torch.Tensor:
         """The next id of each row, (B,), out of its logits (B, V)."""
-        if logits.isnan().any():
-            raise CheckpointError(
-                "The model's predictions are not numbers, expected probabilities. Its weights are damaged: fetch it "
-                "again."
-            )
+        check_numbers(logits)
         allowed = logits.clone()
         allowed[:, self._forbidden_ids] = float("-inf")
         for index, row in enumerate(rows):

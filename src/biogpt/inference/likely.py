@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
-from biogpt.errors import CheckpointError
+from biogpt.inference.padding import check_numbers, pad_left
 from biogpt.inference.rules import Walk
 from biogpt.model.modeling import BioGptForCausalLM
 
@@ -60,30 +60,24 @@ def find_likely(
     found: list[Likely] = []
     first = walk.fork()
     forced = _take_forced(first)
+    if first.is_done:
+        return [Likely(tuple(first.ids), 1.0)]  # there is but one text
     begun = [_Begun(first, 0.0, [*prompt_ids, *forced])]
     device = model.device
     attention_mask = torch.zeros((1, 0), dtype=torch.long, device=device)  # (B, S)
     cache = None
     while begun:
-        # What has less to read reads padding first, which takes no position: the last token is in the last column.
-        width = max(len(text.unread_ids) for text in begun)
-        paddings = [width - len(text.unread_ids) for text in begun]
-        input_ids = [[pad_id] * padding + list(text.unread_ids) for padding, text in zip(paddings, begun, strict=True)]
-        is_read = [[0] * padding + [1] * (width - padding) for padding in paddings]
-        attention_mask = torch.cat([attention_mask, torch.tensor(is_read, device=device)], dim=1)
+        input_ids, is_read = pad_left([text.unread_ids for text in begun], pad_id, device)  # (B, T) each
+        attention_mask = torch.cat([attention_mask, is_read], dim=1)
         output = model(
-            input_ids=torch.tensor(input_ids, device=device),  # (B, T)
+            input_ids=input_ids,
             attention_mask=attention_mask,
             past_key_values=cache,
             use_cache=True,
             logits_to_keep=1,
         )
         logits = output.logits[:, -1].float()  # (B, V)
-        if logits.isnan().any():
-            raise CheckpointError(
-                "The model's predictions are not numbers, expected probabilities. Its weights are damaged: fetch it "
-                "again."
-            )
+        check_numbers(logits)
         parents: list[int] = []
         longer: list[_Begun] = []
         for parent, (text, row) in enumerate(zip(begun, logits, strict=True)):

@@ -31,6 +31,7 @@ _BEGINNERS, _ENDERS = frozenset("([{"), frozenset(")]}%+")
 _LOOSE_START, _LOOSE_END = "-", ".-'"
 _LOOSE = "-.,'"
 _SENTENCE_ENDS = frozenset("?!")
+_ABBREVIATIONS = frozenset(("subsp.", "spp.", "ssp.", "var.", "cf.", "approx.", "resp."))  # within names
 _MIN_SENTENCE_END = 4  # characters of a word with its full stop; shorter ones are abbreviations
 
 
@@ -417,14 +418,12 @@ def _read_source(source_ids: Sequence[int], tokenizer: BioGptTokenizer, grammar:
     neighbours = _neighbours(grammar)
     source = []
     for place, (text, ids) in enumerate(words):
-        earliest = 0
+        earliest = place if place and _ends_sentence(words[place - 1][0]) else 0
         # A word that ends in dots is what cutting the source left of one.
         if not ids or text.startswith(marks) or text in _SENTENCE_ENDS or (".." in text):
             earliest = place + 1
-        elif place and _ends_sentence(words[place - 1][0]):
-            earliest = place
         elif opening and plain[max(0, place + 1 - len(opening)) : place + 1] == opening:
-            earliest = place + 2 - len(opening)
+            earliest = max(earliest, place + 2 - len(opening))
         has_letter = any(map(str.isalnum, text))
         is_edge = has_letter and text not in neighbours
         may_begin = (is_edge and text[0] != "'") or text in _BEGINNERS
@@ -483,8 +482,9 @@ def _encode(texts: Sequence[str], tokenizer: BioGptTokenizer) -> list[Ids]:
 
 
 def _ends_sentence(word: str) -> bool:
-    """Whether a word's full stop is that of a sentence: `i.v.`, `E.` and `St.` are abbreviations."""
-    return len(word) >= _MIN_SENTENCE_END and word.endswith(".") and "." not in word[:-1]
+    """Whether a word's full stop is that of a sentence: `i.v.`, `E.`, `St.` and `subsp.` are abbreviations."""
+    is_plain = word.endswith(".") and "." not in word[:-1]
+    return is_plain and len(word) >= _MIN_SENTENCE_END and word not in _ABBREVIATIONS
 
 
 def _to_text(word: str) -> str:

@@ -4,9 +4,11 @@ A directory stands for its files, `-` for standard input. Tasks that read named 
 columns of a user's own table) take them from JSON lines and tables. Knows nothing of models, and never imports torch.
 """
 
+import codecs
 import csv
 import json
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -137,12 +139,14 @@ def _prepare(task: Task, source: Input) -> Input:
     parts = slots_of(task.schema.source)
     columns = task.schema.dataset.columns
     head = b"" if source.path.is_dir() else _head_of(source)
-    if source.format in (_TEXT, *_WITH_FIELDS) and not head.startswith(_GZIP):
+    if source.format in (_TEXT, *_WITH_FIELDS):
         check_encoding(source.path, head)
     names = _names_in(head, source.format) if parts and source.format in _WITH_FIELDS else []
     own = tuple(columns.get(part, part) for part in parts)
-    if columns and {_fold(name) for name in own} <= {_fold(name) for name in names}:
-        if source.format in DELIMITERS:
+    is_table = source.format in DELIMITERS
+    known = {_fold(name) if is_table else name for name in names}
+    if columns and known.issuperset(_fold(name) if is_table else name for name in own):
+        if is_table:
             _check_columns(source.path, names, own)
         return replace(source, fields=own, id_field=columns["id"])
     if len(parts) > 1:
@@ -160,10 +164,22 @@ def _prepare(task: Task, source: Input) -> Input:
 
 
 def _head_of(source: Input) -> bytes:
-    """The first bytes: a file's unpacked, a stream's as they come."""
-    if source.stream is None:
-        return peek(source.path)
-    return source.stream.peek(_HEAD) if hasattr(source.stream, "peek") else b""
+    """The first bytes, unpacked."""
+    return peek(source.path) if source.stream is None else _peek_stream(source.stream)
+
+
+def _peek_stream(stream: IO[bytes]) -> bytes:
+    """What a stream has to show, unpacked, short of a character that is cut in two."""
+    head: bytes = stream.peek(_HEAD) if hasattr(stream, "peek") else b""
+    if head.startswith(_GZIP):
+        try:
+            head = zlib.decompressobj(wbits=31).decompress(head)
+        except zlib.error:
+            return b""  # reading it will say what is wrong
+    try:
+        return head[: codecs.utf_8_decode(head, "strict", False)[1]]
+    except UnicodeDecodeError:
+        return head
 
 
 def _fold(name: str) -> str:
@@ -183,15 +199,15 @@ def _names_in(head: bytes, format: str) -> list[str]:
 
 
 def _open_stdin(stdin: IO[bytes], format: str | None) -> Input:
-    head = stdin.peek(_HEAD) if hasattr(stdin, "peek") else b""
-    name = "stdin.gz" if head.startswith(_GZIP) else "stdin"
-    return Input(Path(name), format or _detect(name, head), stdin)
+    is_packed = hasattr(stdin, "peek") and stdin.peek(len(_GZIP)).startswith(_GZIP)
+    name = "stdin.gz" if is_packed else "stdin"
+    return Input(Path(name), format or _detect(_peek_stream(stdin)), stdin)
 
 
-def _detect(name: str, head: bytes) -> str:
+def _detect(head: bytes) -> str:
     """The format of something that must not be read to its end before its first record is out."""
     with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / name
+        path = Path(directory) / "stdin"
         path.write_bytes(head)
         try:
             return detect_format(path)

@@ -223,7 +223,9 @@ def _make_parent(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"Can not make {path.parent}: {error.strerror}. Name another page.") from error
+        raise InputError(
+            f"Can not make {path.parent}: {error.strerror}. Expected a folder to write to; name another page."
+        ) from error
 
 
 def _check_unchanged(records: Iterator[Asked], journal: Journal) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
-from biogpt.errors import DataError, InputError, suggest
+from biogpt.errors import ConfigError, DataError, InputError, suggest
 from biogpt.tasks.mentions import find_mentions
 from biogpt.tasks.schema import Schema, read_schema
 from biogpt.text.grammar import Grammar
@@ -167,6 +167,20 @@ class Task:
         """
         predictions = list(predictions)
         return {**self.tally(predictions, examples).figures(), **count_outcomes(predictions, examples)}
+
+    def main_figure(self, figures: Mapping[str, float]) -> float:
+        """The one figure that stands for all.
+
+        Raises:
+            ConfigError: the schema's main figure is none of its metric's.
+        """
+        main = self.schema.score.main
+        if main not in figures:
+            raise ConfigError(
+                f"The task '{self.name}' has the main figure '{main}'.{suggest(main, figures)} Its metric gives: "
+                f"{', '.join(figures)}."
+            )
+        return figures[main]
 
 
 def load_task(name: str | Path, **settings: str | int) -> Task:

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch.utils.data import Dataset
 
@@ -67,27 +66,30 @@ class Plan:
     """Which examples each step learns from.
 
     Args:
-        lengths: tokens of each example; in several rows, where epochs show variants of the examples, one row after
-            the other and then from the first again.
+        lengths: tokens of each example.
         tokens_per_step: about how many tokens a step shall have.
         seed: of the order.
         epochs: passes over all of them.
         num_steps: in place of `epochs`, where it is not 0.
+        variants: where epochs show variants of the examples, the lengths of each; when all were shown, those behind
+            the first `num_once` come again.
+        num_once: how many variants are shown only once.
     """
 
     def __init__(
         self,
-        lengths: Sequence[int] | Sequence[Sequence[int]],
+        lengths: Sequence[int],
         tokens_per_step: int,
         seed: int,
         epochs: int = 1,
         num_steps: int = 0,
+        variants: Sequence[Sequence[int]] = (),
+        num_once: int = 0,
     ) -> None:
-        self.lengths: npt.NDArray[np.int64] = np.atleast_2d(np.asarray(lengths, dtype=np.int64))
+        self._variants = [np.asarray(one, dtype=np.int64) for one in variants or [lengths]]
+        self._num_once = num_once
         self.seed = seed
-        self._num_variants, num_examples = map(int, self.lengths.shape)
-        tokens_per_epoch = int(self.lengths.sum()) // self._num_variants
-        self.steps_per_epoch: int = max(1, min(num_examples, round(tokens_per_epoch / tokens_per_step)))
+        self.steps_per_epoch = max(1, min(len(lengths), round(sum(lengths) / tokens_per_step)))
         self.num_steps = num_steps or epochs * self.steps_per_epoch
         self._epoch: tuple[int, list[np.ndarray]] = (-1, [])
 
@@ -102,10 +104,18 @@ class Plan:
 
     def variant_of(self, step: int) -> int:
         """Which variant of the examples a step shows."""
-        return step // self.steps_per_epoch % self._num_variants
+        epoch = step // self.steps_per_epoch
+        if epoch < len(self._variants):
+            return epoch
+        return self._num_once + (epoch - self._num_once) % (len(self._variants) - self._num_once)
 
-    def _lengths_at(self, step: int) -> npt.NDArray[np.int64]:
-        return np.asarray(self.lengths[self.variant_of(step)])
+    @property
+    def num_epochs(self) -> int:
+        """How many epochs are begun."""
+        return -(-self.num_steps // self.steps_per_epoch)
+
+    def _lengths_at(self, step: int) -> np.ndarray:
+        return self._variants[self.variant_of(step)]
 
     def batches_of(self, step: int, tokens_per_batch: int) -> list[np.ndarray]:
         """A step's examples in batches of at most `tokens_per_batch` tokens, padding included; one at least in each."""

@@ -24,6 +24,7 @@ from transformers import GenerationConfig, TrainerState, TrainingArguments, set_
 from transformers.utils import logging as transformers_logging
 
 from biogpt.errors import ConfigError
+from biogpt.inference.rules import compile_rule
 from biogpt.model.checkpoint import ADAPTER_CONFIG_FILE, CONFIG_FILE
 from biogpt.model.modeling import (
     AnyModel,
@@ -31,7 +32,7 @@ from biogpt.model.modeling import (
     BioGptForSequenceClassification,
     BioGptForTokenClassification,
 )
-from biogpt.tasks.encoding import head_labels, learned_ids
+from biogpt.tasks.encoding import encode_prompt, head_labels, learned_ids
 from biogpt.tasks.schema_file import render_schema
 from biogpt.tasks.tagging import read_tags
 from biogpt.tasks.task import Example, Prediction, Task
@@ -179,12 +180,14 @@ class _Run:
         self.model_class = find_class(self.task.schema)
         set_seed(recipe.seed)
         self.model, self.tokenizer = build_model(recipe.model, self.task, recipe.seed)
-        variants = make_variants(self.task, self.splits.train, self.tuning.epochs, recipe.seed)
+        self.train = self._encode(self.splits.train, self.tuning.source_weight)
+        variants = make_variants(self.task, self.splits.train, self._make_plan().num_epochs, recipe.seed)
         self.variants = [self._encode(examples, self.tuning.source_weight) for examples in variants]
-        self.train = self.variants[0]
         self.dev = self._encode(self.splits.dev, 0.0) if self.splits.dev else Encoded()
-        self.task = _limit_targets(self.task, max(encoded.longest_target for encoded in self.variants))
-        self.plan = self._make_plan()
+        longest_target = max(encoded.longest_target for encoded in (self.train, *self.variants))
+        self.task = _limit_targets(self.task, longest_target)
+        self.plan = self._make_plan(self.variants)
+        self._check_scoring()
         _check_disk(recipe, self.model)
         claim_output(
             recipe.output,
@@ -205,6 +208,12 @@ class _Run:
                 "them end learns not to stop. Set source_limit lower in the task, or split the documents.",
                 stacklevel=4,
             )
+        if self.tuning.shuffle_relations and not self._is_scored():
+            warnings.warn(
+                "The relations are shuffled, but there is no dev split to set the least probability by: prediction "
+                "gives one list, in any order. Hold out a part of train: --dev-fraction 0.1.",
+                stacklevel=4,
+            )
         if self.tuning.warmup_steps >= self.plan.num_steps:
             warnings.warn(
                 f"The run has {self.plan.num_steps} steps and a warm-up of {self.tuning.warmup_steps}: the learning "
@@ -217,7 +226,7 @@ class _Run:
         recipe, tuning = self.recipe, self.tuning
         num_labels = len(head_labels(self.task)) if self.model_class is BioGptForSequenceClassification else 0
         batches = PlannedBatches(
-            [encoded.examples for encoded in self.variants],
+            [encoded.examples for encoded in self.variants or [self.train]],
             self.plan,
             tuning.tokens_per_batch,
             num_processes(),
@@ -354,10 +363,28 @@ class _Run:
     def _encode(self, examples: Sequence[Example], source_weight: float) -> Encoded:
         return encode_examples(self.task, self.tokenizer, self.model_class, examples, source_weight)
 
-    def _make_plan(self) -> Plan:
-        lengths = [[len(example.input_ids) for example in encoded.examples] for encoded in self.variants]
+    def _make_plan(self, variants: Sequence[Encoded] = ()) -> Plan:
         tuning = self.tuning
-        return Plan(lengths, tuning.tokens_per_step, self.recipe.seed, tuning.epochs, tuning.num_steps)
+        return Plan(
+            self.train.lengths(),
+            tuning.tokens_per_step,
+            self.recipe.seed,
+            tuning.epochs,
+            tuning.num_steps,
+            [encoded.lengths() for encoded in variants],
+            tuning.pair_epochs,
+        )
+
+    def _check_scoring(self) -> None:
+        """Raise where dev could not be predicted or scored, which is done only after all training."""
+        if not self._is_scored():
+            return
+        self.task.main_figure(self.task.score([], self.splits.dev))
+        if self.tuning.shuffle_relations:
+            example = self.splits.dev[0]
+            grammar = self.task.grammar(example)
+            assert grammar is not None
+            compile_rule(grammar, self.tokenizer, encode_prompt(self.task, self.tokenizer, example))
 
     def _is_scored(self) -> bool:
         return self.predict is not None and bool(self.splits.dev)
@@ -378,7 +405,7 @@ class _Run:
             return self.task.score(kept, self.splits.dev)
 
         scores = {least: score(least) for least in MIN_PROBABILITIES}
-        best = max(scores, key=lambda least: scores[least][self.task.schema.score.main])
+        best = max(scores, key=lambda least: self.task.main_figure(scores[least]))
         return best, scores[best]
 
     def _predict_dev(self, task: Task, model: AnyModel, constrained: bool) -> list[Prediction]:

@@ -51,6 +51,10 @@ class Encoded:
     longest_target: int = 0
     """In tokens; 0 where labels are learned."""
 
+    def lengths(self) -> list[int]:
+        """Tokens of each example."""
+        return [len(example.input_ids) for example in self.examples]
+
 
 def read_splits(recipe: FinetuneRecipe) -> Splits:
     """Read the data of a run.

@@ -40,7 +40,7 @@ class Lexicon:
     entities: Mapping[str, Entity]
     """Of each name, folded."""
     names: Mapping[Entity, Sequence[str]]
-    """The names of each entity, the longest first."""
+    """The names of each entity as they were written, the longest first."""
     alike: Mapping[frozenset[str], Sequence[Entity]]
     """The entities that are found in the same slots, and so may stand for each other."""
 
@@ -48,59 +48,67 @@ class Lexicon:
 def read_lexicon(task: Task, examples: Sequence[Example]) -> Lexicon:
     """All names of entities: of the examples' gold, and of their data set's list where it has one."""
     slots: dict[str, set[str]] = defaultdict(set)
+    written: dict[str, str] = {}
     ids: dict[str, str] = {}
-    entity_slots = [name for name, slot in task.schema.slots.items() if slot.is_entity]
-    for vocabulary in {id(example.vocabulary): example.vocabulary for example in examples}.values():
-        for slot in entity_slots:
-            for name, identifier in vocabulary.get(slot, {}).items():
-                slots[fold(name)].add(slot)
-                if identifier != NO_ID:
-                    ids.setdefault(fold(name), identifier)
     for example in examples:
         for item in example.items:
-            for slot in entity_slots:
-                slots[fold(item.slots[slot])].add(slot)
+            for slot in _entity_slots(task):
+                name = item.slots[slot]
+                slots[fold(name)].add(slot)
+                written.setdefault(fold(name), name)
+    for vocabulary in {id(example.vocabulary): example.vocabulary for example in examples}.values():
+        for slot in _entity_slots(task):
+            for name, identifier in vocabulary.get(slot, {}).items():
+                slots[fold(name)].add(slot)
+                written.setdefault(fold(name), name)
+                if identifier != NO_ID:
+                    ids.setdefault(fold(name), identifier)
     entities = {name: (frozenset(found), ids.get(name, name)) for name, found in slots.items() if _is_word(name)}
     names: dict[Entity, list[str]] = defaultdict(list)
     for name in sorted(entities, key=lambda name: (-len(name), name)):
-        names[entities[name]].append(name)
+        names[entities[name]].append(written[name])
     alike: dict[frozenset[str], list[Entity]] = defaultdict(list)
     for entity in sorted(names, key=lambda entity: (sorted(entity[0]), entity[1])):
         alike[entity[0]].append(entity)
     return Lexicon(entities, names, alike)
 
 
-def make_variants(task: Task, examples: Sequence[Example], num_variants: int, seed: int) -> list[list[Example]]:
+def make_variants(task: Task, examples: Sequence[Example], num_epochs: int, seed: int) -> list[list[Example]]:
     """What each epoch shows of the examples, as the task's `finetune` settings say.
 
     Args:
-        task: whose `entity_renaming` and `shuffle_relations` say what differs from epoch to epoch.
+        task: whose `entity_renaming`, `pair_epochs` and `shuffle_relations` say what differs from epoch to epoch.
         examples: the training set.
-        num_variants: of how many epochs.
+        num_epochs: of the run. More epochs have the same first variants.
         seed: of what chance decides.
 
     Returns:
-        The examples of each epoch, in their order; once, where nothing differs. After `MAX_VARIANTS` epochs they come
-        again.
+        The examples of each epoch, in their order; none, where nothing differs. After `MAX_VARIANTS` epochs (not
+        counting those of `pair_epochs`) they come again.
 
     Raises:
-        ConfigError: the settings are for relations, and the task is of another kind.
+        ConfigError: the settings are for relations and the task is of another kind, or all epochs are of pairs.
     """
     tuning = task.schema.finetune
     if not (tuning.entity_renaming or tuning.shuffle_relations or tuning.pair_epochs):
-        return [list(examples)]
+        return []
     if task.schema.kind != "relation":
         raise ConfigError(
             "Got finetune.entity_renaming, finetune.pair_epochs or finetune.shuffle_relations for the kind "
             f"'{task.schema.kind}', expected them for 'relation' alone. Leave them out."
         )
+    if tuning.pair_epochs >= num_epochs:
+        raise ConfigError(
+            f"Got finetune.pair_epochs = {tuning.pair_epochs} for a run of {num_epochs} epochs, expected fewer: the "
+            "others learn the relations. Lower it, or train longer."
+        )
     lexicon = read_lexicon(task, examples)
     numbers = np.random.default_rng((seed, 3))
     variants = []
-    for epoch in range(min(num_variants, MAX_VARIANTS)):
+    for epoch in range(min(num_epochs, tuning.pair_epochs + MAX_VARIANTS)):
         varied = list(examples)
         if tuning.entity_renaming:
-            varied = [rename(example, lexicon, tuning.entity_renaming, numbers) for example in varied]
+            varied = [rename(task, example, lexicon, tuning.entity_renaming, numbers) for example in varied]
         if epoch < tuning.pair_epochs:
             varied = [pair_up(task, example, lexicon, numbers) for example in varied]
         if tuning.shuffle_relations:
@@ -119,12 +127,13 @@ def pair_up(task: Task, example: Example, lexicon: Lexicon, numbers: np.random.G
         numbers: chance.
 
     Returns:
-        The example with at most `MAX_PAIRS` items, or as it is where a slot finds no name.
+        The example with at most `MAX_PAIRS` items, none of an entity with itself; or as it is where there is none.
     """
     longest: dict[Entity, str] = {}
     for start, end in _find_names(example.text, lexicon.entities):
-        name = fold(example.text[start:end])
-        longest[lexicon.entities[name]] = max(longest.get(lexicon.entities[name], ""), name, key=len)
+        name = example.text[start:end]
+        entity = lexicon.entities[fold(name)]
+        longest[entity] = max(longest.get(entity, ""), name, key=len)
     fillers: dict[str, list[str]] = {}
     for slot, settings in task.schema.slots.items():
         names = [name for (slots, _), name in longest.items() if slot in slots]
@@ -134,8 +143,13 @@ def pair_up(task: Task, example: Example, lexicon: Lexicon, numbers: np.random.G
     drawn = (
         {slot: values[int(numbers.integers(len(values)))] for slot, values in fillers.items()} for _ in range(MAX_PAIRS)
     )
-    distinct = {tuple(slots.values()): Item(slots) for slots in drawn}
-    return replace(example, items=tuple(distinct.values()))
+    num_entities = len(_entity_slots(task))
+    distinct = {
+        tuple(slots.values()): Item(slots)
+        for slots in drawn
+        if len({slots[slot] for slot in _entity_slots(task)}) == num_entities
+    }
+    return replace(example, items=tuple(distinct.values())) if distinct else example
 
 
 def shuffle(example: Example, numbers: np.random.Generator) -> Example:
@@ -144,10 +158,11 @@ def shuffle(example: Example, numbers: np.random.Generator) -> Example:
     return replace(example, items=tuple(example.items[index] for index in order))
 
 
-def rename(example: Example, lexicon: Lexicon, renaming: float, numbers: np.random.Generator) -> Example:
+def rename(task: Task, example: Example, lexicon: Lexicon, renaming: float, numbers: np.random.Generator) -> Example:
     """The example with some of its entities under the names of others.
 
     Args:
+        task: whose slots have the names.
         example: with its gold.
         lexicon: of all examples.
         renaming: the part of the entities that get other names. All mentions of an entity change together, and so do
@@ -163,7 +178,7 @@ def rename(example: Example, lexicon: Lexicon, renaming: float, numbers: np.rand
     fixed = {
         lexicon.entities[name]
         for item in example.items
-        for name in map(fold, item.slots.values())
+        for name in (fold(item.slots[slot]) for slot in _entity_slots(task))
         if name in lexicon.entities and name not in found
     }
     present: dict[Entity, list[str]] = defaultdict(list)
@@ -184,11 +199,11 @@ def rename(example: Example, lexicon: Lexicon, renaming: float, numbers: np.rand
         candidates = lexicon.names[other]
         # Gold names an entity by its longest mention, so the longest name stands for the longest.
         renamed |= {name: candidates[min(place, len(candidates) - 1)] for place, name in enumerate(names)}
-    items = tuple(
-        replace(item, slots={slot: renamed.get(fold(value), value) for slot, value in item.slots.items()}, spans={})
-        for item in example.items
-    )
-    return replace(example, text=_rename(example.text, mentions, renamed), items=items)
+    items = []
+    for item in example.items:
+        names_now = {slot: renamed.get(fold(item.slots[slot]), item.slots[slot]) for slot in _entity_slots(task)}
+        items.append(replace(item, slots={**item.slots, **names_now}, spans={}))
+    return replace(example, text=_rename(example.text, mentions, renamed), items=tuple(items))
 
 
 def _find_names(text: str, entities: Mapping[str, Entity]) -> Iterator[Span]:
@@ -215,6 +230,10 @@ def _rename(text: str, mentions: Sequence[Span], renamed: Mapping[str, str]) -> 
         parts += [text[position:start], renamed.get(fold(text[start:end]), text[start:end])]
         position = end
     return "".join([*parts, text[position:]])
+
+
+def _entity_slots(task: Task) -> list[str]:
+    return [name for name, slot in task.schema.slots.items() if slot.is_entity]
 
 
 def _is_word(name: str) -> bool:

@@ -101,3 +101,10 @@ def test_impossible_probabilities_and_damaged_weights_are_refused(engine, prompt
         damaged.model.biogpt.layer_norm.weight.fill_(math.nan)
     with pytest.raises(CheckpointError, match="not numbers"):
         damaged.find_likely(prompt, rule, 0.1)
+
+
+def test_a_source_without_words_leaves_the_one_text_that_says_so(engine):
+    prompt = engine.tokenizer("?")["input_ids"]
+    (only,) = engine.find_likely(prompt, compile_rule(GRAMMAR, engine.tokenizer, prompt).once(), 0.3)
+    assert only.probability == 1.0
+    assert engine.tokenizer.decode(only.ids, skip_special_tokens=True) == "there is none."

@@ -58,6 +58,7 @@ def test_a_directory_with_annotations_is_one_of_brat(folder):
         (b"id,text\n1,Just text.\n", "csv"),
         (b"PMID\tTitle\n1\tJust text.\n", "tsv"),
         (gzip.compress(b"Just text.", mtime=0), "text"),
+        (gzip.compress(b"id,text\n1,Just text.\n", mtime=0), "csv"),
     ],
 )
 def test_standard_input_is_known_by_its_first_bytes(content, format):
@@ -165,6 +166,7 @@ def test_standard_input_is_read_once():
 def test_running_text_with_commas_on_standard_input_is_no_table():
     for text in (
         "Text, they say, is text.",
+        "id\rtext, old line ends",
         "In 1999, title holders of the ID, which we asked, agreed.",
         "a,b\n",
         ",\n",
@@ -196,3 +198,23 @@ def test_a_table_of_fields_with_a_column_twice_or_in_another_encoding_is_refused
     path.write_text("question,context\nHilft es?,Fieber für Tage\nÜbel?,ja\n", encoding="latin-1")
     with pytest.raises(DataError, match="is not in UTF-8"):
         prepare_inputs(QUESTIONS, find_inputs([path], io.BytesIO()))
+
+
+def test_a_character_that_the_look_ahead_cuts_in_two_is_none_too_many():
+    text = "a" * (io.DEFAULT_BUFFER_SIZE - 1) + "β-blockers"
+    inputs = prepare_inputs(load_task("bc5cdr"), find_inputs(["-"], io.BufferedReader(io.BytesIO(text.encode()))))
+    assert [record.text for record, _ in read_all(inputs)[0]] == [text]
+
+
+def test_keys_of_json_lines_are_read_as_they_are_written(tmp_path):
+    (tmp_path / "own.toml").write_text(
+        'kind = "classification"\ntitle = "Own"\nsource = "{text}"\nsentence = "it is {label}"\n'
+        'slots.label.choices = ["a", "b"]\n'
+        'dataset.reader = "table"\ndataset.columns = { id = "id", text = "Text", label = "Label" }\n'
+        'score = { metric = "labels", main = "f1" }\n'
+    )
+    (tmp_path / "d.jsonl").write_text('{"text": "First."}\n')
+    asked, problems = read_all(
+        prepare_inputs(load_task(tmp_path / "own.toml"), find_inputs([tmp_path / "d.jsonl"], io.BytesIO()))
+    )
+    assert ([record.text for record, _ in asked], problems) == (["First."], [])

@@ -226,6 +226,39 @@ def test_shuffled_relations_set_the_least_probability_where_dev_is_scored_best(m
     assert 0 < report["scores"]["f1"] < 1
 
 
+def test_what_only_scoring_would_find_is_said_before_training(model: Path, tmp_path: Path) -> None:
+    schema = """\
+kind = "relation"
+title = "Own"
+source = "{text}"
+sentence = "{a} hits {b}"
+separator = "SEPARATOR"
+none = "nothing"
+slots.a = {}
+slots.b = {}
+dataset.reader = "table"
+dataset.columns = { id = "id", text = "text", a = "a", b = "b" }
+score = { metric = "exact", main = "MAIN" }
+"""
+    (tmp_path / "d.csv").write_text("id,text,a,b\n" + "".join(f"{n},zinc hits iron,zinc,iron\n" for n in range(4)))
+
+    def run(separator: str, main: str, **more: Any) -> None:
+        (tmp_path / "own.toml").write_text(schema.replace("SEPARATOR", separator).replace("MAIN", main))
+        settings = {"shuffle_relations": True, "epochs": 1}
+        finetune(recipe_of(model, tmp_path / "d.csv", str(tmp_path / "own.toml"), settings=settings, **more), never)
+
+    def never(*_: Any) -> Any:
+        pytest.fail("nothing is to be predicted")
+
+    with pytest.raises(ConfigError, match="has the main figure 'f2'"):
+        run("; ", "f2")
+    with pytest.raises(ConfigError, match="Can not hold a text to"):
+        run("", "f1")
+    assert not (tmp_path / "run").exists()
+    with pytest.warns(UserWarning, match="no dev split to set the least probability by"):
+        run("; ", "f1", dev_fraction=0.0)
+
+
 def test_a_stopped_run_whose_model_was_not_saved_is_saved(model: Path, data: Path) -> None:
     first = finetune(recipe_of(model, data))
     weights = (data.parent / "run" / "model.safetensors").read_bytes()

@@ -9,7 +9,7 @@ from biogpt.errors import ConfigError
 from biogpt.tasks.mentions import find_mentions
 from biogpt.tasks.task import Example, Item, Task, load_task
 from biogpt.tasks.tuning import build_tuning
-from biogpt.training.variants import MAX_VARIANTS, make_variants, read_lexicon, rename, shuffle
+from biogpt.training.variants import MAX_VARIANTS, make_variants, pair_up, read_lexicon, rename, shuffle
 
 VOCABULARY = {
     "chemical": {"lithium": "C1", "lithium carbonate": "C1", "aspirin": "C2", "cisplatin": "C3", "zinc": "-1"},
@@ -41,7 +41,7 @@ def test_all_mentions_of_an_entity_change_together_and_so_does_the_gold(task: Ta
     lexicon = read_lexicon(task, [example])
     seen = set()
     for seed in range(30):
-        renamed = rename(example, lexicon, 1.0, np.random.default_rng(seed))
+        renamed = rename(task, example, lexicon, 1.0, np.random.default_rng(seed))
         (item,) = renamed.items
         chemical, disease = item.slots["chemical"], item.slots["disease"]
         seen.add((chemical, disease))
@@ -58,7 +58,7 @@ def test_all_mentions_of_an_entity_change_together_and_so_does_the_gold(task: Ta
 
 def test_without_renaming_nothing_changes_but_the_spans(task: Task) -> None:
     example = make_example(TEXT, ("lithium carbonate", "tremor"))
-    renamed = rename(example, read_lexicon(task, [example]), 0.0, np.random.default_rng(0))
+    renamed = rename(task, example, read_lexicon(task, [example]), 0.0, np.random.default_rng(0))
     assert (renamed.text, renamed.items[0].slots) == (TEXT, example.items[0].slots)
 
 
@@ -66,7 +66,7 @@ def test_what_the_gold_says_and_the_text_has_in_pieces_keeps_its_name(task: Task
     example = make_example("Aspirin gave renal and hepatic failure.", ("aspirin", "renal failure"))
     lexicon = read_lexicon(task, [example])
     for seed in range(5):
-        (item,) = rename(example, lexicon, 1.0, np.random.default_rng(seed)).items
+        (item,) = rename(task, example, lexicon, 1.0, np.random.default_rng(seed)).items
         assert item.slots["disease"] == "renal failure"
         assert item.slots["chemical"] != "aspirin"
 
@@ -82,7 +82,9 @@ def test_each_epoch_has_a_variant_and_the_same_seed_the_same_ones(task: Task) ->
     assert {one.text for (one,) in variants} == {TEXT}
     assert make_variants(shuffling, examples, 12, seed=1) == variants != make_variants(shuffling, examples, 12, seed=2)
     assert len(make_variants(with_settings(task, entity_renaming=0.5), examples, 500, seed=0)) == MAX_VARIANTS
-    assert make_variants(with_settings(task), examples, 12, seed=0) == [examples]
+    assert make_variants(with_settings(task), examples, 12, seed=0) == []
+    longer = make_variants(shuffling, examples, 15, seed=1)
+    assert longer[:12] == variants  # a run that is made longer goes on
 
 
 def test_common_words_are_no_names(task: Task) -> None:
@@ -90,7 +92,7 @@ def test_common_words_are_no_names(task: Task) -> None:
     text = "No rats had all of 5 mg/kg. NO and ALL were seen."
     example = replace(make_example(text), vocabulary=vocabulary)
     lexicon = read_lexicon(task, [example, make_example()])
-    renamed = rename(example, lexicon, 1.0, np.random.default_rng(0))
+    renamed = rename(task, example, lexicon, 1.0, np.random.default_rng(0))
     assert renamed.text.startswith("No rats had all of 5 mg/kg. ")
     assert "NO" not in renamed.text
     assert "ALL" not in renamed.text
@@ -102,11 +104,44 @@ def test_the_first_epochs_pair_any_names_of_the_text(task: Task) -> None:
     first, second, third, fourth = (one for (one,) in make_variants(pairing, [example], 4, seed=0))
     assert third == fourth == example
     seen = {tuple(item.slots.values()) for one in (first, second) for item in one.items}
-    assert {chemical for chemical, _ in seen} == {"lithium carbonate"}  # an entity by its longest name
-    assert {disease for _, disease in seen} == {"tremor", "fever", "kidney failure"}
+    assert {chemical for chemical, _ in seen} == {"Lithium carbonate"}  # an entity by its longest name
+    assert {disease for _, disease in seen} == {"tremor", "fever", "Kidney Failure"}
     assert first.text == TEXT
     nothing = make_example("No name stands here.", ("aspirin", "fever"))
-    assert make_variants(pairing, [nothing], 1, seed=0) == [[nothing]]
+    assert make_variants(pairing, [nothing], 3, seed=0) == [[nothing]] * 3
+
+
+def test_pairs_are_of_two_names_and_something_is_left_to_learn_relations() -> None:
+    task = load_task("ddi")
+    item = Item({"drug": "zinc", "target": "iron", "interaction": "effect"})
+    example = Example("one", "Zinc and iron.", (item,))
+    paired = pair_up(task, example, read_lexicon(task, [example]), np.random.default_rng(0))
+    assert {(one.slots["drug"], one.slots["target"]) for one in paired.items} == {("Zinc", "iron")}
+    alone = Example("two", "Zinc alone.", (item,))
+    assert pair_up(task, alone, read_lexicon(task, [alone]), np.random.default_rng(0)) == alone
+    for epochs in (1, 3):
+        with pytest.raises(ConfigError, match=f"pair_epochs = 3 for a run of {epochs} epochs, expected fewer"):
+            make_variants(with_settings(task, pair_epochs=3), [example], epochs, seed=0)
+
+
+def test_names_keep_the_case_they_were_written_in_and_choices_are_no_names() -> None:
+    task = load_task("ddi")
+    pairs = [("Imatinib", "ABL1"), ("Gefitinib", "EGFR"), ("effect", "mTOR")]
+    examples = [
+        Example(
+            f"{drug}", f"{drug} binds {target}.", (Item({"drug": drug, "target": target, "interaction": "effect"}),)
+        )
+        for drug, target in pairs
+    ]
+    lexicon = read_lexicon(task, examples)
+    for seed in range(9):
+        renamed = rename(task, examples[0], lexicon, 1.0, np.random.default_rng(seed))
+        (item,) = renamed.items
+        assert item.slots["interaction"] == "effect"
+        assert (item.slots["drug"], item.slots["target"]) in {
+            (drug, target) for drug, _ in pairs[1:] for _, target in pairs[1:]
+        }
+        assert renamed.text == f"{item.slots['drug']} binds {item.slots['target']}."
 
 
 def test_only_relations_have_variants() -> None:
@@ -139,6 +174,6 @@ def test_renamed_gold_stands_in_the_renamed_text_as_often_as_before(data_path, n
             for slot in entities
         )
 
-    renamed = [rename(example, lexicon, 0.5, numbers) for example in examples]
+    renamed = [rename(task, example, lexicon, 0.5, numbers) for example in examples]
     assert sum(one.text != other.text for one, other in zip(renamed, examples, strict=True)) > 0.7 * len(examples)
     assert count_found(renamed) >= 0.99 * count_found(examples)
