@@ -244,7 +244,7 @@ score = { metric = "exact", main = "MAIN" }
 
     def run(separator: str, main: str, **more: Any) -> None:
         (tmp_path / "own.toml").write_text(schema.replace("SEPARATOR", separator).replace("MAIN", main))
-        settings = {"shuffle_relations": True, "epochs": 1}
+        settings = {"shuffle_relations": True, "epochs": 1, "warmup_steps": 0}
         finetune(recipe_of(model, tmp_path / "d.csv", str(tmp_path / "own.toml"), settings=settings, **more), never)
 
     def never(*_: Any) -> Any:
