@@ -66,8 +66,8 @@ class Tuning:
     model learns how a text relates two names, and to copy them, instead of learning the training set's by heart. For
     relations."""
     pair_epochs: int = 0
-    """In the first so many epochs a text's relations are any pairs of its entities: a small model learns which names
-    fill the slots before it learns which of them are related. For relations."""
+    """In the first so many epochs, half of them at most, a text's relations are any pairs of its entities: a small
+    model learns which names fill the slots before it learns which of them are related. For relations."""
     shuffle_relations: bool = False
     """Whether each epoch lists a text's relations in another order. Then any of them may be said first, and prediction
     held to the schema gives all that are likely enough to be (`min_score`, set on dev) rather than one list."""

@@ -61,7 +61,7 @@ from biogpt.training.run import (
 )
 from biogpt.training.schedule import is_open_ended, learning_rate_factor
 from biogpt.training.trainer import common_arguments
-from biogpt.training.variants import make_variants
+from biogpt.training.variants import count_pair_epochs, make_variants
 
 REPORT_FILE = "finetune.json"
 TASK_FILE = "task.toml"
@@ -181,12 +181,13 @@ class _Run:
         set_seed(recipe.seed)
         self.model, self.tokenizer = build_model(recipe.model, self.task, recipe.seed)
         self.train = self._encode(self.splits.train, self.tuning.source_weight)
-        variants = make_variants(self.task, self.splits.train, self._make_plan().num_epochs, recipe.seed)
+        num_epochs = self._make_plan().num_epochs
+        variants = make_variants(self.task, self.splits.train, num_epochs, recipe.seed)
         self.variants = [self._encode(examples, self.tuning.source_weight) for examples in variants]
         self.dev = self._encode(self.splits.dev, 0.0) if self.splits.dev else Encoded()
         longest_target = max(encoded.longest_target for encoded in (self.train, *self.variants))
         self.task = _limit_targets(self.task, longest_target)
-        self.plan = self._make_plan(self.variants)
+        self.plan = self._make_plan(self.variants, count_pair_epochs(self.tuning, num_epochs))
         self._check_scoring()
         _check_disk(recipe, self.model)
         claim_output(
@@ -210,8 +211,8 @@ class _Run:
             )
         if self.tuning.shuffle_relations and not self._is_scored():
             warnings.warn(
-                "The relations are shuffled, but there is no dev split to set the least probability by: prediction "
-                "gives one list, in any order. Hold out a part of train: --dev-fraction 0.1.",
+                "The relations are shuffled, but nothing sets the least probability: prediction will give one list, in "
+                "any order. Hold out a part of train (--dev-fraction 0.1); from Python, pass `predict`, too.",
                 stacklevel=4,
             )
         if self.tuning.warmup_steps >= self.plan.num_steps:
@@ -363,7 +364,7 @@ class _Run:
     def _encode(self, examples: Sequence[Example], source_weight: float) -> Encoded:
         return encode_examples(self.task, self.tokenizer, self.model_class, examples, source_weight)
 
-    def _make_plan(self, variants: Sequence[Encoded] = ()) -> Plan:
+    def _make_plan(self, variants: Sequence[Encoded] = (), num_once: int = 0) -> Plan:
         tuning = self.tuning
         return Plan(
             self.train.lengths(),
@@ -372,7 +373,7 @@ class _Run:
             tuning.epochs,
             tuning.num_steps,
             [encoded.lengths() for encoded in variants],
-            tuning.pair_epochs,
+            num_once,
         )
 
     def _check_scoring(self) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from biogpt.errors import ConfigError
 from biogpt.tasks.mentions import fold
 from biogpt.tasks.task import NO_ID, Example, Item, Span, Task
+from biogpt.tasks.tuning import Tuning
 
 MAX_NAME_WORDS = 12
 """Longer names are not looked for in texts."""
@@ -79,15 +80,15 @@ def make_variants(task: Task, examples: Sequence[Example], num_epochs: int, seed
     Args:
         task: whose `entity_renaming`, `pair_epochs` and `shuffle_relations` say what differs from epoch to epoch.
         examples: the training set.
-        num_epochs: of the run. More epochs have the same first variants.
+        num_epochs: of the run.
         seed: of what chance decides.
 
     Returns:
         The examples of each epoch, in their order; none, where nothing differs. After `MAX_VARIANTS` epochs (not
-        counting those of `pair_epochs`) they come again.
+        counting those of pairs) they come again.
 
     Raises:
-        ConfigError: the settings are for relations and the task is of another kind, or all epochs are of pairs.
+        ConfigError: the settings are for relations and the task is of another kind.
     """
     tuning = task.schema.finetune
     if not (tuning.entity_renaming or tuning.shuffle_relations or tuning.pair_epochs):
@@ -97,24 +98,25 @@ def make_variants(task: Task, examples: Sequence[Example], num_epochs: int, seed
             "Got finetune.entity_renaming, finetune.pair_epochs or finetune.shuffle_relations for the kind "
             f"'{task.schema.kind}', expected them for 'relation' alone. Leave them out."
         )
-    if tuning.pair_epochs >= num_epochs:
-        raise ConfigError(
-            f"Got finetune.pair_epochs = {tuning.pair_epochs} for a run of {num_epochs} epochs, expected fewer: the "
-            "others learn the relations. Lower it, or train longer."
-        )
+    num_pair_epochs = count_pair_epochs(tuning, num_epochs)
     lexicon = read_lexicon(task, examples)
     numbers = np.random.default_rng((seed, 3))
     variants = []
-    for epoch in range(min(num_epochs, tuning.pair_epochs + MAX_VARIANTS)):
+    for epoch in range(min(num_epochs, num_pair_epochs + MAX_VARIANTS)):
         varied = list(examples)
         if tuning.entity_renaming:
             varied = [rename(task, example, lexicon, tuning.entity_renaming, numbers) for example in varied]
-        if epoch < tuning.pair_epochs:
+        if epoch < num_pair_epochs:
             varied = [pair_up(task, example, lexicon, numbers) for example in varied]
         if tuning.shuffle_relations:
             varied = [shuffle(example, numbers) for example in varied]
         variants.append(varied)
     return variants
+
+
+def count_pair_epochs(tuning: Tuning, num_epochs: int) -> int:
+    """How many epochs of a run are of pairs: never more than half, because the others learn the relations."""
+    return min(tuning.pair_epochs, num_epochs // 2)
 
 
 def pair_up(task: Task, example: Example, lexicon: Lexicon, numbers: np.random.Generator) -> Example:

@@ -119,9 +119,11 @@ def test_pairs_are_of_two_names_and_something_is_left_to_learn_relations() -> No
     assert {(one.slots["drug"], one.slots["target"]) for one in paired.items} == {("Zinc", "iron")}
     alone = Example("two", "Zinc alone.", (item,))
     assert pair_up(task, alone, read_lexicon(task, [alone]), np.random.default_rng(0)) == alone
-    for epochs in (1, 3):
-        with pytest.raises(ConfigError, match=f"pair_epochs = 3 for a run of {epochs} epochs, expected fewer"):
-            make_variants(with_settings(task, pair_epochs=3), [example], epochs, seed=0)
+    for num_epochs, num_of_pairs in ((1, 0), (4, 2), (9, 3)):
+        variants = make_variants(with_settings(task, pair_epochs=3), [example], num_epochs, seed=0)
+        assert [one.items != example.items for (one,) in variants] == [
+            epoch < num_of_pairs for epoch in range(num_epochs)
+        ]
 
 
 def test_names_keep_the_case_they_were_written_in_and_choices_are_no_names() -> None:
