@@ -72,7 +72,7 @@ def reproduce(arguments: argparse.Namespace) -> Path:
     work.run("finetune", ["finetune", *common, arguments.model, "--out", str(model), *split, *arguments.rest])
     reports = {}
     for decoding, flags in DECODINGS.items():
-        if decoding == "held" and not writes_answers(model):
+        if decoding not in arguments.decodings or (decoding == "held" and not writes_answers(model)):
             continue
         output = directory / decoding
         batch = ["--batch-size", "32"]
@@ -187,6 +187,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, help="where models and predictions are kept, by task")
     parser.add_argument("--model", default="mini", help="the model to start from")
     parser.add_argument("--variant", default="", help="the name of a run that is not the shipped recipe's")
+    parser.add_argument("--decodings", nargs="+", choices=DECODINGS, default=list(DECODINGS), help="only these")
     parser.add_argument("--output", type=Path, default=RUNS, help="where to write results, and to read those to print")
     parser.add_argument("--table", action="store_true", help="print the results that are written")
     parser.add_argument("--step-table", action="store_true", help="print what finetune_step.py measured")
