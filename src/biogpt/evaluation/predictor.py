@@ -160,8 +160,10 @@ class Predictor:
             for item in read.items:
                 if len(entities) > 1 and len({item.slots[name] for name in entities}) == 1:
                     continue  # nothing is related to itself
-                # What Moses leaves on words can name an entity in two ways; the likelier one comes first.
-                found.setdefault(tuple(item.slots.values()), replace(item, score=likely.probability))
+                # The likelier one comes first: of one relation that is spelled in two ways (Moses leaves signs on
+                # words), and of one whose names stand only within the other's ("lithium" in "lithium carbonate").
+                if not any(_is_within(item, other, entities) for other in found.values()):
+                    found.setdefault(tuple(item.slots.values()), replace(item, score=likely.probability))
         items = tuple(found.values())
         return Prediction(example.id, items, tuple(problems), self.task.target(replace(example, items=items)))
 
@@ -261,6 +263,22 @@ class Predictor:
             for index, row in zip(batch, output.logits.float().cpu(), strict=True):
                 logits[index] = row
         return logits
+
+
+def _is_within(item: Item, other: Item, entities: Sequence[str]) -> bool:
+    """Whether two relations are alike but for names of the first that stand only within those of the second."""
+    return all(
+        item.slots[name] == other.slots[name]
+        or (
+            name in entities
+            and bool(item.spans[name])
+            and all(
+                any(first <= start and end <= last for first, last in other.spans[name])
+                for start, end in item.spans[name]
+            )
+        )
+        for name in item.slots
+    )
 
 
 def _pick_words(encoded: Sequence[EncodedWords], logits: Sequence[torch.Tensor]) -> torch.Tensor:

@@ -6,10 +6,11 @@ from tuned_models import DOCUMENTS, examples_of
 
 from biogpt import BioGptForTokenClassification, load_task
 from biogpt.errors import CheckpointError, InputError
-from biogpt.evaluation.predictor import Predictor
+from biogpt.evaluation.predictor import Predictor, _is_within
 from biogpt.evaluation.tuned import find_tuned_model
 from biogpt.model.checkpoint import load_model, load_tokenizer
-from biogpt.tasks.task import Example, Task
+from biogpt.tasks.mentions import find_mentions
+from biogpt.tasks.task import Example, Item, Task
 
 TASKS = ("bc5cdr", "pubmedqa", "hoc", "bc5cdr_chem")
 
@@ -64,6 +65,27 @@ def test_with_a_least_score_all_likely_relations_are_given(tuned_model_paths):
     likeliest = Predictor(Task(replace(task.schema, min_score=0.5)), loaded.model, loaded.tokenizer)
     assert [len(prediction.items) for prediction in likeliest.predict(examples)] == [1, 1, 1, 0]
     assert found_in(likeliest.predict(examples, constrained=False)) == found_in(examples)  # one list, as published
+
+
+def test_a_relation_within_another_one_is_none():
+    text = "Lithium carbonate gave tremor and renal failure. Failure was rare."
+    whole, shorter, free, other = (
+        Item(
+            {"chemical": chemical, "disease": disease},
+            {"chemical": find_mentions(chemical, text), "disease": find_mentions(disease, text)},
+        )
+        for chemical, disease in (
+            ("lithium carbonate", "renal failure"),
+            ("lithium", "renal failure"),
+            ("lithium", "failure"),
+            ("lithium", "tremor"),
+        )
+    )
+    entities = ["chemical", "disease"]
+    assert _is_within(shorter, whole, entities)
+    assert not _is_within(whole, shorter, entities)
+    assert not _is_within(free, whole, entities)  # "failure" stands by itself, too
+    assert not _is_within(other, whole, entities)
 
 
 def test_examples_are_read_as_predictions_are_asked_for(tuned_model_paths):

@@ -140,8 +140,8 @@ def test_targets_that_do_not_fit_are_said(model: Path, tmp_path: Path) -> None:
     pairs = [{"drug": f"drug {number}", "target": "enzyme", "interaction": "int"} for number in range(60)]
     documents = {"1": {"abstract": "Sixty drugs.", "triples": pairs}, "2": {"abstract": "One.", "triples": pairs[:1]}}
     (tmp_path / "d.json").write_text(json.dumps(documents))
+    settings = {"epochs": 1, "shuffle_relations": False}
     with pytest.warns(UserWarning, match="1 of the 2 targets are longer than the model's 256 positions"):
-        settings = {"epochs": 1, "shuffle_relations": False}
         finetune(recipe_of(model, tmp_path / "d.json", "ddi", dev_fraction=0.0, settings=settings))
 
 
