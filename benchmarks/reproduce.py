@@ -18,7 +18,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -130,16 +130,17 @@ def print_tables(directory: Path) -> None:
         print(f"| {' | '.join(cost_cells(one))} |")
 
 
-def print_step_table(file: Path) -> None:
+def print_step_table(files: Iterable[Path]) -> None:
     """What finetune_step.py measured, as Markdown."""
-    result = json.loads(file.read_text())
-    machine = result["machine"]
-    where = machine.get("gpu") or f"{machine['processor'].split(' (')[0]}, 1 thread"
-    print(f"| task | tokens in a step | peak memory | a step on {where} |")
-    print("|---|---:|---:|---:|")
-    for name, one in result["tasks"].items():
-        memory = one["peak_gpu_gib"] or one["peak_resident_gib"]
-        print(f"| `{name}` | {one['tokens_in_step']:,} | {memory:.1f} GiB | {minutes(one['seconds_per_step'])} |")
+    print("| task | tokens in a step | peak memory | a step | on |")
+    print("|---|---:|---:|---:|---|")
+    for result in (json.loads(file.read_text()) for file in files):
+        machine = result["machine"]
+        where = machine.get("gpu") or f"{machine['processor'].split(' (')[0]}, 1 thread"
+        for name, one in result["tasks"].items():
+            memory = one["peak_gpu_gib"] or one["peak_resident_gib"]
+            took = minutes(one["seconds_per_step"])
+            print(f"| `{name}` | {one['tokens_in_step']:,} | {memory:.1f} GiB | {took} | {where} |")
 
 
 def score_cells(result: dict[str, Any], baseline: dict[str, Any]) -> Iterator[str]:
@@ -197,7 +198,7 @@ def main() -> None:
         print_tables(arguments.output)
         return
     if arguments.step_table:
-        print_step_table(RESULTS / "finetune_step.json")
+        print_step_table(sorted(RESULTS.glob("finetune_step*.json")))
         return
     if not (arguments.task and arguments.data and arguments.work):
         parser.error("Give a task, --data and --work; or --table, or --step-table.")
