@@ -79,7 +79,7 @@ def test_what_stands_in_files_is_found_in_their_order_and_bad_records_are_named(
         (["--model", "{bc5cdr}", "table.csv"], "has no column 'text', 'title' or 'abstract'"),
         (["--model", "{bc5cdr}", "a.txt", "--output", "mine.jsonl"], "was not begun by this command"),
         (["--model", "{bc5cdr}", "a.txt", "--input-format", "txt"], "Unknown format 'txt'. Did you mean 'text'?"),
-        (["--model", "{bc5cdr}", "empty.txt"], "No document could be read"),
+        (["--model", "{bc5cdr}", "empty.txt"], "The input has no document"),
     ],
 )
 def test_a_mistake_is_one_line_before_any_work(tuned_model_paths, tmp_path, monkeypatch, capfd, arguments, message):
