@@ -24,7 +24,11 @@ MAX_ABBREVIATION = 3
 """Names of up to so many characters may be common words, unless they are written in capitals."""
 
 MAX_VARIANTS = 20
+"""Epochs behind those of pairs after which the variants come again."""
+
 MAX_PAIRS = 5
+"""How many pairs of names a text gets; about as many as its relations, so that targets are about as long."""
+
 MAX_DRAWS = 8
 """How often an entity that is not in the text already is looked for among all."""
 
