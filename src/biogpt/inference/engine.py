@@ -25,6 +25,7 @@ from biogpt.inference.prompts import check_prompt, shorten
 from biogpt.inference.rules import Rule, Walk
 from biogpt.inference.sampling import choose_likeliest, draw
 from biogpt.inference.settings import GenerationSettings
+from biogpt.model.cache import make_cache
 from biogpt.model.checkpoint import load_causal_lm, load_tokenizer, resolve_model
 from biogpt.model.modeling import BioGptForCausalLM
 from biogpt.text.tokenizer import BioGptTokenizer
@@ -263,9 +264,10 @@ class Engine:
                     "Shorten the prompt."
                 )
         device = self.model.device
-        output = self.model(input_ids=torch.tensor([list(prompt_ids)], device=device), use_cache=True, logits_to_keep=1)
-        first = output.logits.float()  # (1, 1, V)
-        layers = [(layer.keys, layer.values) for layer in output.past_key_values.layers]  # (1, H, S, D) each
+        prompt_cache = make_cache(self.model.config)
+        prompt = torch.tensor([list(prompt_ids)], device=device)
+        first = self.model(input_ids=prompt, cache=prompt_cache, logits_to_keep=1).logits.float()  # (1, 1, V)
+        layers = [(layer.keys, layer.values) for layer in prompt_cache.layers]  # (1, H, S, D) each
         scores: dict[int, list[float]] = {}
         by_length = sorted(range(len(continuations)), key=lambda index: len(continuations[index]))
         for start in range(0, len(by_length), self.batch_size):
@@ -281,7 +283,7 @@ class Engine:
                     (keys.expand(len(batch), -1, -1, -1), values.expand(len(batch), -1, -1, -1))
                     for keys, values in layers
                 )
-                later = self.model(input_ids=targets[:, :-1], past_key_values=cache, use_cache=True).logits.float()
+                later = self.model(input_ids=targets[:, :-1], cache=cache).logits.float()
                 logits = torch.cat([logits, later], dim=1)  # (B, T, V)
             values = logits.log_softmax(dim=-1).gather(-1, targets.unsqueeze(-1)).squeeze(-1).tolist()
             scores |= {index: row[: len(continuations[index])] for index, row in zip(batch, values, strict=True)}
@@ -420,7 +422,7 @@ class Engine:
             row.begin(self._end_id)
         device = self.model.device
         attention_mask = torch.zeros((len(rows), 0), dtype=torch.long, device=device)  # (B, S)
-        cache = None
+        cache = make_cache(self.model.config)
         while any(row.stop_reason is None for row in rows):
             # A row that has less to read, or has stopped, reads padding first, which no one sees and which takes no
             # position. So the last token of each stands in the last column.
@@ -431,11 +433,9 @@ class Engine:
                 output = self.model(
                     input_ids=input_ids,
                     attention_mask=attention_mask,
-                    past_key_values=cache,
-                    use_cache=True,
+                    cache=cache,
                     logits_to_keep=num_scored,
                 )
-                cache = output.past_key_values
                 logits = output.logits[:, -num_scored:].float()  # (B, K, V): K scored tokens, the new one the last
                 next_ids = self._choose(logits[:, -1], rows, settings).unsqueeze(-1)  # (B, 1)
                 scored_ids = torch.cat([input_ids[:, input_ids.shape[1] - num_scored + 1 :], next_ids], dim=1)

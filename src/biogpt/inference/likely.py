@@ -14,6 +14,7 @@ import torch
 
 from biogpt.inference.padding import check_numbers, pad_left
 from biogpt.inference.rules import Walk
+from biogpt.model.cache import make_cache
 from biogpt.model.modeling import BioGptForCausalLM
 
 
@@ -65,15 +66,14 @@ def find_likely(
     begun = [_Begun(first, 0.0, [*prompt_ids, *forced])]
     device = model.device
     attention_mask = torch.zeros((1, 0), dtype=torch.long, device=device)  # (B, S)
-    cache = None
+    cache = make_cache(model.config)
     while begun:
         input_ids, is_read = pad_left([text.unread_ids for text in begun], pad_id, device)  # (B, T) each
         attention_mask = torch.cat([attention_mask, is_read], dim=1)
         output = model(
             input_ids=input_ids,
             attention_mask=attention_mask,
-            past_key_values=cache,
-            use_cache=True,
+            cache=cache,
             logits_to_keep=1,
         )
         logits = output.logits[:, -1].float()  # (B, V)
@@ -89,7 +89,6 @@ def find_likely(
                     longer.append(onward)
         begun = longer
         if begun:
-            cache = output.past_key_values
             chosen = torch.tensor(parents, device=device)
             cache.reorder_cache(chosen)
             attention_mask = attention_mask[chosen]

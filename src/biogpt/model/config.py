@@ -80,7 +80,7 @@ class BioGptConfig(PreTrainedConfig):
     """
 
     model_type = "biogpt"
-    keys_to_ignore_at_inference = ["past_key_values"]  # noqa: RUF012, Trainer would gather the caches of all batches
+    keys_to_ignore_at_inference = ["cache", "past_key_values"]  # noqa: RUF012, Trainer would gather the caches of all batches
 
     vocab_size: int = 42384
     hidden_size: int = 1024
@@ -117,11 +117,6 @@ class BioGptConfig(PreTrainedConfig):
                 raise ConfigError(
                     f"{name}={getattr(self, name)}: expected at least 1. Correct it in the configuration."
                 )
-        if self.hidden_size % self.num_attention_heads:
-            raise ConfigError(
-                f"Got hidden_size={self.hidden_size}, expected a multiple of num_attention_heads="
-                f"{self.num_attention_heads}. Correct the configuration."
-            )
         if self.hidden_act not in ACT2FN:
             raise ConfigError(
                 f"Unknown hidden_act={self.hidden_act!r}, expected an activation such as 'gelu', 'relu', 'silu' or "
@@ -147,6 +142,21 @@ class BioGptConfig(PreTrainedConfig):
                 f"pad_token_id={self.pad_token_id} is not among the token ids, expected less than "
                 f"vocab_size={self.vocab_size}. Correct the configuration."
             )
+
+    def check_network(self) -> None:
+        """Raise where no network can be built: a model asks, so that a configuration alone may hold any numbers.
+
+        Raises:
+            ConfigError: heads that do not divide `hidden_size`, or a request for cross-attention.
+        """
+        if self.hidden_size % self.num_attention_heads:
+            raise ConfigError(
+                f"Got hidden_size={self.hidden_size}, expected a multiple of num_attention_heads="
+                f"{self.num_attention_heads}. Correct the configuration."
+            )
+        for name in ("add_cross_attention", "is_encoder_decoder"):
+            if getattr(self, name, False):
+                raise ConfigError(f"Got {name}=True, expected False: BioGPT has no cross-attention. Leave it out.")
 
     @property
     def effective_layer_norm_eps(self) -> float:

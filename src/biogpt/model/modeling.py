@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AttentionInterface, GenerationMixin, PreTrainedModel
+from transformers import AttentionInterface, PreTrainedModel
 from transformers.activations import ACT2FN
-from transformers.cache_utils import Cache, DynamicCache
+from transformers.cache_utils import Cache
 from transformers.masking_utils import create_causal_mask
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import (
@@ -25,9 +25,13 @@ from transformers.modeling_outputs import (
     TokenClassifierOutput,
 )
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers.utils.generic import can_return_tuple
+from transformers.utils.output_capturing import capture_outputs
 
 from biogpt.errors import InputError
+from biogpt.model.cache import CACHE_NAME, KeyValuePairs, accept_both_cache_names, make_cache
 from biogpt.model.config import BioGptConfig
+from biogpt.model.generation import BioGptGenerationMixin
 
 # fairseq numbers positions from padding_idx + 1 = 2, so row 2 of the table is position 0, and row 1 that of padding.
 POSITION_OFFSET = 2
@@ -41,8 +45,8 @@ IGNORED_LABEL = -100
 # Keyword arguments of transformers' loss, which Trainer hands to `forward` and attention kernels must not see.
 _LOSS_ARGUMENTS = frozenset({"num_items_in_batch", "shift_labels", "ignore_index"})
 
-# How caches were written before transformers had classes for them: keys and values, (B, H, S, D) each, of every layer.
-KeyValuePairs = tuple[tuple[torch.Tensor, torch.Tensor], ...]
+# Arguments of models that read what an encoder made. There is no encoder here, so a value would change nothing.
+_CROSS_ATTENTION_ARGUMENTS = ("encoder_hidden_states", "encoder_attention_mask", "encoder_outputs", "key_value_states")
 
 
 class BioGptScaledWordEmbedding(nn.Embedding):
@@ -153,14 +157,17 @@ class BioGptAttention(nn.Module):
         self.q_proj = nn.Linear(config.hidden_size, config.hidden_size)
         self.out_proj = nn.Linear(config.hidden_size, config.hidden_size)
 
+    @accept_both_cache_names
     def forward(
         self,
         hidden_states: torch.Tensor,  # (B, T, C)
-        attention_mask: Any = None,
+        key_value_states: None = None,  # transformers' place for what an encoder made
         cache: Cache | None = None,
+        attention_mask: Any = None,
         implementation: str | None = None,
         **kwargs: Any,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        refuse_cross_attention({"key_value_states": key_value_states})
         split = (*hidden_states.shape[:-1], -1, self.head_dim)
         query = self.q_proj(hidden_states).view(split).transpose(1, 2)  # (B, H, T, D)
         key = self.k_proj(hidden_states).view(split).transpose(1, 2)
@@ -180,8 +187,8 @@ class BioGptAttention(nn.Module):
 class BioGptDecoderLayer(GradientCheckpointingLayer):
     """Attention, then feed-forward; each normalises its input and adds its output to the residual stream.
 
-    The cache is not called `past_key_values` here: under that name the base class would take it away wherever gradient
-    checkpointing is on, even from a model that generates.
+    Like transformers' layers it returns the hidden states alone, so that hooks can replace them. Attention weights are
+    recorded from `BioGptAttention`.
     """
 
     def __init__(self, config: BioGptConfig, layer_idx: int) -> None:
@@ -196,27 +203,27 @@ class BioGptDecoderLayer(GradientCheckpointingLayer):
         self.dropout = config.hidden_dropout_prob
         self.activation_dropout = config.activation_dropout
 
+    @accept_both_cache_names
     def forward(
         self,
         hidden_states: torch.Tensor,  # (B, T, C)
         attention_mask: Any = None,
         cache: Cache | None = None,
-        implementation: str | None = None,
+        use_cache: bool | None = None,  # transformers passes it; a layer extends the cache that it is given
+        position_ids: torch.Tensor | None = None,
         **kwargs: Any,
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+    ) -> torch.Tensor:
         drop = nn.functional.dropout
-        attended, weights = self.self_attn(
-            self.self_attn_layer_norm(hidden_states),
-            attention_mask=attention_mask,
-            cache=cache,
-            implementation=implementation,
-            **kwargs,
+        if position_ids is not None:
+            kwargs["position_ids"] = position_ids  # some attention kernels read them
+        attended, _ = self.self_attn(
+            self.self_attn_layer_norm(hidden_states), cache=cache, attention_mask=attention_mask, **kwargs
         )
         hidden_states = hidden_states + drop(attended, p=self.dropout, training=self.training)
 
         inner = self.activation_fn(self.fc1(self.final_layer_norm(hidden_states)))
         inner = drop(inner, p=self.activation_dropout, training=self.training)
-        return hidden_states + drop(self.fc2(inner), p=self.dropout, training=self.training), weights
+        return hidden_states + drop(self.fc2(inner), p=self.dropout, training=self.training)
 
 
 class BioGptPreTrainedModel(PreTrainedModel):
@@ -232,12 +239,14 @@ class BioGptPreTrainedModel(PreTrainedModel):
     _supports_sdpa = True
     _supports_flex_attn = True
     _can_compile_fullgraph = True
+    _can_record_outputs = {"hidden_states": BioGptDecoderLayer, "attentions": BioGptAttention}  # noqa: RUF012
 
 
 class BioGptModel(BioGptPreTrainedModel):
     """The decoder without a head: token ids to hidden states."""
 
     def __init__(self, config: BioGptConfig) -> None:
+        config.check_network()
         super().__init__(config)
         scale = math.sqrt(config.hidden_size) if config.scale_embedding else 1.0
         self.embed_tokens = BioGptScaledWordEmbedding(
@@ -246,6 +255,7 @@ class BioGptModel(BioGptPreTrainedModel):
         self.embed_positions = BioGptLearnedPositionalEmbedding(config.max_position_embeddings, config.hidden_size)
         self.layers = nn.ModuleList([BioGptDecoderLayer(config, index) for index in range(config.num_hidden_layers)])
         self.layer_norm = nn.LayerNorm(config.hidden_size, eps=config.effective_layer_norm_eps)
+        self.num_layers_built = config.num_hidden_layers
         self.gradient_checkpointing = False
         self.post_init()
 
@@ -255,20 +265,21 @@ class BioGptModel(BioGptPreTrainedModel):
     def set_input_embeddings(self, value: BioGptScaledWordEmbedding) -> None:
         self.embed_tokens = value
 
+    @capture_outputs  # type: ignore[untyped-decorator]
+    @accept_both_cache_names
     def forward(
         self,
         input_ids: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
         inputs_embeds: torch.Tensor | None = None,
-        past_key_values: Cache | KeyValuePairs | None = None,
+        cache: Cache | KeyValuePairs | None = None,
         use_cache: bool | None = None,
         position_ids: torch.Tensor | None = None,
         head_mask: torch.Tensor | None = None,
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
         **kwargs: Any,
-    ) -> tuple[Any, ...] | BaseModelOutputWithPastAndCrossAttentions:
+    ) -> BaseModelOutputWithPastAndCrossAttentions:
         """Run the decoder.
 
         Args:
@@ -277,51 +288,49 @@ class BioGptModel(BioGptPreTrainedModel):
                 Positions are counted from it, so padding on either side never changes a result. A prepared
                 (B, 1, T, S) mask is used as it is.
             inputs_embeds: scaled embeddings in place of `input_ids`, (B, T, C).
-            past_key_values: cache of earlier tokens, which is extended in place; or the (key, value) pairs of all
-                layers, which stay as they are, and pairs come back.
+            cache: cache of earlier tokens, which is extended in place; or the (key, value) pairs of all layers, which
+                stay as they are, and pairs come back. `past_key_values` is its older name, and works everywhere.
             use_cache: return the cache (created when none is given).
             position_ids: positions of the new tokens, (B, T) or (1, T), overriding those counted from the mask.
             head_mask: factor of each head's attention weights (0 switches a head off), (H,) or one (H,) per layer;
                 uses the eager attention.
             output_attentions: return attention weights, one (B, H, T, S) per layer; uses the eager attention.
             output_hidden_states: return the input of every layer and the final output, (B, T, C) each.
-            return_dict: return a `ModelOutput` rather than a tuple.
+            kwargs: `return_dict=False` for a tuple rather than a `ModelOutput`; the rest goes to the attention kernel.
 
         Raises:
             InputError: both or neither of `input_ids` and `inputs_embeds`, a mask shorter than past and new tokens,
-                more tokens than positions, or a `head_mask` or pairs of another shape.
+                more tokens than positions, a `head_mask` or pairs of another shape, or what only a model with
+                cross-attention could read.
         """
         config = self.config
+        refuse_cross_attention(kwargs)
         use_cache = config.use_cache if use_cache is None else use_cache
         output_attentions = config.output_attentions if output_attentions is None else output_attentions
-        output_hidden_states = config.output_hidden_states if output_hidden_states is None else output_hidden_states
-        return_dict = config.return_dict if return_dict is None else return_dict
         if inputs_embeds is None and input_ids is not None:
             inputs_embeds = self.embed_tokens(input_ids)
         elif inputs_embeds is None or input_ids is not None:
             raise InputError(
                 "Got both or neither of input_ids and inputs_embeds, expected exactly one. Pass one of them."
             )
-        cache, use_cache = self._find_cache(past_key_values, use_cache)
+        given = cache
+        cache, use_cache = self._find_cache(given, use_cache)
         num_past = cache.get_seq_length() if cache is not None else 0
 
         if position_ids is None:
             position_ids = count_positions(attention_mask, num_past, inputs_embeds)
         check_positions(position_ids, num_past, self.embed_positions.num_embeddings - POSITION_OFFSET)
-        head_masks = split_head_mask(config, head_mask)
+        layers = self._choose_layers()
+        head_masks = split_head_mask(head_mask, len(layers), config.num_attention_heads)
         implementation = "eager" if output_attentions or head_mask is not None else None  # None: the configured one
         causal_mask = self._make_mask(implementation, inputs_embeds, attention_mask, cache)
 
         hidden_states = inputs_embeds + self.embed_positions(position_ids)
         hidden_states = nn.functional.dropout(hidden_states, p=config.hidden_dropout_prob, training=self.training)
-        all_hidden_states: tuple[torch.Tensor, ...] = ()
-        all_attentions: tuple[torch.Tensor | None, ...] = ()
-        layers = self.layers[: config.num_hidden_layers]  # `generate(assistant_early_exit=...)` drafts with fewer
         for layer, layer_head_mask in zip(layers, head_masks, strict=True):
-            all_hidden_states += (hidden_states,)
             if self.training and config.layerdrop > 0.0 and torch.rand([]) < config.layerdrop:
                 continue
-            hidden_states, weights = layer(
+            hidden_states = layer(
                 hidden_states,
                 attention_mask=causal_mask,
                 cache=cache,
@@ -329,26 +338,29 @@ class BioGptModel(BioGptPreTrainedModel):
                 **({} if layer_head_mask is None else {"head_mask": layer_head_mask}),
                 **kwargs,
             )
-            all_attentions += (weights,)
         hidden_states = self.layer_norm(hidden_states)
 
-        if isinstance(past_key_values, tuple | list) and cache is not None:
+        if isinstance(given, tuple | list) and cache is not None:
             cache = tuple((layer.keys, layer.values) for layer in cache.layers)  # the form that was passed in
-        output = BaseModelOutputWithPastAndCrossAttentions(
-            last_hidden_state=hidden_states,
-            past_key_values=cache if use_cache else None,
-            hidden_states=(*all_hidden_states, hidden_states) if output_hidden_states else None,
-            attentions=all_attentions if output_attentions else None,
+        return BaseModelOutputWithPastAndCrossAttentions(
+            last_hidden_state=hidden_states, **{CACHE_NAME: cache if use_cache else None}
         )
-        return output if return_dict else output.to_tuple()
+
+    def _choose_layers(self) -> nn.ModuleList:
+        """All layers that are there, edited or not; fewer where `generate(assistant_early_exit=...)` drafts.
+
+        That call lowers `config.num_hidden_layers` for a while, below the number that the model was built with.
+        """
+        num_layers = self.config.num_hidden_layers
+        return self.layers[:num_layers] if num_layers < self.num_layers_built else self.layers
 
     def _find_cache(self, given: Cache | KeyValuePairs | None, use_cache: bool) -> tuple[Cache | None, bool]:
         """The cache to go on from, if any, and whether to return it."""
         if self.training and self.gradient_checkpointing and torch.is_grad_enabled():
             if given is not None:
                 raise InputError(
-                    "Got past_key_values in training with gradient checkpointing, expected none, since the layers run "
-                    "twice. Leave them out, or turn checkpointing off."
+                    "Got a cache in training with gradient checkpointing, expected none, since the layers run "
+                    "twice. Leave it out, or turn checkpointing off."
                 )
             return None, False  # the backward pass would run each layer again and extend the cache twice
         if isinstance(given, Cache):
@@ -376,34 +388,28 @@ class BioGptModel(BioGptPreTrainedModel):
         if is_padded:  # transformers would make no mask for it
             raise _unsuited_to_blocks()
         return create_causal_mask(
-            config=config, inputs_embeds=inputs_embeds, attention_mask=attention_mask, past_key_values=cache
+            config=config, inputs_embeds=inputs_embeds, attention_mask=attention_mask, **{CACHE_NAME: cache}
         )
 
 
-def make_cache(config: BioGptConfig, pairs: KeyValuePairs) -> Cache:
-    """A cache that holds the (key, value) pairs of all layers, or, where there are none, an empty one."""
-    cache = DynamicCache(config=config)
-    if pairs and (len(pairs) != config.num_hidden_layers or any(len(pair) != 2 for pair in pairs)):
-        raise InputError(
-            f"Got past_key_values of {len(pairs)} layers, expected a pair of key and value for each of the "
-            f"{config.num_hidden_layers} layers. Pass what an earlier call returned."
-        )
-    for index, (key, value) in enumerate(pairs):
-        cache.update(key, value, index)
-    return cache
-
-
-def split_head_mask(config: BioGptConfig, head_mask: torch.Tensor | None) -> list[torch.Tensor | None]:
+def split_head_mask(head_mask: torch.Tensor | None, num_layers: int, num_heads: int) -> list[torch.Tensor | None]:
     """The head mask of each layer, (H,), from one for all layers or one per layer."""
     if head_mask is None:
-        return [None] * config.num_hidden_layers
-    shape = (config.num_hidden_layers, config.num_attention_heads)
+        return [None] * num_layers
+    shape = (num_layers, num_heads)
     if tuple(head_mask.shape) not in (shape, shape[1:]):
         raise InputError(
             f"Got a head_mask of shape {tuple(head_mask.shape)}, expected {shape[1:]} or {shape}: a factor for each "
             "attention head, of all layers alike or of each layer. Reshape it."
         )
     return list(head_mask.expand(shape))
+
+
+def refuse_cross_attention(arguments: dict[str, Any]) -> None:
+    """Raise where an argument is given that only a model with cross-attention reads."""
+    for name in _CROSS_ATTENTION_ARGUMENTS:
+        if arguments.get(name) is not None:
+            raise InputError(f"Got {name}, expected none: BioGPT has no cross-attention. Leave it out.")
 
 
 def count_positions(
@@ -444,7 +450,7 @@ def _is_known(num_past: int | torch.Tensor) -> bool:
     return isinstance(num_past, int) and not torch.compiler.is_compiling()
 
 
-class BioGptForCausalLM(BioGptPreTrainedModel, GenerationMixin):
+class BioGptForCausalLM(BioGptPreTrainedModel, BioGptGenerationMixin):
     """The decoder with a language-model head that shares the token embedding's matrix."""
 
     _tied_weights_keys = {"output_projection.weight": "biogpt.embed_tokens.weight"}  # noqa: RUF012, transformers' form
@@ -461,22 +467,20 @@ class BioGptForCausalLM(BioGptPreTrainedModel, GenerationMixin):
     def set_output_embeddings(self, new_embeddings: nn.Linear) -> None:
         self.output_projection = new_embeddings
 
+    @can_return_tuple  # type: ignore[untyped-decorator]
+    @accept_both_cache_names
     def forward(
         self,
         input_ids: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
         inputs_embeds: torch.Tensor | None = None,
-        past_key_values: Cache | KeyValuePairs | None = None,
+        cache: Cache | KeyValuePairs | None = None,
         labels: torch.Tensor | None = None,
         use_cache: bool | None = None,
         position_ids: torch.Tensor | None = None,
-        head_mask: torch.Tensor | None = None,
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
         logits_to_keep: int | torch.Tensor = 0,
         **kwargs: Any,
-    ) -> tuple[Any, ...] | CausalLMOutputWithCrossAttentions:
+    ) -> CausalLMOutputWithCrossAttentions:
         """Predict each next token; arguments as `BioGptModel.forward`, and:
 
         Args:
@@ -487,18 +491,13 @@ class BioGptForCausalLM(BioGptPreTrainedModel, GenerationMixin):
             Loss (with `labels`: mean negative log-likelihood in nats per token), logits (B, T, V), the cache, and what
             else was asked for.
         """
-        return_dict = self.config.return_dict if return_dict is None else return_dict
         decoded = self.biogpt(
             input_ids,
             attention_mask=attention_mask,
             inputs_embeds=inputs_embeds,
-            past_key_values=past_key_values,
+            cache=cache,
             use_cache=use_cache,
             position_ids=position_ids,
-            head_mask=head_mask,
-            output_attentions=output_attentions,
-            output_hidden_states=output_hidden_states,
-            return_dict=True,
             **{name: value for name, value in kwargs.items() if name not in _LOSS_ARGUMENTS},
         )
         kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
@@ -507,14 +506,13 @@ class BioGptForCausalLM(BioGptPreTrainedModel, GenerationMixin):
         if labels is not None:
             loss = self.loss_function(logits=logits, labels=labels, vocab_size=self.config.vocab_size, **kwargs)
 
-        output = CausalLMOutputWithCrossAttentions(
+        return CausalLMOutputWithCrossAttentions(
             loss=loss,
             logits=logits,
-            past_key_values=decoded.past_key_values,
+            **{CACHE_NAME: decoded.get(CACHE_NAME)},
             hidden_states=decoded.hidden_states,
             attentions=decoded.attentions,
         )
-        return output if return_dict else output.to_tuple()
 
 
 class BioGptForTokenClassification(BioGptPreTrainedModel):
@@ -531,22 +529,20 @@ class BioGptForTokenClassification(BioGptPreTrainedModel):
         self.classifier = nn.Linear(config.hidden_size, config.num_labels)
         self.post_init()
 
+    @can_return_tuple  # type: ignore[untyped-decorator]
+    @accept_both_cache_names
     def forward(
         self,
         input_ids: torch.Tensor | None = None,
         token_type_ids: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
-        past_key_values: Cache | KeyValuePairs | None = None,
+        cache: Cache | KeyValuePairs | None = None,
         inputs_embeds: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         use_cache: bool | None = None,
         position_ids: torch.Tensor | None = None,
-        head_mask: torch.Tensor | None = None,
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
         **kwargs: Any,
-    ) -> tuple[Any, ...] | TokenClassifierOutput:
+    ) -> TokenClassifierOutput:
         """Label each token; arguments as `BioGptModel.forward`, and:
 
         Args:
@@ -556,18 +552,13 @@ class BioGptForTokenClassification(BioGptPreTrainedModel):
         Returns:
             Loss (with `labels`: mean cross-entropy in nats per token), logits (B, T, L), and what else was asked for.
         """
-        return_dict = self.config.return_dict if return_dict is None else return_dict
         decoded = self.biogpt(
             input_ids,
             attention_mask=attention_mask,
             inputs_embeds=inputs_embeds,
-            past_key_values=past_key_values,
+            cache=cache,
             use_cache=use_cache,
             position_ids=position_ids,
-            head_mask=head_mask,
-            output_attentions=output_attentions,
-            output_hidden_states=output_hidden_states,
-            return_dict=True,
             **kwargs,
         )
         logits = self.classifier(self.dropout(decoded.last_hidden_state))  # (B, T, L)
@@ -581,10 +572,9 @@ class BioGptForTokenClassification(BioGptPreTrainedModel):
                 logits.view(-1, self.num_labels), labels.reshape(-1), ignore_index=IGNORED_LABEL
             )
 
-        output = TokenClassifierOutput(
+        return TokenClassifierOutput(
             loss=loss, logits=logits, hidden_states=decoded.hidden_states, attentions=decoded.attentions
         )
-        return output if return_dict else output.to_tuple()
 
 
 class BioGptForSequenceClassification(BioGptPreTrainedModel):
@@ -599,22 +589,20 @@ class BioGptForSequenceClassification(BioGptPreTrainedModel):
         self.score = nn.Linear(config.hidden_size, config.num_labels, bias=False)
         self.post_init()
 
+    @can_return_tuple  # type: ignore[untyped-decorator]
+    @accept_both_cache_names
     def forward(
         self,
         input_ids: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
-        past_key_values: Cache | KeyValuePairs | None = None,
+        cache: Cache | KeyValuePairs | None = None,
         inputs_embeds: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         use_cache: bool | None = None,
         position_ids: torch.Tensor | None = None,
-        head_mask: torch.Tensor | None = None,
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
         logits_to_keep: int | torch.Tensor = 0,
         **kwargs: Any,
-    ) -> tuple[Any, ...] | SequenceClassifierOutputWithPast:
+    ) -> SequenceClassifierOutputWithPast:
         """Classify texts; arguments as `BioGptModel.forward`, and:
 
         Args:
@@ -630,18 +618,13 @@ class BioGptForSequenceClassification(BioGptPreTrainedModel):
         Raises:
             InputError: a batch of several texts without `config.pad_token_id`: where would a text end?
         """
-        return_dict = self.config.return_dict if return_dict is None else return_dict
         decoded = self.biogpt(
             input_ids,
             attention_mask=attention_mask,
             inputs_embeds=inputs_embeds,
-            past_key_values=past_key_values,
+            cache=cache,
             use_cache=use_cache,
             position_ids=position_ids,
-            head_mask=head_mask,
-            output_attentions=output_attentions,
-            output_hidden_states=output_hidden_states,
-            return_dict=True,
             **kwargs,
         )
         hidden_states = decoded.last_hidden_state
@@ -650,14 +633,13 @@ class BioGptForSequenceClassification(BioGptPreTrainedModel):
         logits = self.score(hidden_states[rows, last])  # (B, L)
         loss = None if labels is None else self._compute_loss(logits, labels.to(logits.device))
 
-        output = SequenceClassifierOutputWithPast(
+        return SequenceClassifierOutputWithPast(
             loss=loss,
             logits=logits,
-            past_key_values=decoded.past_key_values,
+            **{CACHE_NAME: decoded.get(CACHE_NAME)},
             hidden_states=decoded.hidden_states,
             attentions=decoded.attentions,
         )
-        return output if return_dict else output.to_tuple()
 
     def _compute_loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         if self.config.problem_type is None:  # remembered, so that pipelines know what the scores mean
