@@ -149,10 +149,29 @@ def test_training_goes_on_from_a_trained_model(unbroken: Path, tmp_path: Path) -
     text = variant(unbroken, tmp_path).read_text()
     head, tail = text.split("[model]")
     tail = start + tail.split("[training]")[1].replace("num_steps = 16", "num_steps = 2")
+    head = head.replace("vocabulary_size = 1000\n", "").replace("/corpus", "/corpus_of_the_model")
     (tmp_path / "recipe.toml").write_text(f"{head}[model]\n{tail}")
     result = run(tmp_path / "recipe.toml")
     assert result.returncode == 0, result.stderr
     assert losses(tmp_path)[0] < losses(unbroken)[3]
+
+
+def test_a_model_is_not_trained_on_the_ids_of_another_vocabulary(unbroken: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(unbroken / "run" / "model", other)
+    pieces = json.loads((other / "vocab.json").read_text())
+    first, second = list(pieces)[500:502]  # as many pieces, two of them exchanged
+    (other / "vocab.json").write_text(
+        json.dumps({**pieces, first: pieces[second], second: pieces[first]}, ensure_ascii=False)
+    )
+    text = variant(unbroken, tmp_path).read_text().replace("vocabulary_size = 1000", f'tokenizer = "{other}"')
+    head, tail = text.split("[model]")
+    start = f'start_from = "{unbroken / "run" / "model"}"\n[training]'
+    (tmp_path / "recipe.toml").write_text(f"{head}[model]\n{start}{tail.split('[training]')[1]}")
+    result = run(tmp_path / "recipe.toml")
+    assert result.returncode == 1
+    assert "998 of 1000 pieces have the same id" in result.stderr
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_loss_that_is_no_number_stops_the_run(unbroken: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from transformers import DynamicCache
 
 import biogpt
 from biogpt import BioGptConfig, BioGptForCausalLM
+from biogpt.model.cache import CACHE_NAME
 
 SHAPES = {
     "usual": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 37},
@@ -155,11 +156,11 @@ def test_cache(form, padding, step):
             reference = theirs(
                 ids,
                 attention_mask=mask,
-                past_key_values=their_past,
+                **{CACHE_NAME: their_past},
                 use_cache=True,
                 position_ids=positions[:, start:stop],
             )
-        past, their_past = got.past_key_values, reference.past_key_values
+        past, their_past = got[CACHE_NAME], reference[CACHE_NAME]
         is_token = batch["attention_mask"][:, start:stop] == 1
         assert_close(got.logits[is_token], expected[:, start:stop][is_token])
         assert_close(got.logits[is_token], reference.logits[is_token])
@@ -194,8 +195,8 @@ def test_gradients_through_a_cache_and_embeddings(implementation):
         torch.manual_seed(4)
         embeddings = torch.randn(2, 5, 32, requires_grad=True)
         ids = torch.randint(4, VOCAB_SIZE, (2, 4))
-        past = model(inputs_embeds=embeddings, use_cache=True).past_key_values
-        model(ids, past_key_values=past, labels=ids).loss.backward()
+        past = model(inputs_embeds=embeddings, use_cache=True)[CACHE_NAME]
+        model(ids, **{CACHE_NAME: past}, labels=ids).loss.backward()
         gradients.append({name: parameter.grad for name, parameter in model.named_parameters()})
         gradients[-1]["inputs_embeds"] = embeddings.grad
     assert gradients[0]["inputs_embeds"].abs().max() > 1e-3

@@ -6,6 +6,7 @@ from transformers import DynamicCache, StaticCache
 from transformers.models.biogpt.modeling_biogpt import BioGptForCausalLM as Reference
 
 from biogpt import BioGptConfig, BioGptForCausalLM
+from biogpt.model.cache import CACHE_NAME
 
 NUM_NEW = 12
 
@@ -105,14 +106,14 @@ def test_scores_attentions_and_hidden_states(model):
     assert output.attentions[0][1].shape == (1, 4, 5, 5)
     assert output.attentions[1][1].shape == (1, 4, 1, 6)
     assert output.hidden_states[2][2].shape == (1, 1, 32)
-    assert len(output.past_key_values.layers) == 2
+    assert len(output[CACHE_NAME].layers) == 2
 
 
 def test_generation_goes_on_from_a_cache(model):
     whole = write(model, PROMPTS[0])
     first = model.generate(torch.tensor([PROMPTS[0]]), max_new_tokens=4, do_sample=False, return_dict_in_generate=True)
     rest = model.generate(
-        first.sequences, past_key_values=first.past_key_values, max_new_tokens=NUM_NEW - 4, do_sample=False
+        first.sequences, past_key_values=first[CACHE_NAME], max_new_tokens=NUM_NEW - 4, do_sample=False
     )
     assert rest[0].tolist() == whole
 
@@ -162,5 +163,5 @@ def test_a_compiled_step_is_one_graph_and_never_compiled_again(model, padded):
 @pytest.mark.parametrize("make", [lambda model: DynamicCache(config=model.config), lambda _: None])
 def test_caches_are_transformers_own(model, make):
     output = model(torch.tensor([PROMPTS[0]]), past_key_values=make(model), use_cache=True)
-    assert isinstance(output.past_key_values, DynamicCache)
-    assert output.past_key_values.get_seq_length() == len(PROMPTS[0])
+    assert isinstance(output[CACHE_NAME], DynamicCache)
+    assert output[CACHE_NAME].get_seq_length() == len(PROMPTS[0])

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, repeat
 from pathlib import Path
-from typing import Literal, Self, overload
+from typing import Any, Literal, Self, overload
 
 import torch
 from transformers import GenerationConfig
@@ -24,7 +24,7 @@ from biogpt.inference.padding import check_numbers, pad_left
 from biogpt.inference.prompts import check_prompt, shorten
 from biogpt.inference.rules import Rule, Walk
 from biogpt.inference.sampling import choose_likeliest, draw
-from biogpt.inference.settings import GenerationSettings
+from biogpt.inference.settings import GenerationSettings, change_settings
 from biogpt.model.cache import make_cache
 from biogpt.model.checkpoint import load_causal_lm, load_tokenizer, resolve_model
 from biogpt.model.modeling import BioGptForCausalLM
@@ -157,40 +157,45 @@ class Engine:
         return cls(model, tokenizer, batch_size)
 
     @overload
-    def generate(  # type: ignore[overload-overlap]  # a string is a sequence of strings, too
-        self, prompts: str, settings: GenerationSettings = ...
+    def generate(  # a string is a sequence of strings, too
+        self, prompts: str, settings: GenerationSettings = ..., **changes: Any
     ) -> list[Completion]: ...
 
     @overload
-    def generate(self, prompts: Sequence[str], settings: GenerationSettings = ...) -> list[list[Completion]]: ...
+    def generate(
+        self, prompts: Sequence[str], settings: GenerationSettings = ..., **changes: Any
+    ) -> list[list[Completion]]: ...
 
     def generate(
-        self, prompts: str | Sequence[str], settings: GenerationSettings = DEFAULT_SETTINGS
+        self, prompts: str | Sequence[str], settings: GenerationSettings = DEFAULT_SETTINGS, **changes: Any
     ) -> list[Completion] | list[list[Completion]]:
         """Complete prompts.
 
         Args:
             prompts: one text, or several.
             settings: how; see `GenerationSettings`.
+            changes: single settings by name, such as `max_new_tokens=20`; they win over `settings`.
 
         Returns:
             For one text its completions, `num_return_sequences` of them (a beam search's best first). For several texts
             a list of such lists, in their order.
 
         Raises:
-            InputError: a prompt can not be completed; raised before any is.
+            InputError: a prompt can not be completed, or a setting is unknown or impossible; raised before any is.
         """
+        settings = change_settings(settings, changes)
         if isinstance(prompts, str):
             return next(self.generate_each([prompts], settings))
         return list(self.generate_each(prompts, settings))
 
     def generate_each(
-        self, prompts: Sequence[str], settings: GenerationSettings = DEFAULT_SETTINGS
+        self, prompts: Sequence[str], settings: GenerationSettings = DEFAULT_SETTINGS, **changes: Any
     ) -> Iterator[list[Completion]]:
         """As `generate` with several texts, but each text's completions are handed over when its batch is done.
 
         All prompts are checked before this returns, so an `InputError` comes before the first completion is begun.
         """
+        settings = change_settings(settings, changes)
         encoded = [(prompt, self._encode(prompt, settings)) for prompt in prompts]
         return self._generate_encoded(encoded, settings)
 
@@ -214,6 +219,7 @@ class Engine:
         Raises:
             InputError: a prompt can not be completed, or not with these settings; raised before any is.
         """
+        settings = change_settings(settings, {})
         if settings.num_return_sequences > 1:
             raise InputError(
                 f"Got num_return_sequences {settings.num_return_sequences} for prompts given as ids, expected 1. "

@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from numbers import Integral, Real
+from typing import Any
 
-from biogpt.errors import InputError
+from biogpt.errors import InputError, suggest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,3 +90,21 @@ class GenerationSettings:
         value = getattr(self, name)
         if isinstance(value, bool) or not isinstance(value, Real) or not is_possible(float(value)):
             raise InputError(f"Got {name} {value!r}, expected a number {expected}. Correct {name}.")
+
+
+def change_settings(settings: GenerationSettings, changes: dict[str, Any]) -> GenerationSettings:
+    """The settings with single ones changed by name.
+
+    Raises:
+        InputError: not a `GenerationSettings`, an unknown name, or an impossible value.
+    """
+    if not isinstance(settings, GenerationSettings):
+        raise InputError(
+            f"Got settings of type {type(settings).__name__}, expected GenerationSettings. Pass "
+            "GenerationSettings(max_new_tokens=20), or single settings by name: max_new_tokens=20."
+        )
+    names = [field.name for field in fields(GenerationSettings)]
+    for name in changes:
+        if name not in names:
+            raise InputError(f"Unknown setting '{name}', expected one of {', '.join(names)}.{suggest(name, names)}")
+    return replace(settings, **changes)

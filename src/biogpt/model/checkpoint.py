@@ -128,7 +128,9 @@ def load_config(path: Path) -> BioGptConfig:
             f"{file}: model_type is {model_type!r}, expected '{BioGptConfig.model_type}'. Name a BioGPT's directory."
         )
     try:
-        return BioGptConfig.from_dict(values)  # type: ignore[no-any-return]
+        config: BioGptConfig = BioGptConfig.from_dict(values)
+        config.check_network()
+        return config
     except (BioGptError, StrictDataclassError, TypeError, ValueError, AttributeError, KeyError) as error:
         raise CheckpointError(f"{file}: {_in_one_line(error)} Correct the file, or fetch it again.") from error
 

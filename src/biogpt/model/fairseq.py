@@ -296,7 +296,9 @@ def _read_config(path: Path, content: Mapping[Any, Any], weights: Mapping[str, t
             f"{path}: its settings say decoder_normalize_before=False, expected True. This is another network."
         )
     try:
-        return BioGptConfig(**values)
+        config = BioGptConfig(**values)
+        config.check_network()
+        return config
     except (BioGptError, StrictDataclassError, TypeError, ValueError) as error:
         message = " ".join(str(error).split())[:200]
         raise CheckpointError(f"{path}: impossible settings ({message}), expected those of a BioGPT.") from error

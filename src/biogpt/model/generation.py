@@ -42,19 +42,24 @@ class BioGptGenerationMixin(GenerationMixin):
         """
         name_cache(kwargs)
         num_prompt, num_longest = _measure_prompt(inputs, kwargs)
-        # The last new token takes no position: nothing is predicted from it.
-        room = self.config.max_position_embeddings - num_longest + 1
-        is_limited = room > 0 and _limit_new_tokens(
-            room, num_prompt, generation_config or self.generation_config, kwargs
-        )
+        room = self.config.max_position_embeddings - num_longest
+        if room == 0:
+            room = 1  # what follows the last position can still be predicted
+        config = generation_config or self.generation_config
+        # transformers proposes as many tokens by prompt lookup beyond the length that it was told, too.
+        num_proposed = kwargs.get("prompt_lookup_num_tokens", config.prompt_lookup_num_tokens) or 0
+        if num_proposed and room > 0:
+            room = max(1, room - num_proposed)
+        is_limited = room > 0 and _limit_new_tokens(room, num_prompt, config, kwargs)
         output = super().generate(inputs, generation_config, *args, **kwargs)
         if is_limited:
             sequences = output if isinstance(output, torch.Tensor) else output.sequences
             num_returned = 0 if inputs is None and kwargs.get("input_ids") is None else num_prompt
             if sequences.shape[1] - num_returned >= room:
+                kept = f" but {num_proposed}, kept for prompt lookup" if num_proposed else ""
                 warnings.warn(
-                    f"Generation stopped at the last of the model's {self.config.max_position_embeddings} positions. "
-                    "Shorten the prompt for a longer text.",
+                    f"Generation stopped at the last of the model's {self.config.max_position_embeddings} positions"
+                    f"{kept}. Shorten the prompt for a longer text.",
                     stacklevel=2,
                 )
         return output

@@ -26,6 +26,9 @@ from biogpt.text.backend import Backend
 
 _SPACED = re.compile(r"\S+ ?")
 
+# The only language whose Moses rules are implemented here, and the one that BioGPT was trained with.
+MOSES_LANGUAGE = "en"
+
 
 class BioGptTokenizer(PreTrainedTokenizerFast):
     """Moses words, then byte-pair encoding with `</w>` at word ends.
@@ -82,6 +85,44 @@ class BioGptTokenizer(PreTrainedTokenizerFast):
     def convert_to_native_format(cls, **kwargs: Any) -> dict[str, Any]:
         """What `from_pretrained` found, as it is: this class reads the vocabulary's files itself."""
         return kwargs
+
+    @property
+    def encoder(self) -> dict[str, int]:
+        """The id of each piece, as transformers' slow BioGPT tokenizer has it."""
+        return dict(self._vocabulary.ids)
+
+    @property
+    def decoder(self) -> dict[int, str]:
+        """The piece of each id, as transformers' slow BioGPT tokenizer has it."""
+        return {index: piece for piece, index in self._vocabulary.ids.items()}
+
+    @property
+    def bpe_ranks(self) -> dict[tuple[str, str], int]:
+        """The rank of each merge of two pieces: the lower is merged first."""
+        return {pair: rank for rank, pair in enumerate(self._vocabulary.merges)}
+
+    @property
+    def lang(self) -> str:
+        """The language of the Moses rules: always English."""
+        return MOSES_LANGUAGE
+
+    def moses_tokenize(self, text: str, lang: str = MOSES_LANGUAGE) -> list[str]:
+        """The Moses words of a text, escaped, before they are cut into pieces.
+
+        Raises:
+            InputError: another language than English.
+        """
+        _check_language(lang)
+        return moses.split_words([text])[0]
+
+    def moses_detokenize(self, tokens: list[str], lang: str = MOSES_LANGUAGE) -> str:
+        """The text that Moses' rules make of words.
+
+        Raises:
+            InputError: another language than English.
+        """
+        _check_language(lang)
+        return moses.join_words(tokens)
 
     def update_post_processor(self) -> None:
         """Put the current `sep_token` before texts from now on."""
@@ -253,3 +294,8 @@ def _collector_paused() -> Iterator[None]:
 def _to_string(token: str) -> str:
     """What a token adds to a text in which words end in a space."""
     return token.replace(" ", "").replace("</w>", " ")
+
+
+def _check_language(lang: str) -> None:
+    if lang != MOSES_LANGUAGE:
+        raise InputError(f"Got lang={lang!r}, expected '{MOSES_LANGUAGE}': BioGPT's words are English Moses words.")

@@ -88,6 +88,7 @@ def pretrain(recipe: PretrainRecipe) -> dict[str, Any]:
     is_main = is_main_process()
     config = resolve_config(recipe.model, recipe.training)
     _check_processes(recipe.training)
+    _check_start(recipe, config)
     claim_output(recipe.output, recipe.as_dict(), _may_change(recipe.training), REPORT_FILE)
     finished = _read_report(recipe)
     if finished is not None:
@@ -96,7 +97,7 @@ def pretrain(recipe: PretrainRecipe) -> dict[str, Any]:
     _check_size(corpus, recipe.training)
     tokenizer = load_tokenizer(corpus.tokenizer_path, corpus.vocabulary_size)
     set_seed(recipe.training.seed)
-    model = build_model(recipe.model, config, corpus.vocabulary_size)
+    model = build_model(recipe.model, config, tokenizer, corpus.vocabulary_size)
     progress = TrainingProgress(recipe.output)
     trainer = _make_trainer(model, tokenizer, corpus, recipe, progress)
 
@@ -157,10 +158,31 @@ def resolve_config(recipe: ModelRecipe, training: TrainingRecipe) -> BioGptConfi
             f"{config.max_position_embeddings} positions, expected at most that. Shorten the one or raise "
             "model.max_position_embeddings."
         )
+    config.check_network()
     return config
 
 
-def build_model(recipe: ModelRecipe, config: BioGptConfig, vocabulary_size: int) -> BioGptForCausalLM:
+def _check_start(recipe: PretrainRecipe, config: BioGptConfig) -> None:
+    """Refuse a tokenizer that is not that of `start_from` before a corpus is prepared with it."""
+    if recipe.model.start_from is not None and recipe.corpus.tokenizer:
+        path = resolve_model(recipe.model.start_from)
+        tokenizer = BioGptTokenizer.from_pretrained(resolve_model(recipe.corpus.tokenizer))
+        _compare_vocabularies(path, load_tokenizer(path, config.vocab_size), tokenizer)
+
+
+def _compare_vocabularies(path: Path, expected: BioGptTokenizer, got: BioGptTokenizer) -> None:
+    if (expected.encoder, expected.bpe_ranks) != (got.encoder, got.bpe_ranks):
+        num_shared = len(expected.encoder.items() & got.encoder.items())
+        raise ConfigError(
+            f"Got a corpus whose vocabulary is not that of the model in {path} ({num_shared} of "
+            f"{len(expected.encoder)} pieces have the same id), expected the same pieces, ids and merges. Set "
+            "corpus.tokenizer to the directory of the model that is started from, and prepare the corpus anew."
+        )
+
+
+def build_model(
+    recipe: ModelRecipe, config: BioGptConfig, tokenizer: BioGptTokenizer, vocabulary_size: int
+) -> BioGptForCausalLM:
     """The network in float32, with random weights or those of `start_from`.
 
     Raises:
@@ -169,12 +191,14 @@ def build_model(recipe: ModelRecipe, config: BioGptConfig, vocabulary_size: int)
     if recipe.start_from is None:
         config.vocab_size = vocabulary_size
         return BioGptForCausalLM(config)
+    path = resolve_model(recipe.start_from)
     if config.vocab_size != vocabulary_size:
         raise ConfigError(
             f"Got a model of {config.vocab_size} token ids and a corpus of {vocabulary_size}, expected the same. "
             "Set corpus.tokenizer to the directory of the model that is started from."
         )
-    model = load_causal_lm(resolve_model(recipe.start_from))
+    _compare_vocabularies(path, load_tokenizer(path, config.vocab_size), tokenizer)
+    model = load_causal_lm(path)
     trained = BioGptForCausalLM(config)
     trained.load_state_dict(model.state_dict())
     return trained

@@ -211,8 +211,12 @@ def read_recipe(path: str | Path) -> PretrainRecipe:
     chosen = {name: model.pop(name) for name in ("preset", "start_from") if name in model}
     if "start_from" in chosen:
         chosen["start_from"] = _near(base, chosen["start_from"])
-        if not corpus.get("vocabulary_size"):
-            corpus.setdefault("tokenizer", chosen["start_from"])  # a trained model is of use with its own ids only
+        if corpus.get("vocabulary_size"):
+            raise ConfigError(
+                f"{path}: got model.start_from and corpus.vocabulary_size, expected no new vocabulary: a trained model "
+                "is of use with its own ids only. Leave out corpus.vocabulary_size."
+            )
+        corpus.setdefault("tokenizer", chosen["start_from"])  # a trained model is of use with its own ids only
     if corpus.get("tokenizer"):
         corpus["tokenizer"] = str(resolve_model(_near(base, corpus["tokenizer"])))
     output = base / settings["output"]

@@ -6,7 +6,7 @@ from dataclasses import FrozenInstanceError
 import pytest
 
 from biogpt.errors import InputError
-from biogpt.inference.settings import GenerationSettings
+from biogpt.inference.settings import GenerationSettings, change_settings
 
 
 @pytest.mark.parametrize(
@@ -75,3 +75,11 @@ def test_possible_settings_stand_and_stay(settings, is_sampling):
 def test_settings_and_prompts_are_checked_without_torch():
     program = "import sys, biogpt.inference.settings, biogpt.inference.prompts; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_single_settings_by_name():
+    assert change_settings(GenerationSettings(), {"max_new_tokens": 5}) == GenerationSettings(max_new_tokens=5)
+    with pytest.raises(InputError, match=r"Unknown setting 'max_new_token', .* Did you mean 'max_new_tokens'\?"):
+        change_settings(GenerationSettings(), {"max_new_token": 5})
+    with pytest.raises(InputError, match="settings of type dict, expected GenerationSettings"):
+        change_settings({"max_new_tokens": 5}, {})

@@ -25,6 +25,7 @@ def test_overrides_change_the_preset() -> None:
         (ModelRecipe(overrides={"hidden_size": "wide"}), r"\[model\] is impossible"),
         (ModelRecipe(overrides={"vocab_size": 100}), "it follows from the corpus"),
         (ModelRecipe(overrides={"max_position_embeddings": 32}), "sequence_length = 64 for a model of 32 positions"),
+        (ModelRecipe(overrides={"num_attention_heads": 7}), "multiple of num_attention_heads=7"),
         (ModelRecipe(start_from="mini", overrides={"num_hidden_layers": 2}), "num_hidden_layers = 2, expected 6"),
         (ModelRecipe(start_from="mini", overrides={"max_position_embeddings": 2048}), "expected 1024"),
     ],

@@ -64,6 +64,7 @@ def test_shipped_recipes_are_valid(path: Path) -> None:
         (MINIMAL + "[training]\nlearning_rate = inf\n", "learning_rate = inf"),
         (MINIMAL + "[model]\npreset = 5\n", "'model.preset' is 5"),
         (MINIMAL + "[model]\npreset = 'mini'\nstart_from = 'mini'\n", "both model.preset and model.start_from"),
+        (MINIMAL + "[model]\nstart_from = 'mini'\n", "model.start_from and corpus.vocabulary_size"),
         (MINIMAL.replace('"out"', "5"), "'output' is 5, expected a path"),
         ("not toml", "no TOML file"),
         ('training = 3\noutput = "x"\n', "'training' is a value"),
