@@ -14,6 +14,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from transformers.models.biogpt.tokenization_biogpt import BioGptTokenizer as SlowTokenizer
 
 from biogpt import BioGptTokenizer
+from biogpt.errors import InputError
 
 pytestmark = pytest.mark.parametrize("released_files", ["BioGPT"], indirect=True)
 TEXT = "a [DRUG] b newtokc <e1>x  lstr  y single singles xsingle <e1><e1>single </s>z"
@@ -216,3 +217,18 @@ def test_scripts_that_ask_for_a_fast_tokenizer(ours):
     assert isinstance(ours, PreTrainedTokenizerFast)
     assert ours.is_fast
     assert ours("a").is_fast
+
+
+def test_the_attributes_of_the_slow_tokenizer(both, texts):
+    ours, slow = both
+    assert ours.encoder == slow.encoder
+    assert ours.decoder == slow.decoder
+    assert ours.bpe_ranks == slow.bpe_ranks
+    assert ours.lang == slow.lang
+    for text in texts:
+        words = slow.moses_tokenize(text, slow.lang)
+        assert ours.moses_tokenize(text, ours.lang) == words
+        assert ours.moses_detokenize(words, "en") == slow.moses_detokenize(words, "en")
+    for method in (ours.moses_tokenize, ours.moses_detokenize):
+        with pytest.raises(InputError, match="Got lang='de', expected 'en'"):
+            method("Ein Satz.", "de")

@@ -47,7 +47,8 @@ ADAPTER_CONFIG_FILE = "adapter_config.json"
 DIFFERENCE_FILE = "difference.safetensors"
 
 # What a directory's `config.json` says under `architectures` -> the class of ours.
-_ARCHITECTURES = ("BioGptForCausalLM", "BioGptForTokenClassification", "BioGptForSequenceClassification")
+_OTHER_HEADS = ("BioGptForTokenClassification", "BioGptForSequenceClassification")
+_ARCHITECTURES = ("BioGptForCausalLM", *_OTHER_HEADS)
 
 # More rows than this beyond the dictionary's are no soft prompt (the paper tries up to 17) but another vocabulary.
 _MOST_LEARNED = 100
@@ -143,7 +144,7 @@ def read_model(path: Path) -> tuple[BioGptConfig, dict[str, torch.Tensor]]:
     network was saved. A tied projection is left out. Weights keep the precision of the file, and may still lie in it.
 
     Raises:
-        CheckpointError: a file is missing, damaged, or does not fit the configuration.
+        CheckpointError: a file is missing, damaged, or does not fit the configuration; or the model has another head.
 
     Warns:
         UserWarning: there are weights that are no numbers.
@@ -151,6 +152,8 @@ def read_model(path: Path) -> tuple[BioGptConfig, dict[str, torch.Tensor]]:
     from biogpt.model.modeling import BioGptForCausalLM
 
     config, file, weights = read_files(path)
+    if config.architectures and config.architectures[0] in _OTHER_HEADS:
+        raise _wrong_head(path, config.architectures[0])
     check_weights(file, config, weights, BioGptForCausalLM)
     return config, weights
 
@@ -170,10 +173,7 @@ def load_causal_lm(path: Path) -> BioGptForCausalLM:
         return assemble_model(BioGptForCausalLM, *read_model(path))
     model = load_model(path)
     if not isinstance(model, BioGptForCausalLM):
-        raise CheckpointError(
-            f"{path} holds a {type(model).__name__}, expected a model that writes text (BioGptForCausalLM). Name "
-            "another model, or let 'biogpt predict' run this one."
-        )
+        raise _wrong_head(path, type(model).__name__)
     return model
 
 
@@ -494,6 +494,13 @@ def read_json_object(file: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise CheckpointError(f"{file}: got a JSON {type(values).__name__}, expected an object. Fetch the file again.")
     return values
+
+
+def _wrong_head(path: Path, name: str) -> CheckpointError:
+    return CheckpointError(
+        f"{path} holds a {name}, expected a model that writes text (BioGptForCausalLM). Name another model, or let "
+        "'biogpt predict' run this one."
+    )
 
 
 def _unreadable(file: Path, expected: str, error: Exception) -> CheckpointError:
