@@ -29,7 +29,7 @@ from biogpt.model.modeling import (
     BioGptForTokenClassification,
 )
 from biogpt.tasks.classification import label_slot
-from biogpt.tasks.encoding import EncodedWords, encode_prompt, encode_words, head_labels, learned_ids
+from biogpt.tasks.encoding import EncodedWords, encode_prompt_or_cut, encode_words, head_labels, learned_ids
 from biogpt.tasks.tagging import OUTSIDE, read_tags, word_spans
 from biogpt.tasks.task import Example, Item, Prediction, Task
 from biogpt.text.tokenizer import BioGptTokenizer
@@ -68,7 +68,8 @@ class Predictor:
         self.model = model
         self.tokenizer = tokenizer
         self.batch_size = batch_size
-        self.window_size = _NUM_BATCHES * batch_size
+        finds_likely = task.schema.kind == "relation" and bool(task.schema.min_score)  # one text after the other
+        self.window_size = batch_size if finds_likely else _NUM_BATCHES * batch_size
         """Predictions come in groups of so many examples. What is in a group can, by the rounding of floating-point
         sums, touch the last digits of its scores; whoever resumes a run begins with a whole group."""
         if not isinstance(model, BioGptForCausalLM):
@@ -129,14 +130,6 @@ class Predictor:
         while window := list(islice(remaining, self.window_size)):
             yield from self._predict_window(window, constrained)
 
-    def reads_whole(self, example: Example) -> bool:
-        """Whether the model reads all of an example's source, rather than a part that fits its positions."""
-        if self.task.schema.kind == "tagging":
-            return True
-        num_tokens = len(self.tokenizer.encode_ids([self.task.prompt(example)])[0])
-        num_read = len(encode_prompt(self.task, self.tokenizer, example)) - len(learned_ids(self.tokenizer)) - 1
-        return num_read >= num_tokens
-
     def _predict_window(self, window: Sequence[Example], constrained: bool) -> list[Prediction]:
         if self._engine is not None:
             return self._generate(self._engine, window, constrained)
@@ -147,7 +140,7 @@ class Predictor:
     def _find_likely(self, engine: Engine, example: Example) -> Prediction:
         """All relations that the model might well state, with how likely it would state each first. The prediction's
         text is what it would have written to state them all."""
-        prompt = encode_prompt(self.task, self.tokenizer, example)
+        prompt, is_cut = encode_prompt_or_cut(self.task, self.tokenizer, example)
         grammar = self.task.grammar(example)
         assert grammar is not None
         rule = compile_rule(grammar, self.tokenizer, prompt).once()
@@ -165,12 +158,13 @@ class Predictor:
                 if not any(_is_within(item, other, entities) for other in found.values()):
                     found.setdefault(tuple(item.slots.values()), replace(item, score=likely.probability))
         items = tuple(found.values())
-        return Prediction(example.id, items, tuple(problems), self.task.target(replace(example, items=items)))
+        text = self.task.target(replace(example, items=items))
+        return Prediction(example.id, items, tuple(problems), text, is_cut)
 
     def _generate(self, engine: Engine, window: Sequence[Example], constrained: bool) -> list[Prediction]:
         if constrained and self.task.schema.kind == "relation" and self.task.schema.min_score:
             return [self._find_likely(engine, example) for example in window]
-        prompts = [encode_prompt(self.task, self.tokenizer, example) for example in window]
+        prompts, are_cut = self._encode_prompts(window)
         order = sorted(range(len(window)), key=lambda index: len(prompts[index]))
         limit = self.task.schema.target_limit or engine.max_positions
         settings = GenerationSettings(temperature=0, max_new_tokens=limit)
@@ -181,7 +175,12 @@ class Predictor:
             index: self._read_completion(completion, window[index])
             for index, completion in zip(order, completions, strict=True)
         }
-        return [made[index] for index in range(len(window))]
+        return [replace(made[index], is_source_cut=is_cut) for index, is_cut in enumerate(are_cut)]
+
+    def _encode_prompts(self, window: Sequence[Example]) -> tuple[list[list[int]], list[bool]]:
+        """The prompt of each example, and of which the source was cut."""
+        encoded = [encode_prompt_or_cut(self.task, self.tokenizer, example) for example in window]
+        return [prompt for prompt, _ in encoded], [is_cut for _, is_cut in encoded]
 
     def _make_rules(self, examples: Sequence[Example], prompts: Sequence[Sequence[int]]) -> list[Rule] | None:
         """What each completion is held to; None where the task lets anything be written."""
@@ -222,13 +221,13 @@ class Predictor:
         return predictions
 
     def _classify(self, window: Sequence[Example]) -> list[Prediction]:
-        rows = [encode_prompt(self.task, self.tokenizer, example) for example in window]
+        rows, are_cut = self._encode_prompts(window)
         logits = torch.stack(self._run(rows))  # (B, L)
         is_multiple = self.model.config.problem_type == "multi_label_classification"
         probabilities = logits.sigmoid() if is_multiple else logits.softmax(dim=-1)
         return [
-            Prediction(example.id, self._choose_labels(values, is_multiple))
-            for example, values in zip(window, probabilities.tolist(), strict=True)
+            Prediction(example.id, self._choose_labels(values, is_multiple), is_source_cut=is_cut)
+            for example, values, is_cut in zip(window, probabilities.tolist(), are_cut, strict=True)
         ]
 
     def _choose_labels(self, probabilities: Sequence[float], is_multiple: bool) -> tuple[Item, ...]:

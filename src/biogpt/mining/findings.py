@@ -58,8 +58,9 @@ def find_in_records(
     examples = [question.example for each in questions for question in each]
     predictions = predictor.predict(examples, constrained)
     for (record, _), each in zip(asked, questions, strict=True):
-        findings = read_findings(task, record, each, list(islice(predictions, len(each))), annotator)
-        if not all(predictor.reads_whole(question.example) for question in each):
+        made = list(islice(predictions, len(each)))
+        findings = read_findings(task, record, each, made, annotator)
+        if any(prediction.is_source_cut for prediction in made):
             findings = replace(findings, problems=(*findings.problems, CUT))
         yield record.with_findings(findings)
 

@@ -148,7 +148,7 @@ def predict_files(
         target: where results go. With a path the run can be taken up again by the same call.
         device: where to run, in PyTorch's terms.
         constrained: hold what is generated to the task's schema.
-        batch_size: records that are done together, and kept together.
+        batch_size: texts that the model reads at once. Results are written after a few such batches.
         on_problem: called with each record that is skipped, and each file that is damaged.
         on_progress: called after each group.
 
@@ -183,7 +183,9 @@ def predict_files(
         outputs = _open_outputs(stack, found, target, journal)
         records = _read_all(inputs, summary, report)
         seen = _skip(records, journal)
-        while group := list(islice(records, batch_size)):
+        # The predictor sorts by length. For that a few records of a tagging task are enough: each is many sentences.
+        group_size = batch_size if task.schema.kind == "tagging" else predictor.window_size
+        while group := list(islice(records, group_size)):
             for record in find_in_records(predictor, group, found.label, constrained):
                 summary.count(record)
                 for output in outputs:

@@ -65,12 +65,19 @@ def encode_prompt(task: Task, tokenizer: BioGptTokenizer, example: Example) -> l
     A source longer than the schema's limit, or than leaves a tenth of the model's positions (the tokenizer's
     `model_max_length`) free, is cut as the reference does: its last token becomes `...`.
     """
+    return encode_prompt_or_cut(task, tokenizer, example)[0]
+
+
+def encode_prompt_or_cut(task: Task, tokenizer: BioGptTokenizer, example: Example) -> tuple[list[int], bool]:
+    """What `encode_prompt` gives, and whether the source was cut for it."""
     learned = learned_ids(tokenizer)
     source = tokenizer.encode_ids([task.prompt(example)])[0]
     limit = _prompt_room(tokenizer) - 1 - len(learned)
     if task.schema.source_limit:
         limit = min(limit, task.schema.source_limit)
-    return [tokenizer.sep_token_id, *truncate_source(source, max(1, limit), _ellipsis_id(tokenizer)), *learned]
+    limit = max(1, limit)
+    prompt = [tokenizer.sep_token_id, *truncate_source(source, limit, _ellipsis_id(tokenizer)), *learned]
+    return prompt, len(source) > limit
 
 
 def encode_target(task: Task, tokenizer: BioGptTokenizer, example: Example) -> list[int]:

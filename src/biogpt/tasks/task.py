@@ -69,6 +69,8 @@ class Prediction:
     """Everything in the text that was not understood, in plain words. Nothing is dropped without one."""
     text: str = ""
     """The completion itself."""
+    is_source_cut: bool = False
+    """The source was longer than the model reads: its end was not looked at."""
 
     @property
     def has_failed(self) -> bool:

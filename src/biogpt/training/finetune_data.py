@@ -146,7 +146,8 @@ def encode_examples(
             encoded.append(sequence_to_write(prompt, target[:room], source_weight, len(learned_ids(tokenizer))))
         else:
             prompt = encode_prompt(task, tokenizer, example)
-            encoded.append(TrainingExample(prompt, label_ids(task, example), [1.0], len(prompt)))
+            num_hideable = len(prompt) - len(learned_ids(tokenizer))  # never of the soft prompt
+            encoded.append(TrainingExample(prompt, label_ids(task, example), [1.0], num_hideable))
     if not encoded:
         raise DataError(f"None of the {len(examples)} examples has an answer to learn. Check the data set's columns.")
     return Encoded(encoded, num_cut, num_without, longest)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from tuned_models import DOCUMENTS
 
+from biogpt import BioGptForSequenceClassification, BioGptTokenizer
 from biogpt.documents import OUTPUT_FORMATS
 from biogpt.errors import DataError, InputError
 from biogpt.evaluation.tuned import find_tuned_model
@@ -100,6 +101,31 @@ def test_a_text_longer_than_the_model_says_so(tuned_model_paths, tmp_path):
     assert CUT in json.loads(stream.getvalue())["problems"]
     assert summary.num_with_problems == 1
     assert "1 answer with problems" in str(summary)
+
+
+def test_texts_of_one_length_are_read_together_and_encoded_once(tuned_model_paths, tmp_path, monkeypatch):
+    texts = ["Cells died . " * (10 if number % 2 else 1) for number in range(8)]
+    path = tmp_path / "texts.txt"
+    path.write_text("\n\n".join(text.strip() for text in texts), encoding="utf-8")
+    shapes, encoded = [], []
+    forward = BioGptForSequenceClassification.forward
+    encode_ids = BioGptTokenizer.encode_ids
+
+    def count_tokens(model, input_ids, **arguments):
+        shapes.append((int((input_ids != 1).sum()), input_ids.numel()))
+        return forward(model, input_ids, **arguments)
+
+    def count_texts(tokenizer, texts):
+        encoded.extend(text for text in texts if text.startswith("Cells"))
+        return encode_ids(tokenizer, texts)
+
+    monkeypatch.setattr(BioGptForSequenceClassification, "forward", count_tokens)
+    monkeypatch.setattr(BioGptTokenizer, "encode_ids", count_texts)
+    found, inputs = find_tuned_model(tuned_model_paths["hoc"]), find_inputs([path], io.BytesIO())
+    predict_files(found, inputs, Target("jsonl", stream=io.BytesIO()), batch_size=2)
+    assert len(shapes) == 4
+    assert all(num_tokens == size for num_tokens, size in shapes), "no batch is padded"
+    assert len(encoded) == 8
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,14 @@ import torch
 from peft import PeftModel
 from small_models import make_small_model
 
+from biogpt import BioGptForSequenceClassification, BioGptTokenizer
 from biogpt.errors import BioGptError, ConfigError, DataError, TrainingError
 from biogpt.model.checkpoint import load_causal_lm, load_model
-from biogpt.tasks.task import Example, Prediction, load_task
+from biogpt.tasks.encoding import add_learned_tokens, learned_ids
+from biogpt.tasks.task import Example, Item, Prediction, load_task
 from biogpt.training import finetune as finetune_module
 from biogpt.training.finetune import finetune
-from biogpt.training.finetune_data import read_splits
+from biogpt.training.finetune_data import encode_examples, read_splits
 from biogpt.training.finetune_model import base_name
 from biogpt.training.finetune_recipe import make_recipe
 from biogpt.training.run import plain_failures
@@ -361,3 +363,16 @@ def test_mentions_that_are_more_often_wrong_than_right_are_left_out() -> None:
     unsure_score = torch.tensor(unsure).softmax(dim=-1).max().item()
     assert finetune_module.find_min_score(names, logits, gold) > unsure_score
     assert finetune_module.find_min_score(names, logits, [[1, 0, 1]] * 4) == 0.0
+
+
+def test_nothing_of_the_soft_prompt_is_hidden_from_a_sequence_head(model: Path) -> None:
+    task, tokenizer = load_task("hoc"), BioGptTokenizer.from_pretrained(model)
+    add_learned_tokens(tokenizer, 5)
+    label = task.schema.slots["label"].choices[0]
+    examples = [Example("1", "Cells died by apoptosis .", (Item({"label": label}),))]
+    encoded = encode_examples(task, tokenizer, BioGptForSequenceClassification, examples, 1.0)
+    (example,) = encoded.examples
+    learned = set(learned_ids(tokenizer))
+    assert len(learned) == 5
+    assert not learned & set(example.input_ids[: example.num_hideable])
+    assert learned == set(example.input_ids[example.num_hideable :])
