@@ -30,7 +30,7 @@ def test_the_docstring_draws_the_whole_tree() -> None:
 
 def test_a_missing_extra_says_what_to_install_also_from_another_process() -> None:
     error = pickle.loads(pickle.dumps(errors.MissingExtraError("lxml", "train")))
-    assert 'pip install "biogpt[train]"' in str(error)
+    assert 'pip install ".[train]"' in str(error)
     assert str(error) == str(errors.MissingExtraError("lxml", "train"))
 
 
