@@ -152,7 +152,7 @@ def test_cache(form, padding, step):
     for start, stop in zip([0, *stops], stops, strict=False):
         ids, mask = batch["input_ids"][:, start:stop], batch["attention_mask"][:, :stop]
         with torch.no_grad():
-            got = ours(ids, attention_mask=mask, past_key_values=past, use_cache=True)
+            got = ours(ids, attention_mask=mask, cache=past, use_cache=True)
             reference = theirs(
                 ids,
                 attention_mask=mask,

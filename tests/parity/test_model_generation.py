@@ -113,7 +113,7 @@ def test_generation_goes_on_from_a_cache(model):
     whole = write(model, PROMPTS[0])
     first = model.generate(torch.tensor([PROMPTS[0]]), max_new_tokens=4, do_sample=False, return_dict_in_generate=True)
     rest = model.generate(
-        first.sequences, past_key_values=first[CACHE_NAME], max_new_tokens=NUM_NEW - 4, do_sample=False
+        first.sequences, **{CACHE_NAME: first[CACHE_NAME]}, max_new_tokens=NUM_NEW - 4, do_sample=False
     )
     assert rest[0].tolist() == whole
 
@@ -147,14 +147,12 @@ def test_a_compiled_step_is_one_graph_and_never_compiled_again(model, padded):
     cache = StaticCache(config=model.config, max_cache_len=24)
     given = {"attention_mask": mask} if padded else {}
     with torch.no_grad():
-        logits = model(
-            ids, past_key_values=cache, **({"attention_mask": mask[:, : len(prompt)]} if padded else {})
-        ).logits
+        logits = model(ids, cache=cache, **({"attention_mask": mask[:, : len(prompt)]} if padded else {})).logits
         texts = [logits[:, -1].argmax(-1)]
         for step in range(8):
             mask[0, len(prompt) + step] = 1
             with torch.compiler.set_stance("default" if step == 0 else "fail_on_recompile"):
-                logits = compiled(texts[-1][:, None], past_key_values=cache, **given).logits
+                logits = compiled(texts[-1][:, None], cache=cache, **given).logits
             texts.append(logits[:, -1].argmax(-1))
     expected = write(model, PROMPTS[0], max_new_tokens=9, eos_token_id=None)
     assert [*PROMPTS[0], *(int(token) for token in texts)] == expected
@@ -162,6 +160,6 @@ def test_a_compiled_step_is_one_graph_and_never_compiled_again(model, padded):
 
 @pytest.mark.parametrize("make", [lambda model: DynamicCache(config=model.config), lambda _: None])
 def test_caches_are_transformers_own(model, make):
-    output = model(torch.tensor([PROMPTS[0]]), past_key_values=make(model), use_cache=True)
+    output = model(torch.tensor([PROMPTS[0]]), cache=make(model), use_cache=True)
     assert isinstance(output[CACHE_NAME], DynamicCache)
     assert output[CACHE_NAME].get_seq_length() == len(PROMPTS[0])

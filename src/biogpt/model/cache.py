@@ -5,6 +5,7 @@ It knows no network. `BioGptModel` and what generates from it take their caches 
 
 import dataclasses
 import functools
+import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -30,15 +31,22 @@ _Forward = TypeVar("_Forward", bound=Callable[..., Any])
 
 
 def accept_both_cache_names(forward: _Forward) -> _Forward:
-    """Let a `forward` with the argument `cache` take it as `past_key_values` too, as older transformers passes it."""
+    """Let a `forward` with the argument `cache` take it as `past_key_values` too, as older transformers passes it.
+
+    Where the installed transformers says `cache`, the older name is deprecated, as it is in transformers.
+    """
 
     @functools.wraps(forward)
     def renamed(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
         older = kwargs.pop("past_key_values", None)
         if older is not None:
             if kwargs.get("cache") is not None:
-                raise InputError(
-                    "Got both cache and past_key_values, expected one: they are two names of one argument."
+                raise _given_twice()
+            if CACHE_NAME == "cache":
+                warnings.warn(
+                    "`past_key_values` is deprecated, and goes away in transformers 5.40. Pass `cache` instead.",
+                    FutureWarning,
+                    stacklevel=5,  # behind this stand a decorator of transformers, two functions of torch, and the caller
                 )
             kwargs["cache"] = older
         return forward(self, *args, **kwargs)

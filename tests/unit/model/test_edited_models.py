@@ -4,6 +4,7 @@ Each is compared with transformers' own class, edited in the same way.
 """
 
 import copy
+import warnings
 
 import pytest
 import torch
@@ -115,6 +116,7 @@ def test_attributions_flow_to_the_embeddings_and_a_layer(ours, ids):
     assert gradient.abs().sum() > 0
 
 
+@pytest.mark.filterwarnings("ignore:`past_key_values` is deprecated:FutureWarning")
 @pytest.mark.parametrize("name", ["cache", "past_key_values"])
 def test_a_cache_under_both_names(ours, ids, name):
     whole = ours(ids).logits
@@ -135,6 +137,14 @@ def test_a_cache_under_both_names(ours, ids, name):
         assert cache.get_seq_length() == 6
     with pytest.raises(InputError, match="both cache and past_key_values"):
         ours(ids, cache=cache, past_key_values=cache)
+
+
+def test_the_older_name_is_deprecated_where_transformers_has_another(ours, ids):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        ours(ids, past_key_values=make_cache(ours.config))
+    is_deprecated = CACHE_NAME != "past_key_values"
+    assert [warning.filename for warning in caught] == [__file__] * is_deprecated
 
 
 @pytest.mark.parametrize("name", ["cache", "past_key_values"])

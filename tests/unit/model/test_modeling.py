@@ -78,9 +78,9 @@ def test_more_tokens_than_positions():
         model(draw_ids(1, 49), attention_mask=torch.ones(1, 49))
     past = model(draw_ids(1, 48))[CACHE_NAME]
     with pytest.raises(InputError, match="Got 49 tokens"):
-        model(draw_ids(1, 1), past_key_values=past)
+        model(draw_ids(1, 1), cache=past)
     with pytest.raises(InputError, match=r"Got 60 tokens, .* or generate less"):
-        model(draw_ids(1, 3), position_ids=torch.tensor([[57, 58, 59]]), past_key_values=past)
+        model(draw_ids(1, 3), position_ids=torch.tensor([[57, 58, 59]]), cache=past)
     mask = torch.ones(1, 60)
     mask[:, :12] = 0
     assert model(draw_ids(1, 60), attention_mask=mask).last_hidden_state.isfinite().all()
@@ -119,7 +119,7 @@ def test_a_cache_never_changes_a_result(steps, kind):
     parts = []
     with torch.no_grad():
         for part in ids.split(steps, dim=1):
-            output = model(part, past_key_values=past, use_cache=True)
+            output = model(part, cache=past, use_cache=True)
             past = output[CACHE_NAME]
             parts.append(output.logits)
         assert_close(torch.cat(parts, dim=1), model(ids).logits)
@@ -127,16 +127,16 @@ def test_a_cache_never_changes_a_result(steps, kind):
 
 def test_pairs_are_not_changed_and_pairs_come_back():
     model = make(BioGptModel)
-    pairs = model(draw_ids(2, 3), past_key_values=(), use_cache=True)[CACHE_NAME]
+    pairs = model(draw_ids(2, 3), cache=(), use_cache=True)[CACHE_NAME]
     assert isinstance(pairs, tuple)
     assert len(pairs) == 2
     assert pairs[0][0].shape == pairs[0][1].shape == (2, 4, 3, 4)
     before = [tensor.clone() for pair in pairs for tensor in pair]
-    longer = model(draw_ids(2, 1), past_key_values=[list(pair) for pair in pairs])[CACHE_NAME]
+    longer = model(draw_ids(2, 1), cache=[list(pair) for pair in pairs])[CACHE_NAME]
     assert longer[1][1].shape == (2, 4, 4, 4)
     assert all(torch.equal(old, new) for old, new in zip(before, [t for pair in pairs for t in pair], strict=True))
     with pytest.raises(InputError, match=r"a cache of 1 layers, expected a pair .* for each of the 2 layers"):
-        model(draw_ids(2, 1), past_key_values=pairs[:1])
+        model(draw_ids(2, 1), cache=pairs[:1])
     assert model(draw_ids(2, 3), use_cache=False).get(CACHE_NAME) is None
 
 
@@ -166,7 +166,7 @@ def test_blocked_attention_refuses_padding_and_caches():
     with pytest.raises(InputError, match="padded batch or a cache with attn_implementation='blocked', expected whole"):
         model(ids, attention_mask=mask)
     with pytest.raises(InputError, match="padded batch or a cache"):
-        model(ids, past_key_values=model(ids)[CACHE_NAME])
+        model(ids, cache=model(ids)[CACHE_NAME])
 
 
 def test_attention_weights_are_causal_and_sum_to_one():
@@ -332,7 +332,7 @@ def test_gradient_checkpointing_gives_the_same_gradients_and_no_cache():
     assert output.get(CACHE_NAME) is None
     output.loss.backward()
     with pytest.raises(InputError, match="a cache in training with gradient checkpointing, expected none"):
-        model(ids, past_key_values=DynamicCache())
+        model(ids, cache=DynamicCache())
     for parameter, expected in zip(model.parameters(), plain, strict=True):
         assert_close(parameter.grad, expected)
     assert model.generate(ids, max_new_tokens=3, do_sample=False, pad_token_id=1).shape[1] > 6
