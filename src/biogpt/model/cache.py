@@ -46,7 +46,7 @@ def accept_both_cache_names(forward: _Forward) -> _Forward:
                 warnings.warn(
                     "`past_key_values` is deprecated, and goes away in transformers 5.40. Pass `cache` instead.",
                     FutureWarning,
-                    stacklevel=5,  # behind this stand a decorator of transformers, two functions of torch, and the caller
+                    stacklevel=5,  # behind a decorator of transformers and two functions of torch stands the caller
                 )
             kwargs["cache"] = older
         return forward(self, *args, **kwargs)
