@@ -209,3 +209,21 @@ def test_an_output_that_can_not_be_made_is_refused(unbroken: Path, tmp_path: Pat
     assert result.returncode == 1
     assert "Can not write to" in result.stderr
     assert (tmp_path / "run").read_text() == "a file stands here"
+
+
+def test_a_milestone_goes_on_where_its_checkpoint_was(unbroken: Path, tmp_path: Path) -> None:
+    script = Path(__file__).resolve().parents[2] / "scripts" / "milestone"
+    milestone = tmp_path / "milestone"
+    recipe = variant(unbroken, tmp_path)
+    checkpoint = unbroken / "run" / "checkpoints" / "checkpoint-12"
+    for command in (("save", checkpoint, milestone), ("restore", milestone, tmp_path / "run")):
+        subprocess.run([sys.executable, script, *command], check=True, capture_output=True)
+    assert {file.suffix for file in milestone.iterdir()} == {".json", ".safetensors"}
+    sizes = [sum(file.stat().st_size for file in path.iterdir()) for path in (milestone, checkpoint)]
+    assert sizes[0] < 0.7 * sizes[1]
+    result = run(recipe)
+    assert result.returncode == 0, result.stderr
+    got, expected = losses(tmp_path), losses(unbroken)
+    assert len(got) == len(expected)
+    assert got[12:] == pytest.approx(expected[12:], abs=0.02)
+    assert got[12:] != expected[12:]
