@@ -5,7 +5,7 @@
     python benchmarks/reproduce.py --step-table
 
 Runs the public commands: `biogpt finetune`, then `biogpt evaluate` with free decoding, as the published figures were
-made, and where the model writes its answers once more held to the task's schema. What is done is on record in the work
+made, and where the model writes its answers once more constrained by the schema. What is done is on record in the work
 directory, so that a run that was killed goes on by the same command. Writes benchmarks/results/reproduce/TASK.json, or
 TASK-VARIANT.json with `--variant`; what stands behind `--` goes to `biogpt finetune`. `--table` prints what is written
 so far as Markdown, beside the trivial baselines of baselines.py; `--step-table` what finetune_step.py measured.
@@ -94,7 +94,7 @@ def reproduce(arguments: argparse.Namespace) -> Path:
 
 
 def writes_answers(model: Path) -> bool:
-    """Whether a model generates text, which can be held to a schema; a classification head can not break it."""
+    """Whether a model generates text, which can be constrained by a schema; a classification head cannot break it."""
     config = model / "config.json"
     return not config.is_file() or json.loads(config.read_text())["architectures"] == ["BioGptForCausalLM"]
 
@@ -119,7 +119,9 @@ def print_tables(directory: Path) -> None:
     baselines = json.loads((RESULTS / "baselines.json").read_text())["tasks"]
     results = [json.loads(path.read_text()) for path in sorted(directory.glob("*.json"))]
     results.sort(key=lambda one: (list(DIRECTORIES).index(one["task"]), one["variant"]))
-    print("| task | figure | trivial baseline | mini, published protocol | mini, held to the schema | published |")
+    print(
+        "| task | figure | trivial baseline | mini, published protocol | mini, constrained by the schema | published |"
+    )
     print("|---|---|---:|---:|---:|---:|")
     for one in results:
         print(f"| {' | '.join(score_cells(one, baselines[one['task']]))} |")

@@ -3,7 +3,7 @@
     python benchmarks/tokenizer.py --data ../shared/data
 
 Each measurement is a fresh process on one thread, so that cold means cold; the two tokenizers take turns, and the
-median of the repeats counts. Ours gives offsets, the slow one can not. Writes benchmarks/results/tokenizer.json and
+median of the repeats counts. Ours gives offsets, the slow one cannot. Writes benchmarks/results/tokenizer.json and
 prints a table.
 """
 

@@ -2,7 +2,7 @@
 
 ```python blocks of a file run one after the other in one process, so that a later block may use what an earlier one
 made; ```console blocks run as commands, each after a `$ `; ```csv file=NAME blocks are files that lie there before.
-A block marked `no-run` says itself why it can not run here.
+A block marked `no-run` says itself why it cannot run here.
 """
 
 import json

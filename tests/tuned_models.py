@@ -1,4 +1,4 @@
-"""Tuned models of shipped tasks, made in a few seconds: tiny, one for each head, a few texts learned by heart.
+"""Tuned models of shipped tasks, made in a few seconds: tiny, one for each head, a few texts memorised.
 
 They are ordinary directories as fine-tuning leaves them: configuration, weights, tokenizer, `task.toml`,
 `finetune.json`.
@@ -64,7 +64,7 @@ def make_tuned_models(path: Path) -> dict[str, Path]:
 
 
 def examples_of(task: Task) -> list[Example]:
-    """What the model of a task has learned by heart."""
+    """What the model of a task has memorised."""
     kind = task.schema.kind
     if kind == "relation":
         return [

@@ -63,7 +63,7 @@ def plain_endings() -> Iterator[None]:
     except OSError as error:
         _silence_stdout()
         place, reason = error.filename or "the output", error.strerror or error
-        print(f"biogpt: Can not read or write {place}: {reason}. Check the path and the disk's space.", file=sys.stderr)
+        print(f"biogpt: Cannot read or write {place}: {reason}. Check the path and the disk's space.", file=sys.stderr)
         raise SystemExit(1) from None
 
 
@@ -105,13 +105,16 @@ def generate(
         int, typer.Option(metavar="N", help="Do not end the text before N tokens.")
     ] = GenerationSettings.min_new_tokens,
     temperature: Annotated[
-        float, typer.Option(metavar="X", help="Below 1 plays safe, above 1 dares; 0: always the likeliest token.")
+        float,
+        typer.Option(
+            metavar="X", help="Below 1 is more deterministic, above 1 more random; 0: always the most probable token."
+        ),
     ] = GenerationSettings.temperature,
     top_k: Annotated[
-        int, typer.Option(metavar="N", help="Sample among the N likeliest tokens; 0: among all.")
+        int, typer.Option(metavar="N", help="Sample among the N most probable tokens; 0: among all.")
     ] = GenerationSettings.top_k,
     top_p: Annotated[
-        float, typer.Option(metavar="X", help="Sample among the likeliest tokens of joint probability X.")
+        float, typer.Option(metavar="X", help="Sample among the most probable tokens of joint probability X.")
     ] = GenerationSettings.top_p,
     num_beams: Annotated[
         int, typer.Option(metavar="N", help="Beam search with N beams instead of sampling.")

@@ -1,11 +1,11 @@
 """Every error a user can meet.
 
     BioGptError
-    ├── InputError          (ValueError)   what was typed or passed in can not be used
+    ├── InputError          (ValueError)   what was typed or passed in cannot be used
     ├── ConfigError         (ValueError)   a settings file or a set of settings is impossible
     ├── DataError           (ValueError)   a data file is not what it should be
     ├── CheckpointError     (OSError)      a model's files are missing, damaged or do not fit together
-    ├── TrainingError                      a training run can not go on
+    ├── TrainingError                      a training run cannot go on
     └── MissingExtraError   (ImportError)  an optional part of the package is not installed
 
 Each message says what was got, what was expected and what to do; the command line prints it on one line, exit code 1.
@@ -20,7 +20,7 @@ class BioGptError(Exception):
 
 
 class InputError(BioGptError, ValueError):
-    """What was typed or passed in can not be used."""
+    """What was typed or passed in cannot be used."""
 
 
 class ConfigError(BioGptError, ValueError):
@@ -36,7 +36,7 @@ class CheckpointError(BioGptError, OSError):
 
 
 class TrainingError(BioGptError):
-    """A training run can not go on; its last checkpoint stays."""
+    """A training run cannot go on; its last checkpoint stays."""
 
 
 class MissingExtraError(BioGptError, ImportError):

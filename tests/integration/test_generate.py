@@ -271,7 +271,7 @@ def test_an_interruption_ends_it_quietly(long_run):
         ([""], "The prompt is empty"),
         (["Aspirin", "  "], "The prompt is empty"),
         (["Aspirin", "word " * 100], "tokens, expected at most 95"),
-        (["--input", "absent.txt"], "Can not read absent.txt"),
+        (["--input", "absent.txt"], "Cannot read absent.txt"),
         ([], "stdin is empty"),
     ],
 )
@@ -303,7 +303,7 @@ def test_unknown_models_without_network(run, name):
     assert_refused(run("Aspirin", model=name), f"Unknown model '{name}'")
 
 
-def test_a_hub_that_can_not_be_reached(run, environment, monkeypatch):
+def test_a_hub_that_cannot_be_reached(run, environment, monkeypatch):
     monkeypatch.setitem(environment, "HF_HUB_OFFLINE", "0")
     monkeypatch.setitem(environment, "HF_ENDPOINT", "http://127.0.0.1:9")  # the discard port: nothing listens
     assert_refused(run("Aspirin", model="some/model"), "Unknown model 'some/model'", "could not be reached")
@@ -332,7 +332,7 @@ def change_config(path: Path, **changes) -> None:
         (lambda path: (path / "model.safetensors").unlink(), "has no weights"),
         (lambda path: (path / "vocab.json").unlink(), "vocab.json is missing"),
         (lambda path: (path / "merges.txt").unlink(), "merges.txt is missing"),
-        (cut_short, "model.safetensors can not be read"),
+        (cut_short, "model.safetensors cannot be read"),
         (shrink_vocabulary, "vocab.json: the vocabulary has"),
         (lambda path: change_config(path, model_type="gpt2"), "model_type is 'gpt2', expected 'biogpt'"),
         (lambda path: change_config(path, hidden_size=64), "has shape"),

@@ -73,7 +73,7 @@ def test_what_stands_in_files_is_found_in_their_order_and_bad_records_are_named(
         (["--model", "{bc5cdr}", "a.txt", "--format", "pdf"], "Unknown format 'pdf'"),
         (
             ["--model", "{hoc}", "a.txt", "--format", "pubtator"],
-            "pubtator can not say the labels",
+            "pubtator cannot say the labels",
         ),
         (["--model", "{pubmedqa}", "a.txt"], "'pubmedqa' reads several fields: question, context"),
         (["--model", "{bc5cdr}", "table.csv"], "has no column 'text', 'title' or 'abstract'"),

@@ -136,7 +136,7 @@ def test_a_full_disk_is_explained_and_the_run_goes_on_later(place: Path) -> None
 
     result = run(place, "full", num_workers=2, preexec_fn=limit_files)
     assert result.returncode == 1
-    assert "Can not work on" in result.stderr
+    assert "Cannot work on" in result.stderr
     assert "enough space" in result.stderr
     assert result.stderr.count("\n") == 1
     result = run(place, "full", num_workers=1)

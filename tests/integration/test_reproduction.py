@@ -34,7 +34,7 @@ def test_a_task_is_tuned_scored_twice_and_written_down(data_path, tmp_path):
     assert set(result["stages"]) == {"finetune", "free", "held"}
     assert result["stages"]["finetune"]["command"].startswith("biogpt finetune --task pubmedqa --data PubMedQA")
     assert all(report["outcomes"]["num_examples"] == 3 for report in result["reports"].values())
-    assert result["reports"]["held"]["outcomes"]["num_failed"] == 0  # barely tuned, yet held to the schema
+    assert result["reports"]["held"]["outcomes"]["num_failed"] == 0  # barely tuned, yet constrained by the schema
     assert result["finetune"]["recipe"]["data"] == "PubMedQA"
 
     again = subprocess.run([*command[:-1], "2"], cwd=tmp_path, capture_output=True, text=True, check=False)

@@ -40,7 +40,7 @@ def test_a_task_is_shown_with_its_example(name):
     ("arguments", "message"),
     [
         (["tasks", "bc5cdrr"], "Did you mean 'bc5cdr'?"),
-        (["tasks", "none.toml"], "Can not read the task none.toml"),
+        (["tasks", "none.toml"], "Cannot read the task none.toml"),
         (
             ["evaluate", "--task", "hoc", "--data", "nowhere", "--predictions", "p.jsonl"],
             "no file or directory nowhere",
@@ -52,7 +52,7 @@ def test_a_task_is_shown_with_its_example(name):
         ),
         (
             ["evaluate", "--task", "hoc", "--data", "data.tsv", "--predictions", "p.jsonl", "--output", "report"],
-            "Can not read p.jsonl",
+            "Cannot read p.jsonl",
         ),
         (
             ["evaluate", "--task", "hoc", "--data", "data.tsv", "--predictions", "latin.txt", "--output", "report"],

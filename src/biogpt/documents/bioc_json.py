@@ -159,7 +159,7 @@ class _Scanner:
         return True
 
     def fail(self, message: str, place: int | None = None) -> None:
-        """Stop: what follows can not be read."""
+        """Stop: what follows cannot be read."""
         character = self._passed + (self._place if place is None else place) + 1
         advice = "Expected BioC JSON; fetch the file again, or leave it out."
         raise DataError(f"{self._reading.path}: not JSON ({message}, character {character:,}). {advice}")

@@ -1,7 +1,7 @@
 """BioC XML: a collection of documents, read and written one document at a time.
 
 A document keeps its elements, attributes and blanks as they are; what was found is added to them. Characters that XML
-can not hold become U+FFFD, and keys of BioC JSON that BioC does not define are left out. Everything that can be found
+cannot hold become U+FFFD, and keys of BioC JSON that BioC does not define are left out. Everything that can be found
 can be said: see `biogpt.documents.bioc`.
 """
 

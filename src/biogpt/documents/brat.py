@@ -4,12 +4,12 @@ Text and annotation lines are written back as they were. Mentions become `T` lin
 line break), identifiers `N` lines, relations between two located entities `R` lines with the roles' names, and scores,
 values and the annotator notes (`#`) on them. Characters that brat does not allow in a type or role become `_`.
 
-What it can not say: labels and answers, problems, and relations that have not exactly two located entities. Of a
+What it cannot say: labels and answers, problems, and relations that have not exactly two located entities. Of a
 document from another format it keeps what the model reads. Events, attributes and equivalences of the input stay in
 brat but are not known elsewhere.
 
 `documents.tsv` in an output directory has a line per finished document: its files' name and its id, which may hold
-characters that a file name can not.
+characters that a file name cannot.
 """
 
 import os
@@ -61,13 +61,13 @@ def read_records(reading: Reading, on_read: Callable[[int], None] | None = None)
     """The records of a directory, by name.
 
     Raises:
-        DataError: the directory can not be read or has no `.txt` file.
+        DataError: the directory cannot be read or has no `.txt` file.
     """
     try:
         paths = sorted(reading.path.glob("*.txt"))
         ids = _read_index(reading.path)
     except OSError as error:
-        raise DataError(f"Can not read {reading.path}: {error.strerror}. Expected a readable directory.") from error
+        raise DataError(f"Cannot read {reading.path}: {error.strerror}. Expected a readable directory.") from error
     if not paths:
         raise DataError(f"{reading.path} has no .txt file. Expected a directory of .txt and .ann files, as brat makes.")
     for path in paths:
@@ -132,7 +132,7 @@ class BratWriter(Writer):
 
     def __init__(self, target: str | Path | BinaryIO, position: int = 0) -> None:
         if not isinstance(target, str | Path):
-            raise InputError("brat is a directory of files; it can not go to a stream. Name a directory.")
+            raise InputError("brat is a directory of files; it cannot go to a stream. Name a directory.")
         self._directory = Path(target)
         self._unsaved: list[Path] = []
         try:
@@ -140,7 +140,7 @@ class BratWriter(Writer):
                 raise InputError(f"{target} is not empty. Name a new directory for the .txt and .ann files.")
             self._directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise DataError(f"Can not write {target}: {error.strerror}. Expected a place for a directory.") from error
+            raise DataError(f"Cannot write {target}: {error.strerror}. Expected a place for a directory.") from error
         super().__init__(self._directory / INDEX, position)
         self._names = {name.lower() for name in _read_index(self._directory)}
 
@@ -244,7 +244,7 @@ def _places(record: Record, span: Span) -> list[Span]:
 
 
 def _split_at_breaks(text: str, span: Span) -> Iterator[Span]:
-    """The pieces of a span between line breaks, which a line can not hold."""
+    """The pieces of a span between line breaks, which a line cannot hold."""
     for piece in _NO_BREAK.finditer(text, *span):
         yield piece.span()
 

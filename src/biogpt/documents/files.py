@@ -29,7 +29,7 @@ class Reading:
     on_deletion: Callable[[str], None] = lambda _: None
 
     def report(self, place: int | str, message: str) -> None:
-        """Hand a record that can not be used to the caller.
+        """Hand a record that cannot be used to the caller.
 
         Args:
             place: the line, or what else says where the record stands.
@@ -43,12 +43,12 @@ def open_stored(path: Path) -> IO[bytes]:
     """Open a file as it is stored.
 
     Raises:
-        DataError: it can not be opened.
+        DataError: it cannot be opened.
     """
     try:
         return path.open("rb")
     except OSError as error:
-        raise DataError(f"Can not read {path}: {error.strerror}. Expected a readable file; check the path.") from error
+        raise DataError(f"Cannot read {path}: {error.strerror}. Expected a readable file; check the path.") from error
 
 
 def unpack(path: Path, stored: IO[bytes], on_read: Callable[[int], None] | None = None) -> IO[bytes]:
@@ -116,7 +116,7 @@ def peek(path: Path) -> bytes:
     """The first bytes of a file's content, `HEAD_BYTES` or what there is.
 
     Raises:
-        DataError: the file can not be opened, its gzip stream is damaged already here, or it is packed in another way.
+        DataError: the file cannot be opened, its gzip stream is damaged already here, or it is packed in another way.
     """
     with open_stored(path) as stored, reporting_damage(path):
         head = unpack(path, stored).read(HEAD_BYTES)

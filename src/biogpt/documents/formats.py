@@ -1,6 +1,6 @@
 """Formats: which there are, how to tell them, and the two doors: `read_records` and `open_writer`.
 
-What each format keeps and what it can not say is in the docstring of its module. Knows nothing of what was found or by
+What each format keeps and what it cannot say is in the docstring of its module. Knows nothing of what was found or by
 whom.
 """
 
@@ -92,7 +92,7 @@ def read_records(
         An iterator over the records, in the file's order.
 
     Raises:
-        DataError: the file can not be opened, is in another encoding, lacks columns, or (while iterating) is damaged as
+        DataError: the file cannot be opened, is in another encoding, lacks columns, or (while iterating) is damaged as
             a whole. What was read up to there has been returned by then.
         InputError: no such format.
     """
@@ -115,7 +115,7 @@ def check_records(path: Path, format: str | None = None) -> str:
         The format.
 
     Raises:
-        DataError: the file can not be opened, is in another encoding, or lacks columns.
+        DataError: the file cannot be opened, is in another encoding, or lacks columns.
         InputError: no such format.
     """
     if format is None:
@@ -150,7 +150,7 @@ def read_stream(
     """
     if format not in _READERS:
         known = ", ".join(_READERS)
-        raise InputError(f"Can not read '{format}' from a stream.{suggest(format, _READERS)} Expected one of {known}.")
+        raise InputError(f"Cannot read '{format}' from a stream.{suggest(format, _READERS)} Expected one of {known}.")
     return _read(_READERS[format], stream, Reading(Path(name), on_problem), None)
 
 
@@ -165,7 +165,7 @@ def detect_format(path: Path) -> str:
     """The format of a file, by its name and where that leaves a choice by its content.
 
     Raises:
-        DataError: neither tells, or the file can not be opened.
+        DataError: neither tells, or the file cannot be opened.
     """
     if path.is_dir():
         return brat.NAME
@@ -188,7 +188,7 @@ def detect_format(path: Path) -> str:
         is_bioc = _BIOC_KEYS.search(head) is not None and (named != json_lines.NAME or b'"passages"' in head)
         return bioc_json.NAME if is_bioc else json_lines.NAME
     raise DataError(
-        f"Can not tell what {path} holds. Expected a name ending in {', '.join(_ENDINGS)}, maybe with .gz behind, or "
+        f"Cannot tell what {path} holds. Expected a name ending in {', '.join(_ENDINGS)}, maybe with .gz behind, or "
         f"say its format: one of {', '.join(INPUT_FORMATS)}."
     )
 
@@ -220,7 +220,7 @@ def open_writer(
         columns: for tables, the columns of items: see `biogpt.documents.tables.item_columns`.
 
     Raises:
-        DataError: the output can not be written.
+        DataError: the output cannot be written.
         InputError: no such format; a directory for brat that is not empty.
     """
     if format not in _WRITERS:

@@ -166,7 +166,7 @@ def dump(value: Any) -> str:
     text = _LINE_ENDS.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False))
     try:
         text.encode()
-    except UnicodeEncodeError:  # half a surrogate pair, which JSON can hold and UTF-8 can not
+    except UnicodeEncodeError:  # half a surrogate pair, which JSON can hold and UTF-8 cannot
         return json.dumps(value)
     return text
 

@@ -4,7 +4,7 @@ Offsets count characters of title, one character, abstract. A document is writte
 mentions stand behind its mentions and added relations at its end, with the score as the last column where it is known
 (as the BC5CDR evaluation data has it). A relation names its entities by identifier, or by name where none is known.
 
-What it can not say: labels and answers, problems, who annotated, roles and values of a relation, and relations of
+What it cannot say: labels and answers, problems, who annotated, roles and values of a relation, and relations of
 entities that the text names but no mention has, other than by name. Of a document from another format it keeps what the
 model reads, on one line each; a tab or line break in it becomes a blank. A mention whose offsets do not give its text
 stays in PubTator but is not known elsewhere.

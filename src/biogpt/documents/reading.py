@@ -1,7 +1,7 @@
 """Documents: files of literature -> `Document` objects, one at a time.
 
 Reads JSON lines, PubMed XML and plain text, each also gzipped, in memory that does not grow with the file. A record
-that can not be used is handed to the caller with its place, and reading goes on; a file that is damaged as a whole
+that cannot be used is handed to the caller with its place, and reading goes on; a file that is damaged as a whole
 stops with one `DataError`. This is what pre-training reads; files with annotations are for `biogpt.documents.formats`.
 """
 
@@ -45,7 +45,7 @@ def read_documents(
         An iterator over the documents, in the file's order.
 
     Raises:
-        DataError: the file can not be opened, has an unknown kind, or (while iterating) is damaged as a whole: a broken
+        DataError: the file cannot be opened, has an unknown kind, or (while iterating) is damaged as a whole: a broken
             gzip stream, XML that is not well-formed. What was read up to there has been returned by then.
     """
     path = Path(path)
@@ -72,7 +72,7 @@ def check_format(path: Path) -> None:
     if known not in _READERS:
         endings = ", ".join(_READERS)
         message = f"Expected a name ending in {endings}, or these with .gz."
-        raise DataError(f"Can not tell by its name what {path} holds. {message}")
+        raise DataError(f"Cannot tell by its name what {path} holds. {message}")
 
 
 def document_format(path: Path) -> str:

@@ -76,7 +76,7 @@ def _read_header(path: Path, rows: Any) -> tuple[list[str], list[str]]:
     try:
         header: list[str] = next(rows, [])
     except csv.Error as error:
-        raise DataError(f"{path}:1: the names of the columns can not be read ({error}). Expected a table.") from error
+        raise DataError(f"{path}:1: the names of the columns cannot be read ({error}). Expected a table.") from error
     return _check_columns(path, header), header
 
 

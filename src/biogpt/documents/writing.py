@@ -19,11 +19,11 @@ class Writer:
     """Writes records to one file. A format says how with `encode`, and what comes before and after them.
 
     Args:
-        target: a path, or a binary stream (which can not be taken up again).
+        target: a path, or a binary stream (which cannot be taken up again).
         position: where an earlier run of the same output stopped; 0 for a new file.
 
     Raises:
-        DataError: the file can not be written, or is shorter than `position`.
+        DataError: the file cannot be written, or is shorter than `position`.
     """
 
     def __init__(self, target: str | Path | BinaryIO, position: int = 0) -> None:
@@ -49,7 +49,7 @@ class Writer:
                 return
             self.stream.close()
         except OSError as error:
-            raise DataError(f"Can not write {path}: {error.strerror}. Expected a writable place; check it.") from error
+            raise DataError(f"Cannot write {path}: {error.strerror}. Expected a writable place; check it.") from error
         message = f"has {size:,} bytes. Expected at least {position:,} from the run that stopped. Start anew."
         raise DataError(f"{path} {message}")
 

@@ -58,14 +58,14 @@ class Journal:
         """Note down the settings, before the outputs are made: outputs without a note would be someone else's.
 
         Raises:
-            InputError: the note can not be written.
+            InputError: the note cannot be written.
         """
         try:
             self.note_path.parent.mkdir(parents=True, exist_ok=True)
             self._write()
         except OSError as error:
             raise InputError(
-                f"Can not write {self.note_path}: {error.strerror}. Expected a writable directory; check the path."
+                f"Cannot write {self.note_path}: {error.strerror}. Expected a writable directory; check the path."
             ) from error
 
     def commit(self, num_records: int, positions: Sequence[int], **facts: Any) -> None:

@@ -63,7 +63,7 @@ class Predictor:
 
     def __init__(self, task: Task, model: Model, tokenizer: BioGptTokenizer, batch_size: int = 8) -> None:
         if batch_size < 1:
-            raise InputError(f"Got batch_size {batch_size}, expected at least 1. Correct batch_size.")
+            raise InputError(f"Got batch_size {batch_size}, expected at least 1.")
         self.task = task
         self.model = model
         self.tokenizer = tokenizer

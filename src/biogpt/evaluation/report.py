@@ -106,7 +106,7 @@ class Report:
         """Write `report.json`, `report.md` and `report.png` into a directory, which is made where it is missing.
 
         Raises:
-            InputError: the directory can not be written.
+            InputError: the directory cannot be written.
         """
         try:
             directory.mkdir(parents=True, exist_ok=True)
@@ -114,7 +114,7 @@ class Report:
             (directory / "report.json").write_text(self.as_json() + "\n", encoding="utf-8")
             self.draw(directory / "report.png")  # last: it is the one that may want an extra
         except OSError as error:
-            raise InputError(f"Can not write {directory}: {error.strerror}. Expected a writable directory.") from error
+            raise InputError(f"Cannot write {directory}: {error.strerror}. Expected a writable directory.") from error
 
     def _figure_rows(self) -> list[list[str]]:
         rows = [["figure", "score", "95 % interval"]]

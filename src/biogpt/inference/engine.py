@@ -23,7 +23,7 @@ from biogpt.inference.likely import Likely, find_likely
 from biogpt.inference.padding import check_numbers, pad_left
 from biogpt.inference.prompts import check_prompt, shorten
 from biogpt.inference.rules import Rule, Walk
-from biogpt.inference.sampling import choose_likeliest, draw
+from biogpt.inference.sampling import choose_greedily, draw
 from biogpt.inference.settings import GenerationSettings, change_settings
 from biogpt.model.cache import make_cache
 from biogpt.model.checkpoint import load_causal_lm, load_tokenizer, resolve_model
@@ -128,7 +128,7 @@ class Engine:
 
     def __init__(self, model: BioGptForCausalLM, tokenizer: BioGptTokenizer, batch_size: int = 8) -> None:
         if batch_size < 1:
-            raise InputError(f"Got batch_size {batch_size}, expected at least 1. Correct batch_size.")
+            raise InputError(f"Got batch_size {batch_size}, expected at least 1.")
         self.model = model
         self.tokenizer = tokenizer
         self.batch_size = batch_size
@@ -181,7 +181,7 @@ class Engine:
             a list of such lists, in their order.
 
         Raises:
-            InputError: a prompt can not be completed, or a setting is unknown or impossible; raised before any is.
+            InputError: a prompt cannot be completed, or a setting is unknown or impossible; raised before any is.
         """
         settings = change_settings(settings, changes)
         if isinstance(prompts, str):
@@ -217,7 +217,7 @@ class Engine:
                 `max_new_tokens` there are, and tokens that must come are read together, in one pass.
 
         Raises:
-            InputError: a prompt can not be completed, or not with these settings; raised before any is.
+            InputError: a prompt cannot be completed, or not with these settings; raised before any is.
         """
         settings = change_settings(settings, {})
         if settings.num_return_sequences > 1:
@@ -306,13 +306,13 @@ class Engine:
                 and as many are read at once at the most.
 
         Returns:
-            The likeliest first.
+            The most probable first.
 
         Raises:
-            InputError: the prompt can not be completed, or the probability is none.
+            InputError: the prompt cannot be completed, or the probability is none.
         """
         if not 0 < min_probability <= 1:
-            raise InputError(f"Got min_probability {min_probability}, expected above 0 and at most 1. Correct it.")
+            raise InputError(f"Got min_probability {min_probability}, expected above 0 and at most 1.")
         self._check_ids(prompt_ids, "The prompt")
         self._check_room(len(prompt_ids), "The prompt", DEFAULT_SETTINGS)
         walk = rule.begin(self.max_positions - len(prompt_ids))
@@ -328,7 +328,7 @@ class Engine:
             settings: how; one completion without beams, because beams settle on a text only at its end.
 
         Raises:
-            InputError: the prompt can not be completed, or not with these settings; raised at once.
+            InputError: the prompt cannot be completed, or not with these settings; raised at once.
         """
         if settings.num_beams > 1 or settings.num_return_sequences > 1:
             raise InputError(
@@ -468,7 +468,7 @@ class Engine:
         too_short = [index for index, row in enumerate(rows) if len(row.new_ids) < settings.min_new_tokens]
         allowed[too_short, self._end_id] = float("-inf")
         if not settings.is_sampling:
-            return choose_likeliest(allowed)
+            return choose_greedily(allowed)
         uniforms = torch.tensor([row.uniforms.random() for row in rows], dtype=torch.float64, device=logits.device)
         return draw(allowed, uniforms, settings.temperature, settings.top_k, settings.top_p)
 

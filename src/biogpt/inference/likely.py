@@ -52,7 +52,7 @@ def find_likely(
         pad_id: fills up what is read together.
 
     Returns:
-        The likeliest first.
+        The most probable first.
 
     Raises:
         CheckpointError: the model's predictions are no numbers.

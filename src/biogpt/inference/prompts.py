@@ -14,7 +14,7 @@ def read_prompt_file(path: Path) -> list[str]:
     """The prompts of a file; see `parse_prompts`.
 
     Raises:
-        InputError: the file can not be read.
+        InputError: the file cannot be read.
         DataError: a line is not what it should be.
     """
     try:
@@ -22,7 +22,7 @@ def read_prompt_file(path: Path) -> list[str]:
             return parse_prompts(lines, str(path))
     except OSError as error:
         raise InputError(
-            f"Can not read {path} ({error.strerror}), expected a text file with one prompt a line, or JSONL. "
+            f"Cannot read {path} ({error.strerror}), expected a text file with one prompt a line, or JSONL. "
             "Check the name."
         ) from error
 
@@ -64,14 +64,14 @@ def parse_prompts(lines: Iterable[bytes], name: str) -> list[str]:
 def check_prompt(prompt: str) -> None:
     """Raise an `InputError` unless this is a text that a model could continue (how long it may be, the model knows)."""
     if not isinstance(prompt, str):
-        raise InputError(f"Got a prompt of type {type(prompt).__name__}, expected a string. Correct the prompts.")
+        raise InputError(f"Got a prompt of type {type(prompt).__name__}, expected a string.")
     if not prompt.strip():
         raise InputError("The prompt is empty, expected some text to continue. Give at least one word.")
     try:
         prompt.encode("utf-8")
     except UnicodeEncodeError as error:
         raise InputError(
-            f"The prompt {shorten(prompt)} is no valid text (character {error.start + 1} can not be encoded), expected "
+            f"The prompt {shorten(prompt)} is no valid text (character {error.start + 1} cannot be encoded), expected "
             "Unicode. Check where it was read from."
         ) from error
 
@@ -95,13 +95,13 @@ def _parse_record(text: str, place: str) -> str:
     try:
         record = json.loads(text)
     except ValueError as error:
-        raise DataError(f"{place}: not JSON ({error}), expected one JSON object a line. Correct the line.") from error
+        raise DataError(f"{place}: not JSON ({error}), expected one JSON object a line.") from error
     fields = record if isinstance(record, dict) else {}
     for name in PROMPT_FIELDS:
         if name in fields:
             if isinstance(fields[name], str):
                 return str(fields[name])
-            raise DataError(f"{place}: the field '{name}' is {fields[name]!r}, expected a string. Correct the line.")
+            raise DataError(f"{place}: the field '{name}' is {fields[name]!r}, expected a string.")
     raise DataError(
         f"{place}: got {', '.join(fields) or 'no object'}, expected an object with a field 'prompt' (or 'text'). "
         "Add or rename the field."

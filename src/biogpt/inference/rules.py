@@ -354,7 +354,7 @@ def compile_rule(grammar: Grammar, tokenizer: BioGptTokenizer, source_ids: Seque
         source_ids: what the model reads; special tokens in it are no part of the source.
 
     Raises:
-        ConfigError: the grammar can not be followed token by token: a slot is not a word of its own, nothing stands
+        ConfigError: the grammar cannot be followed token by token: a slot is not a word of its own, nothing stands
             between two sentences, or the vocabulary lacks a character of the grammar.
     """
     slots = [part for part in grammar.sentence if not isinstance(part, Words)]
@@ -363,18 +363,18 @@ def compile_rule(grammar: Grammar, tokenizer: BioGptTokenizer, source_ids: Seque
     (ids,) = _encode([text], tokenizer)
     if any(tokenizer.unk_token_id in known for known in (ids, *(ids for texts in choices for ids in texts))):
         raise ConfigError(
-            f"Can not hold a text to {text!r}: the vocabulary lacks a character of the sentence or of a slot's "
+            f"Cannot hold a text to {text!r}: the vocabulary lacks a character of the sentence or of a slot's "
             "choices. Write it with other characters."
         )
     runs = _split_at_slots(ids, tokenizer)
     num_slots = len(slots)
     if not slots or len(runs) != (2 * num_slots if grammar.is_repeated else num_slots) + 1:
         raise ConfigError(
-            f"Can not hold a text to {text!r}, where '{_PLACEHOLDER}' stands for a slot: expected at least one slot, "
+            f"Cannot hold a text to {text!r}, where '{_PLACEHOLDER}' stands for a slot: expected at least one slot, "
             "each apart from the words around it. Correct the sentence, or do without the rule (--unconstrained)."
         )
     if grammar.is_repeated and not runs[num_slots]:
-        raise ConfigError(f"Can not hold a text to {text!r}: nothing stands between its sentences. Set a separator.")
+        raise ConfigError(f"Cannot hold a text to {text!r}: nothing stands between its sentences. Set a separator.")
     end_id: int = tokenizer.eos_token_id
     return Rule(
         opening=runs[0],

@@ -6,10 +6,10 @@ Shapes: B rows, V vocabulary.
 import torch
 
 
-def choose_likeliest(
+def choose_greedily(
     logits: torch.Tensor,  # (B, V)
 ) -> torch.Tensor:  # (B,)
-    """The likeliest id of each row; the lowest among equals."""
+    """The most probable id of each row; the lowest among equals."""
     return logits.argmax(dim=-1)
 
 
@@ -30,9 +30,9 @@ def draw(
         uniforms: one number a row, in [0, 1).
         temperature: above 0.
         top_k: how many ids to keep (all that equal the last one, too); 0: all.
-        top_p: keep the likeliest ids until their mass reaches this; the one that reaches it is kept.
+        top_p: keep the most probable ids until their mass reaches this; the one that reaches it is kept.
     """
-    scaled = (logits - logits.amax(dim=-1, keepdim=True)).double() / temperature  # the likeliest is 0: no overflow
+    scaled = (logits - logits.amax(dim=-1, keepdim=True)).double() / temperature  # the most probable is 0: no overflow
     num_candidates = min(top_k, scaled.shape[-1]) if top_k else scaled.shape[-1]
     if num_candidates < scaled.shape[-1] or top_p < 1.0:
         candidates = scaled.topk(num_candidates, dim=-1).values  # (B, K), descending

@@ -20,9 +20,9 @@ class GenerationSettings:
     Args:
         max_new_tokens: stop after this many tokens; earlier where the model ends the text or its positions run out.
         min_new_tokens: do not let the model end the text before this many tokens.
-        temperature: divides the logits before sampling; below 1 plays safe, above 1 dares; 0 is greedy.
-        top_k: sample among this many likeliest tokens only; 0: among all.
-        top_p: sample among the likeliest tokens that together have this probability; 1: among all.
+        temperature: divides the logits before sampling; below 1: more deterministic, above 1: more random; 0: greedy.
+        top_k: sample among this many most probable tokens only; 0: among all.
+        top_p: sample among the most probable tokens that together have this probability; 1: among all.
         num_beams: beams of a beam search; 1: none. The paper generates with 5.
         num_return_sequences: completions per prompt.
         seed: where sampling starts. Another seed gives another text.
@@ -84,12 +84,12 @@ class GenerationSettings:
     def _check_integer(self, name: str, minimum: int) -> None:
         value = getattr(self, name)
         if isinstance(value, bool) or not isinstance(value, Integral) or value < minimum:
-            raise InputError(f"Got {name} {value!r}, expected a whole number of at least {minimum}. Correct {name}.")
+            raise InputError(f"Got {name} {value!r}, expected a whole number of at least {minimum}.")
 
     def _check_number(self, name: str, expected: str, is_possible: Callable[[float], bool]) -> None:
         value = getattr(self, name)
         if isinstance(value, bool) or not isinstance(value, Real) or not is_possible(float(value)):
-            raise InputError(f"Got {name} {value!r}, expected a number {expected}. Correct {name}.")
+            raise InputError(f"Got {name} {value!r}, expected a number {expected}.")
 
 
 def change_settings(settings: GenerationSettings, changes: dict[str, Any]) -> GenerationSettings:

@@ -77,7 +77,7 @@ def find_inputs(
 
     Raises:
         InputError: there is no such format.
-        DataError: a file can not be opened or is of no known format, or there is none.
+        DataError: a file cannot be opened or is of no known format, or there is none.
     """
     if format is not None and format not in INPUT_FORMATS:
         known = ", ".join(INPUT_FORMATS)
@@ -130,7 +130,7 @@ def prepare_inputs(task: Task, inputs: Sequence[Input]) -> list[Input]:
 
     Raises:
         InputError: a file of a format without named fields, for a task that needs them.
-        DataError: a file can not be opened, is in another encoding, or is a table that lacks a column.
+        DataError: a file cannot be opened, is in another encoding, or is a table that lacks a column.
     """
     return [_prepare(task, source) for source in inputs]
 
@@ -259,7 +259,7 @@ def _read_table(stream: IO[bytes], reading: Reading, source: Input) -> Iterator[
     try:
         header = next(rows, [])
     except csv.Error as error:
-        raise DataError(f"{reading.path}:1: the header can not be read ({error}). Expected a table.") from error
+        raise DataError(f"{reading.path}:1: the header cannot be read ({error}). Expected a table.") from error
     _check_columns(reading.path, header, source.fields)
     while True:
         number = rows.line_num + 1

@@ -48,7 +48,7 @@ def render_page(target: str | Path | BinaryIO, records: Iterable[Record], headin
         heading: what to say at the top.
 
     Raises:
-        DataError: the page can not be written.
+        DataError: the page cannot be written.
     """
     with PageWriter(target, heading=heading) as writer:
         for record in records:

@@ -115,7 +115,7 @@ def _as_record(text: Text, number: int, fields: Sequence[str]) -> tuple[Record, 
         return make_record(name, [Passage(text)]), {}
     if not isinstance(text, Mapping):
         expected = f"a dictionary with {', '.join(fields)}" if fields else "a string or a dictionary"
-        raise InputError(f"Got {type(text).__name__} as {name}, expected {expected}. Correct it.")
+        raise InputError(f"Got {type(text).__name__} as {name}, expected {expected}.")
     values = dict(text)
     if fields:
         missing = [field for field in fields if not isinstance(values.get(field), str)]

@@ -1,7 +1,7 @@
 """Prediction over files: records in, the same records with what a model found in them out, in their order.
 
 Runs in memory that does not grow with the files. Results are written group by group; a run that was killed goes on
-behind its last whole group, and ends with the same bytes as an unbroken one. Records that can not be used are told to
+behind its last whole group, and ends with the same bytes as an unbroken one. Records that cannot be used are told to
 the caller, and the run goes on. Knows neither what a model is made of nor how a format looks.
 """
 
@@ -108,7 +108,7 @@ def choose_format(task: Task, wanted: str | None, path: Path | None, inputs: Seq
     """The format of the output: the wanted one, or what the output's name says, or the inputs' own, or JSON lines.
 
     Raises:
-        InputError: no such format, one that can not say what the task finds, or an output that is to be packed.
+        InputError: no such format, one that cannot say what the task finds, or an output that is to be packed.
     """
     if wanted is not None and wanted not in OUTPUT_FORMATS:
         known = ", ".join(OUTPUT_FORMATS)
@@ -123,9 +123,7 @@ def choose_format(task: Task, wanted: str | None, path: Path | None, inputs: Seq
     format = wanted or guessed or DEFAULT_FORMAT
     if needed not in OUTPUT_FORMATS[format]:
         able = ", ".join(name for name, parts in OUTPUT_FORMATS.items() if needed in parts)
-        raise InputError(
-            f"{format} can not say the {needed} that the task '{task.name}' finds. Expected one of {able}."
-        )
+        raise InputError(f"{format} cannot say the {needed} that the task '{task.name}' finds. Expected one of {able}.")
     return format
 
 
@@ -154,7 +152,7 @@ def predict_files(
 
     Raises:
         InputError: the output is there already and not of this run, or begun with other settings.
-        DataError: a table lacks columns, the output can not be written, or the inputs are others than before.
+        DataError: a table lacks columns, the output cannot be written, or the inputs are others than before.
     """
     task = found.task
     inputs = prepare_inputs(task, inputs)
@@ -226,7 +224,7 @@ def _make_parent(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(
-            f"Can not make {path.parent}: {error.strerror}. Expected a folder to write to; name another page."
+            f"Cannot make {path.parent}: {error.strerror}. Expected a folder to write to; name another page."
         ) from error
 
 

@@ -67,7 +67,7 @@ def resolve_model(name: str | Path) -> Path:
             too; a directory of the same name goes first.
 
     Raises:
-        CheckpointError: there is no such model, or the hub can not be reached and has not been fetched from before.
+        CheckpointError: there is no such model, or the hub cannot be reached and has not been fetched from before.
     """
     if str(name) in BUNDLED:
         path = BUNDLED[str(name)]
@@ -320,7 +320,7 @@ def load_tokenizer(path: Path, vocab_size: int) -> BioGptTokenizer:
         tokenizer = BioGptTokenizer.from_pretrained(str(path), local_files_only=True)
     except (BioGptError, OSError, ValueError, TypeError, KeyError, IndexError) as error:
         raise CheckpointError(
-            f"{path}: the tokenizer can not be made from {VOCAB_FILE}, {MERGES_FILE} and tokenizer_config.json "
+            f"{path}: the tokenizer cannot be made from {VOCAB_FILE}, {MERGES_FILE} and tokenizer_config.json "
             f"({_in_one_line(error)}), expected files that belong together. Fetch or save them again."
         ) from error
     if len(tokenizer) != vocab_size:
@@ -426,7 +426,7 @@ def read_safetensors(file: Path) -> dict[str, torch.Tensor]:
     """The tensors of a file by name, as stored.
 
     Raises:
-        CheckpointError: the file can not be read or is damaged.
+        CheckpointError: the file cannot be read or is damaged.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -505,7 +505,7 @@ def _wrong_head(path: Path, name: str) -> CheckpointError:
 
 def _unreadable(file: Path, expected: str, error: Exception) -> CheckpointError:
     return CheckpointError(
-        f"{file} can not be read ({_in_one_line(error)}), expected {expected}. If it is cut short, fetch it again."
+        f"{file} cannot be read ({_in_one_line(error)}), expected {expected}. If it is cut short, fetch it again."
     )
 
 

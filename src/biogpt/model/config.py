@@ -114,13 +114,11 @@ class BioGptConfig(PreTrainedConfig):
             "max_position_embeddings",
         ):
             if getattr(self, name) < 1:
-                raise ConfigError(
-                    f"{name}={getattr(self, name)}: expected at least 1. Correct it in the configuration."
-                )
+                raise ConfigError(f"{name}={getattr(self, name)}: expected at least 1.")
         if self.hidden_act not in ACT2FN:
             raise ConfigError(
                 f"Unknown hidden_act={self.hidden_act!r}, expected an activation such as 'gelu', 'relu', 'silu' or "
-                f"'gelu_new'.{suggest(self.hidden_act, ACT2FN)} Correct it in the configuration."
+                f"'gelu_new'.{suggest(self.hidden_act, ACT2FN)}"
             )
         for name in (
             "hidden_dropout_prob",
@@ -131,16 +129,14 @@ class BioGptConfig(PreTrainedConfig):
         ):
             value = getattr(self, name)
             if value is not None and not 0.0 <= value <= 1.0:
-                raise ConfigError(f"Got {name}={value}, expected a probability (0 to 1). Correct the configuration.")
+                raise ConfigError(f"Got {name}={value}, expected a probability (0 to 1).")
         for name in ("initializer_range", "layer_norm_eps"):
             if not 0.0 <= getattr(self, name) < math.inf:
-                raise ConfigError(
-                    f"Got {name}={getattr(self, name)}, expected a number from 0 up. Correct the configuration."
-                )
+                raise ConfigError(f"Got {name}={getattr(self, name)}, expected a number from 0 up.")
         if self.pad_token_id is not None and self.pad_token_id >= self.vocab_size:
             raise ConfigError(
                 f"pad_token_id={self.pad_token_id} is not among the token ids, expected less than "
-                f"vocab_size={self.vocab_size}. Correct the configuration."
+                f"vocab_size={self.vocab_size}."
             )
 
     def check_network(self) -> None:
@@ -152,7 +148,7 @@ class BioGptConfig(PreTrainedConfig):
         if self.hidden_size % self.num_attention_heads:
             raise ConfigError(
                 f"Got hidden_size={self.hidden_size}, expected a multiple of num_attention_heads="
-                f"{self.num_attention_heads}. Correct the configuration."
+                f"{self.num_attention_heads}."
             )
         for name in ("add_cross_attention", "is_encoder_decoder"):
             if getattr(self, name, False):

@@ -76,7 +76,7 @@ def convert(
         if not isinstance(error, OSError) or isinstance(error, BioGptError):
             raise
         raise CheckpointError(
-            f"{destination} can not be written ({error.strerror or error}), expected a place with room for the model. "
+            f"{destination} cannot be written ({error.strerror or error}), expected a place with room for the model. "
             "Name another one."
         ) from error
     return destination

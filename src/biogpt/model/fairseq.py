@@ -185,7 +185,7 @@ def load_inertly(path: Path) -> Any:
     except Exception as error:  # damaged files surface as errors of zip, pickle, Unicode, or torch's own
         # PyTorch's own message is left out: it suggests to unpickle whatever the file holds
         raise CheckpointError(
-            f"{path} can not be read ({type(error).__name__}), expected a PyTorch file of tensors and settings. If it "
+            f"{path} cannot be read ({type(error).__name__}), expected a PyTorch file of tensors and settings. If it "
             "is cut short, fetch it again."
         ) from error
 

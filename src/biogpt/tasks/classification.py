@@ -87,7 +87,7 @@ def read_labels(schema: Schema, text: str, separator: str) -> tuple[list[str], l
     for clause, readings in template.read(cleaned):
         if not readings:
             if not PREAMBLE.fullmatch(clause):
-                problems.append(f"can not read {quote(clause)}: expected '{template.sentence}'")
+                problems.append(f"cannot read {quote(clause)}: expected '{template.sentence}'")
         elif is_read:
             problems.append(f"ignored {quote(clause)}: expected one sentence")
         else:

@@ -68,12 +68,12 @@ def read_text(path: Path) -> str:
     """A file's text, which must be UTF-8 (a byte order mark is taken off).
 
     Raises:
-        DataError: it can not be opened, or is in another encoding.
+        DataError: it cannot be opened, or is in another encoding.
     """
     try:
         return path.read_bytes().decode("utf-8-sig")
     except OSError as error:
-        raise DataError(f"Can not read {path}: {error.strerror}. Expected a readable file.") from error
+        raise DataError(f"Cannot read {path}: {error.strerror}. Expected a readable file.") from error
     except UnicodeDecodeError as error:
         raise DataError(
             f"{path} is not UTF-8: byte {error.object[error.start]:#04x} at position {error.start}. "

@@ -50,7 +50,7 @@ def parse(schema: Schema, text: str, example: Example) -> Prediction:
         is_last_read = bool(readings)
         if not readings:
             if not PREAMBLE.fullmatch(clause):
-                problems.append(f"can not read {quote(clause)}: expected '{template.sentence}'")
+                problems.append(f"cannot read {quote(clause)}: expected '{template.sentence}'")
             continue
         item, reading = _choose(schema, readings, example)
         if reading.ignored:

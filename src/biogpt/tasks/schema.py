@@ -135,17 +135,17 @@ def read_schema(path: Path, **settings: str | int) -> Schema:
         settings: values that take the place of the file's, from `Schema`'s plain fields.
 
     Raises:
-        InputError: the file can not be read, or there is no such setting.
+        InputError: the file cannot be read, or there is no such setting.
         ConfigError: the schema is impossible.
     """
     try:
         table = tomllib.loads(path.read_bytes().decode("utf-8"))
     except OSError as error:
-        raise InputError(f"Can not read the task {path}: {error.strerror}. Expected a TOML file.") from error
+        raise InputError(f"Cannot read the task {path}: {error.strerror}. Expected a TOML file.") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not UTF-8 (byte {error.start}). Save it as UTF-8.") from error
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} is not TOML: {error}. Correct that line.") from error
+        raise ConfigError(f"{path} is not TOML: {error}.") from error
     schema = _build_schema(path, table)
     check_schema(schema, path)
     return _apply_settings(schema, settings)

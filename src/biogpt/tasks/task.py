@@ -146,7 +146,7 @@ class Task:
         return self._kind.grammar(self.schema, example)
 
     def parse(self, text: str, example: Example) -> Prediction:
-        """Read a completion. Never raises: what can not be read is among the prediction's problems."""
+        """Read a completion. Never raises: what cannot be read is among the prediction's problems."""
         return self._kind.parse(self.schema, text, example)
 
     def tally(self, predictions: Iterable[Prediction], examples: Sequence[Example]) -> "Tally":
@@ -195,7 +195,7 @@ def load_task(name: str | Path, **settings: str | int) -> Task:
 
     Raises:
         InputError: no such task, setting or file.
-        ConfigError: the schema can not work; the message says why.
+        ConfigError: the schema cannot work; the message says why.
     """
     path = Path(name)
     if path.suffix != ".toml":
@@ -259,5 +259,5 @@ def truncate_source(tokens: Sequence[T], limit: int, ellipsis: T) -> list[T]:
         ellipsis: the token for `...`.
     """
     if limit < 1:
-        raise InputError(f"A source can not be cut to {limit} tokens. Expected a limit of at least 1.")
+        raise InputError(f"A source cannot be cut to {limit} tokens. Expected a limit of at least 1.")
     return list(tokens) if len(tokens) <= limit else [*tokens[: limit - 1], ellipsis]

@@ -124,7 +124,7 @@ class Template:
         return bool(self.end) and not self._closing and not text.rstrip().endswith(self.end)
 
     def alternatives(self, slot: str, value: str) -> list[str]:
-        """The values that are worded as this one is; more than one where the wording can not tell them apart."""
+        """The values that are worded as this one is; more than one where the wording cannot tell them apart."""
         if not self.phrases or slot not in self.phrases:
             return [value]
         return self._values_of(slot).get(self._word(slot, value), [value])

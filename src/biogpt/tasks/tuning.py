@@ -60,17 +60,17 @@ class Tuning:
     """Of hidden states and attention weights, in training."""
     token_dropout: float = 0.0
     """The part of the source's tokens that training replaces by `<unk>`, others each time: a small model learns to look
-    at a word's surroundings, too, instead of learning the training set's names by heart."""
+    at a word's surroundings, too, instead of memorising the training set's names."""
     entity_renaming: float = 0.0
     """The part of a text's entities that get the names of others in each epoch, in source and target alike: a small
-    model learns how a text relates two names, and to copy them, instead of learning the training set's by heart. For
+    model learns how a text relates two names, and to copy them, instead of memorising the training set's. For
     relations."""
     pair_epochs: int = 0
     """In the first so many epochs, half of them at most, a text's relations are any pairs of its entities: a small
     model learns which names fill the slots before it learns which of them are related. For relations."""
     shuffle_relations: bool = False
     """Whether each epoch lists a text's relations in another order. Then any of them may be said first, and prediction
-    held to the schema gives all that are likely enough to be (`min_score`, set on dev) rather than one list."""
+    constrained by the schema gives all that are likely enough to be (`min_score`, set on dev) rather than one list."""
     result: str = "average"
     """Which weights the run leaves: the `"average"` of the last `num_averaged` epochs', the `"best"` on dev, the
     `"last"`."""
@@ -128,7 +128,7 @@ class Tuning:
 
     def _require(self, name: str, holds: bool, expected: str) -> None:
         if not holds:
-            raise ConfigError(f"Got finetune.{name} = {getattr(self, name)}, expected {expected}. Correct it.")
+            raise ConfigError(f"Got finetune.{name} = {getattr(self, name)}, expected {expected}.")
 
     def for_size(self, hidden_size: int) -> "Tuning":
         """The settings for a model of this width, with nothing left open by size."""
@@ -162,18 +162,16 @@ def build_overrides(table: Mapping[str, Any], place: str) -> dict[str, Any]:
 def _check(name: str, value: Any, default: Any, place: str) -> Any:
     known = [item.name for item in fields(Tuning)]
     if name not in known or (name == "small" and place != "finetune"):
-        raise ConfigError(
-            f"Unknown setting '{place}.{name}'.{suggest(name, known)} Known: {', '.join(known)}. Correct its name."
-        )
+        raise ConfigError(f"Unknown setting '{place}.{name}'.{suggest(name, known)} Known: {', '.join(known)}.")
     if isinstance(default, tuple) and isinstance(value, list | tuple):
         return tuple(value)
     if isinstance(default, float) and type(value) is int:
         return float(value)
     if name == "small":
         if not isinstance(value, Mapping):
-            raise ConfigError(f"Got {place}.small = {value!r}, expected a table [{place}.small]. Correct it.")
+            raise ConfigError(f"Got {place}.small = {value!r}, expected a table [{place}.small].")
         return build_overrides(value, f"{place}.small")
     if type(value) is not type(default):
         names = {str: "a text", bool: "true or false", int: "a whole number", float: "a number", tuple: "a list"}
-        raise ConfigError(f"Got {place}.{name} = {value!r}, expected {names[type(default)]}. Correct it.")
+        raise ConfigError(f"Got {place}.{name} = {value!r}, expected {names[type(default)]}.")
     return value

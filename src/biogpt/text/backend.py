@@ -1,6 +1,6 @@
 """The backend of `BioGptTokenizer`: stands where transformers' fast tokenizers have a `tokenizers.Tokenizer`.
 
-`tokenizers` has no Moses, so its `Tokenizer` can not turn text into these pieces; our `Encoder` does that. All the rest
+`tokenizers` has no Moses, so its `Tokenizer` cannot turn text into these pieces; our `Encoder` does that. All the rest
 is left to `tokenizers`: what becomes of a vocabulary when tokens are added to it, and of an encoding when it is paired,
 cut into overlapping parts, or looked into. `Encoding` gives the plain lists that most callers want straight from the
 encoder's arrays, and turns into a `tokenizers.Encoding` when anything else is asked of it.
@@ -468,7 +468,7 @@ def _cut(parts: Sequence[Encoding], truncation: Truncation) -> None:
     kept = [length - cut for length, cut in zip(lengths, cuts, strict=True)]
     if sum(cuts) < excess or min(kept) < 0:
         raise InputError(
-            f"Can not cut texts of {' and '.join(map(str, lengths))} tokens with {num_separators} separators to"
+            f"Cannot cut texts of {' and '.join(map(str, lengths))} tokens with {num_separators} separators to"
             f" max_length={truncation.max_length} by {truncation.strategy!r}. Give a larger one or another strategy."
         )
     if any(cut and 0 < length <= truncation.stride for cut, length in zip(cuts, kept, strict=True)):

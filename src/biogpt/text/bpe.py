@@ -141,7 +141,7 @@ def learn(
     pieces = [*SPECIAL_TOKENS, *alphabet, *(character + WORD_END for character in alphabet)]
     if not alphabet or len(pieces) > vocabulary_size:
         raise InputError(
-            f"Can not learn a vocabulary of {vocabulary_size} pieces: {len(alphabet)} different characters take"
+            f"Cannot learn a vocabulary of {vocabulary_size} pieces: {len(alphabet)} different characters take"
             f" {len(pieces)} of them. Give words, and a larger vocabulary_size or a smaller alphabet_size."
         )
     tokenizer = Tokenizer(BPE(end_of_word_suffix=WORD_END))
@@ -197,7 +197,7 @@ def _read_text(path: StrPath) -> str:
         content = Path(path).read_bytes()
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise DataError(f"{path} can not be read ({reason}); expected a vocabulary's file. Check the path.") from None
+        raise DataError(f"{path} cannot be read ({reason}); expected a vocabulary's file. Check the path.") from None
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:

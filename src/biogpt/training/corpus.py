@@ -286,7 +286,7 @@ def _digest(path: Path, tick: Tick | None = None) -> str:
                 if tick:
                     tick(0, len(part))
     except OSError as error:
-        raise DataError(f"Can not read {path}: {error.strerror}. Check the file and the disk.") from error
+        raise DataError(f"Cannot read {path}: {error.strerror}. Check the file and the disk.") from error
     return digest.hexdigest()
 
 
@@ -341,7 +341,7 @@ def _explain_os_errors(path: Path) -> Iterator[None]:
         raise
     except OSError as error:
         place = error.filename or path
-        message = f"Can not work on {place}: {error.strerror}. Expected a writable directory with enough space"
+        message = f"Cannot work on {place}: {error.strerror}. Expected a writable directory with enough space"
         raise DataError(
             f"{message}; make room or choose another. Finished work is kept, run again to go on."
         ) from error

@@ -89,7 +89,7 @@ def read_sources(
         raise DataError(f"{sources[0]} and the other sources hold no records. Expected documents; check the files.")
     if num_problems > max_problem_fraction * num_records:
         raise DataError(
-            f"{num_problems} of {num_records} records ({num_problems / num_records:.1%}) can not be used; expected at"
+            f"{num_problems} of {num_records} records ({num_problems / num_records:.1%}) cannot be used; expected at"
             f" most max_problem_fraction = {max_problem_fraction:.1%}. The first: {' | '.join(problems[:3])}"
             " Mend or leave out these files, or raise max_problem_fraction."
         )

@@ -47,9 +47,9 @@ class FinetuneRecipe:
 
     def __post_init__(self) -> None:
         if self.dev_fraction is not None and not 0 <= self.dev_fraction < 1:
-            raise ConfigError(f"Got dev_fraction {self.dev_fraction}, expected from 0 to below 1. Correct it.")
+            raise ConfigError(f"Got dev_fraction {self.dev_fraction}, expected from 0 to below 1.")
         if not 0 <= self.seed < 2**32:
-            raise ConfigError(f"Got seed {self.seed}, expected from 0 to 4294967295. Correct it.")
+            raise ConfigError(f"Got seed {self.seed}, expected from 0 to 4294967295.")
 
     def as_dict(self) -> dict[str, Any]:
         """All settings as plain values, for the record that a run leaves beside its output."""
@@ -106,7 +106,7 @@ def make_recipe(
     given = {**(read_settings(Path(recipe_path)) if recipe_path else {}), **(settings or {})}
     prompt_length = given.pop("prompt_length", loaded.schema.prompt_length)
     if type(prompt_length) is not int or not 0 <= prompt_length <= config.max_position_embeddings // 2:
-        raise ConfigError(f"Got prompt_length = {prompt_length!r}, expected a number of tokens from 0 up. Correct it.")
+        raise ConfigError(f"Got prompt_length = {prompt_length!r}, expected a number of tokens from 0 up.")
     tuning = build_tuning(given, start=loaded.schema.finetune.for_size(config.hidden_size))
     schema = dataclasses.replace(
         loaded.schema, finetune=dataclasses.replace(tuning, small={}), prompt_length=prompt_length
@@ -123,10 +123,10 @@ def read_settings(path: Path) -> dict[str, Any]:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(f"Can not read {path}: {error.strerror}. Give the path of a TOML file.") from error
+        raise ConfigError(f"Cannot read {path}: {error.strerror}. Give the path of a TOML file.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is no TOML file: {error}. Correct it there.") from error
+        raise ConfigError(f"{path} is no TOML file: {error}.") from error
     nested = table.pop("finetune", {})
     if not isinstance(nested, dict):
-        raise ConfigError(f"{path}: finetune is {nested!r}, expected a table [finetune]. Correct it.")
+        raise ConfigError(f"{path}: finetune is {nested!r}, expected a table [finetune].")
     return {**nested, **table}

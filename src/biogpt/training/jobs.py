@@ -147,7 +147,7 @@ def _start_worker(counters: Any) -> None:
 
 
 def _end_with_parent() -> None:
-    """A killed parent can not stop its workers, and they would wait for jobs for ever."""
+    """A killed parent cannot stop its workers, and they would wait for jobs for ever."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         connection.wait([parent.sentinel])

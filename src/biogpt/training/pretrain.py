@@ -80,7 +80,7 @@ def pretrain(recipe: PretrainRecipe) -> dict[str, Any]:
 
     Raises:
         ConfigError: impossible settings, or an output directory that holds a run of another recipe.
-        DataError: the corpus can not be read.
+        DataError: the corpus cannot be read.
         TrainingError: the loss is no longer a number; the last good checkpoint stays.
     """
     require_extra()
@@ -144,7 +144,7 @@ def resolve_config(recipe: ModelRecipe, training: TrainingRecipe) -> BioGptConfi
     except BioGptError:
         raise
     except Exception as error:  # transformers' checks of types raise errors of their own, over several lines
-        raise ConfigError(f"Section [model] is impossible: {' '.join(str(error).split())} Correct the file.") from error
+        raise ConfigError(f"Section [model] is impossible: {' '.join(str(error).split())}") from error
     if recipe.start_from is not None:
         for name in _SHAPES:
             if getattr(config, name) != getattr(start, name):
@@ -350,7 +350,7 @@ def _tokens_per_pass(training: TrainingRecipe) -> int:
 
 
 def _check_processes(training: TrainingRecipe) -> None:
-    """Refuse a step that can not be shared out evenly over the processes."""
+    """Refuse a step that cannot be shared out evenly over the processes."""
     if training.tokens_per_step % _tokens_per_pass(training):
         raise ConfigError(
             f"Got training.tokens_per_step = {training.tokens_per_step} on {num_processes()} processes, expected a "

@@ -178,9 +178,9 @@ def read_recipe(path: str | Path) -> PretrainRecipe:
     try:
         settings = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(f"Can not read {path}: {error.strerror}. Give the path of a TOML file.") from error
+        raise ConfigError(f"Cannot read {path}: {error.strerror}. Give the path of a TOML file.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is no TOML file: {error}. Correct it there.") from error
+        raise ConfigError(f"{path} is no TOML file: {error}.") from error
 
     known = ("output", "corpus_path", "corpus", "model", "training")
     for name in settings:
@@ -252,7 +252,7 @@ def from_settings(recipe: type[Recipe], settings: dict[str, Any], section: str) 
             expected = f"expected one of {', '.join(hints)}"
             raise ConfigError(f"Unknown setting '{section}.{name}', {expected}.{suggest(name, hints)}")
         if not _fits(value, hints[name]):
-            raise ConfigError(f"Got {section}.{name} = {value!r}, expected {_name_of(hints[name])}. Correct the file.")
+            raise ConfigError(f"Got {section}.{name} = {value!r}, expected {_name_of(hints[name])}.")
     for one in dataclasses.fields(recipe):  # type: ignore[arg-type]
         if one.name not in values and one.default is one.default_factory is dataclasses.MISSING:
             raise ConfigError(f"'{section}.{one.name}' is missing, expected {_name_of(hints[one.name])}. Add it.")
@@ -261,7 +261,7 @@ def from_settings(recipe: type[Recipe], settings: dict[str, Any], section: str) 
 
 def _require(holds: bool, name: str, got: object, expected: str) -> None:
     if not holds:
-        raise ConfigError(f"Got {name} = {got}, expected {expected}. Correct the file.")
+        raise ConfigError(f"Got {name} = {got}, expected {expected}.")
 
 
 def _fits(value: object, hint: Any) -> bool:

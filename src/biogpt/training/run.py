@@ -25,7 +25,7 @@ from biogpt.text.tokenizer import BioGptTokenizer
 RECIPE_FILE = "recipe.json"
 CHECKPOINTS = "checkpoints"
 
-# What PyTorch and safetensors, which do not raise OSError, say where a file can not be written.
+# What PyTorch and safetensors, which do not raise OSError, say where a file cannot be written.
 _DISK_SIGNS = ("no space left", "inline_container", "pytorchstreamwriter", "file write failed")
 _MEMORY_SIGNS = ("out of memory", "can't allocate memory", "cannot allocate memory")
 
@@ -67,7 +67,7 @@ def claim_output(output: Path, settings: dict[str, Any], may_change: set[str], r
         report_file: what a finished run leaves.
 
     Raises:
-        ConfigError: the directory holds a run of another recipe, or can not be written to.
+        ConfigError: the directory holds a run of another recipe, or cannot be written to.
     """
     path = output / RECIPE_FILE
     checkpoints = (output / CHECKPOINTS).glob("checkpoint-*")
@@ -88,7 +88,7 @@ def claim_output(output: Path, settings: dict[str, Any], may_change: set[str], r
             output.mkdir(parents=True, exist_ok=True)
             write_json(path, {"recipe": settings, "versions": versions()})
         except OSError as error:
-            raise ConfigError(f"Can not write to {output}: {error.strerror}. Choose another output.") from error
+            raise ConfigError(f"Cannot write to {output}: {error.strerror}. Choose another output.") from error
 
 
 @contextlib.contextmanager
@@ -109,8 +109,7 @@ def plain_failures(memory_advice: str) -> Iterator[None]:
             ) from error
         if any(sign in text.lower() for sign in _DISK_SIGNS):
             raise TrainingError(
-                f"The output can not be written ({text[:120]}), expected room for a checkpoint. {kept}: make room "
-                "first."
+                f"The output cannot be written ({text[:120]}), expected room for a checkpoint. {kept}: make room first."
             ) from error
         raise
 

@@ -1,6 +1,6 @@
 """Variants of training examples: relations in another order, entities under other names, or in any pairs.
 
-A model that reads 500 documents several times learns their names by heart. Where each pass shows the same sentences
+A model that reads 500 documents several times memorises their names. Where each pass shows the same sentences
 with other names in them, it has to learn how a text says that two names are related, and to copy them. Texts only: this
 knows no tokens and no weights.
 """

@@ -318,7 +318,7 @@ def test_an_unknown_kind_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["missing.jsonl", "folder.txt"])
 def test_an_unreadable_file_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "folder.txt").mkdir()
-    with pytest.raises(DataError, match=r"Can not read .*(missing\.jsonl|folder\.txt): .*; check the path"):
+    with pytest.raises(DataError, match=r"Cannot read .*(missing\.jsonl|folder\.txt): .*; check the path"):
         read_documents(tmp_path / name, pytest.fail)
 
 

@@ -107,7 +107,7 @@ def test_an_outputs_name_tells_its_format() -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a", "Some text.", r"Can not tell what .* holds\. Expected a name ending in .* one of text, jsonl"),
+        ("a", "Some text.", r"Cannot tell what .* holds\. Expected a name ending in .* one of text, jsonl"),
         ("a.xml", "<article><front/></article>", r"the root element is <article>\. Expected <collection> \(BioC\)"),
         ("a.nbib.txt", "\nPMID- 123\nTI  - Title\n", r"holds MEDLINE's tagged lines \(nbib\)\. Expected PubMed XML"),
         ("a.xml", "", r"a\.xml:1: not well-formed XML"),
@@ -124,7 +124,7 @@ def test_an_outputs_name_tells_its_format() -> None:
         ),
         ("a.csv", "", r"has no column 'text', 'title' or 'abstract'\. Found: nothing"),
         ("a.csv", "text,Text\n1,x\n", r"has the column 'text' more than once"),
-        ("a.csv", '"a"b,text\n1,x\n', r"a\.csv:1: the names of the columns can not be read"),
+        ("a.csv", '"a"b,text\n1,x\n', r"a\.csv:1: the names of the columns cannot be read"),
         ("a.txt", "Caf\xe9\nna\xefve\n".encode("latin-1"), r"a\.txt is not in UTF-8 \(byte 0xe9 .*iconv -f CP1252"),
         ("a.jsonl", '{"text": "Müller"}\n{"text": "é"}\n'.encode("cp1252"), r"a\.jsonl is not in UTF-8"),
         ("a.csv", "id,text\n1,Café\n2,naïve\n".encode("latin-1"), r"a\.csv is not in UTF-8"),
@@ -152,13 +152,13 @@ def test_what_can_be_told_at_once_is_told_before_the_first_record(tmp_path: Path
         read_records(write(tmp_path / "a.csv", "a,b\n"), pytest.fail)
     with pytest.raises(DataError, match="not in UTF-8"):
         read_records(write(tmp_path / "a.txt", b"\xe9"), pytest.fail)
-    with pytest.raises(DataError, match="Can not read"):
+    with pytest.raises(DataError, match="Cannot read"):
         read_records(tmp_path / "missing.jsonl", pytest.fail)
     with pytest.raises(InputError, match=r"Unknown format 'bioc_xml'\. Did you mean 'bioc-xml'\?"):
         read_records(tmp_path / "a.xml", pytest.fail, "bioc_xml")
     with pytest.raises(InputError, match=r"Unknown format 'pubmed'\. .*Expected one of jsonl"):
         open_writer(tmp_path / "a.xml", "pubmed")
-    with pytest.raises(DataError, match=r"Can not write .*missing/a\.jsonl"):
+    with pytest.raises(DataError, match=r"Cannot write .*missing/a\.jsonl"):
         open_writer(tmp_path / "missing" / "a.jsonl", "jsonl")
     with pytest.raises(DataError, match=r"has no \.txt file"):
         read(tmp_path, "brat") if not list(tmp_path.glob("*.txt")) else read(tmp_path / "..", "brat")
@@ -346,7 +346,7 @@ def test_brat_never_mixes_with_what_is_there(tmp_path: Path) -> None:
     write(tmp_path / "mine.ann", "")
     with pytest.raises(InputError, match="is not empty"):
         open_writer(tmp_path, "brat")
-    with pytest.raises(InputError, match="can not go to a stream"):
+    with pytest.raises(InputError, match="cannot go to a stream"):
         open_writer(io.BytesIO(), "brat")
 
 

@@ -68,7 +68,7 @@ def _lead(text: str) -> int:
 
 
 def squeeze(text: str) -> str:
-    """A text without blanks, what XML can not hold, and full stops: one behind the title is in no file."""
+    """A text without blanks, what XML cannot hold, and full stops: one behind the title is in no file."""
     return re.sub("[.\x00-\x1f\x7f-\x9f\u2028\u2029\ufffd\ufffe\uffff]", "", "".join(text.split()))
 
 

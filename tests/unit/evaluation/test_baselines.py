@@ -120,7 +120,7 @@ def test_the_majority_is_the_most_frequent_set_of_labels():
     assert relations_of(prediction) == {("inducing angiogenesis",), ("resisting cell death",)}
 
 
-def test_what_can_not_be_counted_is_refused():
+def test_what_cannot_be_counted_is_refused():
     with pytest.raises(InputError, match="Did you mean 'known'"):
         predict_trivially(BC5CDR, "knwon", TRAIN, [TEST])
     with pytest.raises(InputError, match="nothing to count: 1 training examples"):

@@ -23,7 +23,7 @@ def test_the_same_seed_gives_the_same_interval_and_another_one_another():
     assert bootstrap(tally, seed=3) != bootstrap(tally, seed=4)
 
 
-def test_what_can_not_vary_does_not():
+def test_what_cannot_vary_does_not():
     assert bootstrap(coins(5, 5), num_resamples=10)["accuracy"] == (1, 1)
     assert bootstrap(coins(1, 1), num_resamples=10)["f1"] == (1, 1)
 

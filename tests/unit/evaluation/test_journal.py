@@ -51,7 +51,7 @@ def test_a_lost_output_is_said(begun):
         Journal([begun], json.loads(note_path(begun).read_text())["settings"])
 
 
-def test_a_place_that_can_not_be_written_is_said_before_work(tmp_path):
+def test_a_place_that_cannot_be_written_is_said_before_work(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="Can not write"):
+    with pytest.raises(InputError, match="Cannot write"):
         Journal([tmp_path / "file" / "out.jsonl"], {}).begin()

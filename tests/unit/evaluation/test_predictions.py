@@ -159,7 +159,7 @@ def test_another_encoding_is_said(tmp_path):
 
 
 def test_a_missing_file_is_said(tmp_path):
-    with pytest.raises(DataError, match="Can not read"):
+    with pytest.raises(DataError, match="Cannot read"):
         read_predictions(CDR, tmp_path / "none.jsonl", DOCUMENTS)
 
 

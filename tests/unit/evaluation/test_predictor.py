@@ -58,13 +58,13 @@ def test_with_a_least_score_all_likely_relations_are_given(tuned_model_paths):
         assert [item.slots for item in task.parse(prediction.text, example).items] == [
             item.slots for item in prediction.items
         ]
-        # What the model learned to say first is the likeliest.
+        # What the model learned to say first is the most probable.
         if example.items:
             assert prediction.items[0].slots == example.items[0].slots
     assert sum(len(prediction.items) for prediction in predictions) > sum(len(example.items) for example in examples)
-    likeliest = Predictor(Task(replace(task.schema, min_score=0.5)), loaded.model, loaded.tokenizer)
-    assert [len(prediction.items) for prediction in likeliest.predict(examples)] == [1, 1, 1, 0]
-    assert found_in(likeliest.predict(examples, constrained=False)) == found_in(examples)  # one list, as published
+    likely = Predictor(Task(replace(task.schema, min_score=0.5)), loaded.model, loaded.tokenizer)
+    assert [len(prediction.items) for prediction in likely.predict(examples)] == [1, 1, 1, 0]
+    assert found_in(likely.predict(examples, constrained=False)) == found_in(examples)  # one list, as published
 
 
 def test_a_relation_within_another_one_is_none():

@@ -78,9 +78,9 @@ def test_three_files_are_written(report, tmp_path):
     assert json.loads(written["report.json"])["task"] == "hoc"
 
 
-def test_a_place_that_can_not_be_written_is_said(report, tmp_path):
+def test_a_place_that_cannot_be_written_is_said(report, tmp_path):
     (tmp_path / "file").write_text("", encoding="utf-8")
-    with pytest.raises(InputError, match="Can not write"):
+    with pytest.raises(InputError, match="Cannot write"):
         report.write(tmp_path / "file")
 
 

@@ -186,7 +186,7 @@ def test_completions_come_as_their_batch_is_done(engine):
         ("", "The prompt is empty, expected some text"),
         (" \n\t", "The prompt is empty"),
         ("\x01\x02", "no character that the tokenizer keeps"),
-        ("a\ud800b", "is no valid text \\(character 2 can not be encoded\\), expected Unicode"),
+        ("a\ud800b", "is no valid text \\(character 2 cannot be encoded\\), expected Unicode"),
         (5, "Got a prompt of type int, expected a string"),
         ("risk " * 40, "has 1[0-9]{2} tokens, expected at most 95: the model has 96 positions, and 1 must be left"),
     ],
@@ -288,7 +288,7 @@ def test_a_prompt_is_read_once_for_all_its_continuations(engine):
     assert read == [50, 16, 16]
 
 
-def test_continuations_that_can_not_be_scored_are_refused(engine):
+def test_continuations_that_cannot_be_scored_are_refused(engine):
     for prompt, ids, says in (
         ([], [5], "The prompt has the id none"),
         ([2], [], "Continuation 2 has the id none"),

@@ -15,7 +15,7 @@ from biogpt.text.tokenizer import BioGptTokenizer
 pytestmark = pytest.mark.data
 
 STEP = 10  # every tenth example is walked through: more says nothing else, and takes long
-# Documents of each split, and how many of them can not be said in full, because a name does not stand in the source as
+# Documents of each split, and how many of them cannot be said in full, because a name does not stand in the source as
 # one piece ("renal failure" in "renal and hepatic failure"; database names), or the gold says something twice.
 COUNTS = {
     ("bc5cdr", "BC5CDR", "train"): (500, 19),

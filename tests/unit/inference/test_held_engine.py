@@ -92,7 +92,7 @@ def test_scores_are_the_models_own_also_of_what_was_forced_or_came_after_a_repet
 
 
 def walk_greedily(engine: Engine, ids: list[int], rule: Rule, max_new_tokens: int) -> tuple[list[int], int]:
-    """The likeliest of the allowed ids, one pass each; also how many of them were taken back."""
+    """The most probable of the allowed ids, one pass each; also how many of them were taken back."""
     walk = rule.begin(max_new_tokens)
     num_void = 0
     while not walk.is_done:
@@ -103,7 +103,7 @@ def walk_greedily(engine: Engine, ids: list[int], rule: Rule, max_new_tokens: in
     return walk.ids, num_void
 
 
-def test_greedy_takes_the_likeliest_of_the_allowed_tokens(engine, prompts, rules):
+def test_greedy_takes_the_most_probable_of_the_allowed_tokens(engine, prompts, rules):
     way = GenerationSettings(temperature=0, max_new_tokens=24)
     for ids, rule, completion in zip(prompts, rules, engine.generate_ids(prompts, way, rules), strict=True):
         expected, _ = walk_greedily(engine, ids, rule, min(24, engine.max_positions - len(ids)))

@@ -75,5 +75,5 @@ def test_a_file_without_prompts_is_an_error(tmp_path, content):
 def test_an_unreadable_file_is_an_error(tmp_path):
     with pytest.raises(InputError, match="No such file"):
         read_prompt_file(tmp_path / "absent.txt")
-    with pytest.raises(InputError, match="Can not read"):
+    with pytest.raises(InputError, match="Cannot read"):
         read_prompt_file(tmp_path)

@@ -136,7 +136,7 @@ class TestRelations:
         follow(walk, walk.forced())
         assert walk.forced() == []
         follow(walk, encode("ketamine"))
-        assert walk.forced() == encode("and")  # the last word of the source: a span can not go on
+        assert walk.forced() == encode("and")  # the last word of the source: a span cannot go on
         follow(walk, [*encode("and"), *encode("focal")])
         assert {encode("seizures")[0], encode("exists")[0]} == walk.allowed()
         follow(walk, encode("exists"))

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
-from biogpt.inference.sampling import choose_likeliest, draw
+from biogpt.inference.sampling import choose_greedily, draw
 
 NUM_STEPS = 20_000
 
@@ -58,8 +58,8 @@ def test_a_row_does_not_depend_on_the_rows_beside_it(seed, order):
 def test_the_limits_are_greedy(seed, uniform, settings):
     logits = rows(seed)
     drawn = draw(logits, torch.tensor([uniform], dtype=torch.float64), **settings)
-    assert drawn.tolist() == choose_likeliest(logits).tolist()
+    assert drawn.tolist() == choose_greedily(logits).tolist()
 
 
 def test_greedy_takes_the_lowest_id_among_equals():
-    assert choose_likeliest(torch.tensor([[0.0, 2.0, 2.0], [5.0, 5.0, 5.0]])).tolist() == [1, 0]
+    assert choose_greedily(torch.tensor([[0.0, 2.0, 2.0], [5.0, 5.0, 5.0]])).tolist() == [1, 0]

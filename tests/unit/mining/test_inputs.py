@@ -33,7 +33,7 @@ def test_a_directory_is_its_files_by_name(folder):
     assert [(source.path.name, source.format) for source in inputs] == [("a.jsonl", "jsonl"), ("b.txt", "text")]
     assert [record.text for record, _ in read_all(inputs)[0]] == ["First.", "Second."]
     assert len(problems) == 1
-    assert "c.pdf: left out: Can not tell what" in str(problems[0])
+    assert "c.pdf: left out: Cannot tell what" in str(problems[0])
 
 
 def test_names_keep_their_order_and_may_come_twice(folder):
@@ -99,7 +99,7 @@ def test_fields_come_from_json_lines_and_tables(tmp_path):
     ]
 
 
-def test_what_can_not_have_fields_is_refused_before_work(tmp_path):
+def test_what_cannot_have_fields_is_refused_before_work(tmp_path):
     (tmp_path / "a.txt").write_text("Text.", encoding="utf-8")
     (tmp_path / "q.csv").write_text("id,question,contexts\n1,a,b\n", encoding="utf-8")
     with pytest.raises(InputError, match=r"a.txt is text, but the task 'pubmedqa' reads several fields"):

@@ -43,7 +43,7 @@ def test_title_and_abstract_are_read_as_one_text(tuned_model_paths):
     assert find({"title": "Aspirin may cause bleeding", "abstract": "No fever was seen."}) == joined
 
 
-def test_what_can_not_be_read_is_refused_before_work(tuned_model_paths):
+def test_what_cannot_be_read_is_refused_before_work(tuned_model_paths):
     ask = biogpt.pipeline(tuned_model_paths["pubmedqa"])
     with pytest.raises(InputError, match="text 2 has no 'context'"):
         ask([{"question": "Why?", "context": "So."}, {"question": "Why?"}])

@@ -134,7 +134,7 @@ def test_damaged_adapters_are_refused(base: Path, tmp_path: Path) -> None:
             load_model(path)
         assert "\n" not in str(caught.value)
     (tmp_path / "good" / "adapter_model.safetensors").write_bytes(b"cut short")
-    with pytest.raises(CheckpointError, match="can not be read"):
+    with pytest.raises(CheckpointError, match="cannot be read"):
         load_model(tmp_path / "good")
 
 

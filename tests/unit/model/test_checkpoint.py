@@ -175,10 +175,10 @@ def test_a_tokenizer_is_what_transformers_loads(tiny_model_path):
     ("content", "says"),
     [
         (None, "config.json is missing, expected it beside"),
-        (b"", "config.json can not be read .* expected JSON"),
-        (b"{", "config.json can not be read .* expected JSON"),
+        (b"", "config.json cannot be read .* expected JSON"),
+        (b"{", "config.json cannot be read .* expected JSON"),
         (b"[]", "config.json: got a JSON list, expected an object"),
-        (b"\xff{}", "config.json can not be read .* expected text in UTF-8"),
+        (b"\xff{}", "config.json cannot be read .* expected text in UTF-8"),
         (b'{"model_type": "gpt2"}', "config.json: model_type is 'gpt2', expected 'biogpt'"),
         (b"{}", "config.json: model_type is None, expected 'biogpt'"),
         (b'{"model_type": "biogpt", "hidden_size": "wide"}', "config.json: .*hidden_size"),
@@ -204,7 +204,7 @@ def test_weights_that_are_cut_short(model_path, name, kept):
     (torch.save if name.endswith("bin") else save_file)(weights, model_path / name)
     content = (model_path / name).read_bytes()
     (model_path / name).write_bytes(content[:kept])
-    with pytest.raises(CheckpointError, match=f"{name} can not be read .*, expected a"):
+    with pytest.raises(CheckpointError, match=f"{name} cannot be read .*, expected a"):
         load_causal_lm(model_path)
 
 
@@ -215,7 +215,7 @@ def test_missing_weights(model_path):
     index = model_path / "model.safetensors.index.json"
     for weight_map in ({"a": "model-1.safetensors"}, {"a": "../model.safetensors"}, ["a"]):
         index.write_text(json.dumps({"weight_map": weight_map}), encoding="utf-8")
-        with pytest.raises(CheckpointError, match=r"model-1\.safetensors can not be read|no weight_map of tensors to"):
+        with pytest.raises(CheckpointError, match=r"model-1\.safetensors cannot be read|no weight_map of tensors to"):
             load_causal_lm(model_path)
 
 
@@ -271,14 +271,14 @@ def test_a_configuration_of_another_network(model_path):
     [
         ("vocab.json", None, "vocab.json is missing"),
         ("merges.txt", None, "merges.txt is missing"),
-        ("vocab.json", b"{", "vocab.json can not be read .* expected JSON"),
+        ("vocab.json", b"{", "vocab.json cannot be read .* expected JSON"),
         ("vocab.json", b'{"<s>": 0, "a": 2}', "vocab.json: the ids are not the numbers 0 to 1, each once"),
         ("vocab.json", b'{"<s>": 0, "a": 0}', "vocab.json: the ids are not the numbers 0 to 1, each once"),
         ("vocab.json", b'{"<s>": "0"}', "vocab.json: the ids are not the numbers"),
-        ("vocab.json", b'{"a": 0}', "tokenizer can not be made"),
-        ("merges.txt", b"one two three four\nfive\n", "tokenizer can not be made"),
-        ("merges.txt", b"\xff", "merges.txt can not be read .* expected text in UTF-8"),
-        ("tokenizer_config.json", b"{", "tokenizer can not be made"),
+        ("vocab.json", b'{"a": 0}', "tokenizer cannot be made"),
+        ("merges.txt", b"one two three four\nfive\n", "tokenizer cannot be made"),
+        ("merges.txt", b"\xff", "merges.txt cannot be read .* expected text in UTF-8"),
+        ("tokenizer_config.json", b"{", "tokenizer cannot be made"),
     ],
 )
 def test_a_bad_tokenizer(model_path, name, content, says):

@@ -140,7 +140,7 @@ def test_a_failure_leaves_nothing_behind(fairseq_path, tmp_path, monkeypatch):
     before = sorted(tmp_path.iterdir())
     monkeypatch.setattr("safetensors.torch.save_file", fail)
     with pytest.raises(
-        CheckpointError, match=r"new can not be written .No space left on device., expected a place with"
+        CheckpointError, match=r"new cannot be written .No space left on device., expected a place with"
     ):
         convert(fairseq_path, tmp_path / "new", "hf")
     assert sorted(tmp_path.iterdir()) == before
@@ -156,7 +156,7 @@ def test_a_failure_leaves_nothing_behind(fairseq_path, tmp_path, monkeypatch):
         (lambda config: setattr(config, "hidden_act", "gelu_new"), "hidden_act='gelu_new', expected 1e-05 and one of"),
     ],
 )
-def test_what_fairseq_can_not_have(tiny_model_path, tmp_path, change, says):
+def test_what_fairseq_cannot_have(tiny_model_path, tmp_path, change, says):
     path = Path(shutil.copytree(tiny_model_path, tmp_path / "model"))
     config = load_config(path)
     change(config)

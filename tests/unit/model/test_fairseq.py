@@ -268,7 +268,7 @@ def test_code_in_a_bare_pickle_or_behind_a_second_name_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "twice.pt", "a") as archive:
         archive.writestr("twice/constants.pkl", pickle.dumps(Trap(os.system, f"touch {flag}"), protocol=2))
     for name in ("bare.pt", "new.pt", "twice.pt"):
-        with pytest.raises(CheckpointError, match=r"would run 'posix\.system'|can not be read \(ValueError\)"):
+        with pytest.raises(CheckpointError, match=r"would run 'posix\.system'|cannot be read \(ValueError\)"):
             fairseq.read_checkpoint(tmp_path / name)
     assert not flag.exists()
 
@@ -335,12 +335,12 @@ def test_files_that_are_cut_short(tmp_path, weights, kept, is_archive):
     content = {"args": argparse.Namespace(**SETTINGS), "model": as_fairseq(weights)}
     torch.save(content, tmp_path / "c.pt", _use_new_zipfile_serialization=is_archive)
     (tmp_path / "c.pt").write_bytes((tmp_path / "c.pt").read_bytes()[:kept])
-    with pytest.raises(CheckpointError, match=r"c\.pt can not be read \(\w+\), expected a PyTorch file"):
+    with pytest.raises(CheckpointError, match=r"c\.pt cannot be read \(\w+\), expected a PyTorch file"):
         fairseq.read_checkpoint(tmp_path / "c.pt")
 
 
 def test_missing_files(tmp_path):
-    with pytest.raises(CheckpointError, match="can not be read"):
+    with pytest.raises(CheckpointError, match="cannot be read"):
         fairseq.read_checkpoint(tmp_path / "absent.pt")
 
 

@@ -31,10 +31,10 @@ def test_labels_survive_rendering_and_parsing(names):
         ("learned1 the type of this document is empty.", ["empty"], None),
         ("the type of this document is foo|empty.", ["empty"], "unknown label 'foo'"),
         ("the type of this document is empty. So it is.", ["empty"], "ignored 'So it is'"),
-        ("Well, the type of this document is empty.", ["empty"], "can not read 'Well,'"),
+        ("Well, the type of this document is empty.", ["empty"], "cannot read 'Well,'"),
         ("the type of this document is empty. the type of this document is foo.", ["empty"], "expected one sentence"),
-        ("the type of this document is", [], "can not read"),
-        ("empty", [], "can not read 'empty'"),
+        ("the type of this document is", [], "cannot read"),
+        ("empty", [], "cannot read 'empty'"),
         ("", [], "nothing to read"),
     ],
 )

@@ -50,20 +50,20 @@ def test_a_name_with_blanks_from_tokenising_finds_its_identifier():
     [
         ("", [], "nothing to read"),
         (" \n ", [], "nothing to read"),
-        (";;;", [], "can not read"),
-        ("Cocaine is bad.", [], "can not read 'cocaine is bad'"),
-        ("the relation between cocaine and", [], "can not read"),
-        ("the relation between  and  exists.", [], "can not read"),
+        (";;;", [], "cannot read"),
+        ("Cocaine is bad.", [], "cannot read 'cocaine is bad'"),
+        ("the relation between cocaine and", [], "cannot read"),
+        ("the relation between  and  exists.", [], "cannot read"),
         (
             "the relation between cocaine and hypotension exists and so on",
             [("cocaine", "hypotension")],
             "ignored 'and so",
         ),
-        ("I say: the relation between cocaine and rash exists.", [("cocaine", "rash")], "can not read 'i say:'"),
+        ("I say: the relation between cocaine and rash exists.", [("cocaine", "rash")], "cannot read 'i say:'"),
         (
             "the relation between cocaine and rash exists; the relation between cocaine and hypo",
             [("cocaine", "rash")],
-            "can not read 'the relation between cocaine and hypo'",
+            "cannot read 'the relation between cocaine and hypo'",
         ),
         (
             "the relation between cocaine and rash exists; the relation between cocaine and rash exists.",
@@ -72,7 +72,7 @@ def test_a_name_with_blanks_from_tokenising_finds_its_identifier():
         ),
     ],
 )
-def test_malformed_text_gives_what_can_be_read_and_says_what_can_not(text, items, problem):
+def test_malformed_text_gives_what_can_be_read_and_says_what_cannot(text, items, problem):
     prediction = CDR.parse(text, EXAMPLE)
     assert [tuple(item.slots.values()) for item in prediction.items] == items
     assert any(problem in said for said in prediction.problems), prediction.problems

@@ -102,7 +102,7 @@ def test_another_encoding_is_said(tmp_path):
 
 
 def test_a_missing_file_is_said(tmp_path):
-    with pytest.raises(InputError, match="Can not read the task"):
+    with pytest.raises(InputError, match="Cannot read the task"):
         load_task(tmp_path / "none.toml")
 
 

@@ -53,7 +53,7 @@ EXAMPLES = [Example(id, "", (relation("C1", "D1"), relation("C2", "D2"))) for id
 def test_missing_repeated_unknown_and_failed_predictions_are_counted():
     predictions = [
         Prediction("a", (relation("C1", "D1"), relation("C1", "D1"))),  # one of two, said twice
-        Prediction("b", (), ("can not read 'x'",)),
+        Prediction("b", (), ("cannot read 'x'",)),
         Prediction("c", (relation("C1", "D1"),), ("ignored 'x'",)),
         Prediction("c", (relation("C2", "D2"), relation("-1", "D1"))),  # the same document once more: both count
         Prediction("z", (relation("C1", "D1"),)),

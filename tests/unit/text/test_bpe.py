@@ -87,7 +87,7 @@ def test_damaged_vocabulary(content, message, tmp_path):
 
 
 def test_missing_file(tmp_path):
-    with pytest.raises(DataError, match="no-such-file can not be read"):
+    with pytest.raises(DataError, match="no-such-file cannot be read"):
         bpe.read_vocabulary(tmp_path / "no-such-file", tmp_path)
 
 
@@ -130,5 +130,5 @@ def test_the_alphabet_is_limited_to_the_most_frequent_characters():
 
 @pytest.mark.parametrize(("words", "size"), [({}, 100), ({"abcdef": 5}, 10)])
 def test_learning_needs_words_and_room(words, size):
-    with pytest.raises(InputError, match=f"Can not learn a vocabulary of {size} pieces"):
+    with pytest.raises(InputError, match=f"Cannot learn a vocabulary of {size} pieces"):
         bpe.learn(words.items(), vocabulary_size=size)

@@ -170,12 +170,12 @@ def test_training_another(tokenizer):
     [
         (["a", None], {}, "Got None to tokenize; expected a text"),
         ([["a"], ["b", 5]], {"is_split_into_words": True}, "Got \\['b', 5\\] to tokenize; expected a list of words"),
-        ("the risk", {"truncation": True, "max_length": 0}, "Can not cut texts of 2 tokens"),
+        ("the risk", {"truncation": True, "max_length": 0}, "Cannot cut texts of 2 tokens"),
         ("the risk", {"truncation": "only_second", "max_length": 2}, "by 'only_second'"),
         ("the risk of 5", {"truncation": True, "max_length": 3, "stride": 2}, "Got stride=2, expected less than the 2"),
     ],
 )
-def test_what_can_not_be_done(tokenizer, texts, settings, message):
+def test_what_cannot_be_done(tokenizer, texts, settings, message):
     with pytest.raises(InputError, match=message) as caught:
         tokenizer(texts, **settings)
     assert "\n" not in str(caught.value)

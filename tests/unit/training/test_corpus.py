@@ -322,7 +322,7 @@ class TestProblems:
         with pytest.raises(DataError) as caught:
             prepare(recipe, tmp_path / "corpus")
         message = str(caught.value)
-        assert "2 of 100 records (2.0%) can not be used; expected at most max_problem_fraction = 1.0%" in message
+        assert "2 of 100 records (2.0%) cannot be used; expected at most max_problem_fraction = 1.0%" in message
         assert f"{source}:1: not JSON" in message
         assert f"{source}:100: not JSON" in message
         assert "raise max_problem_fraction" in message
@@ -339,7 +339,7 @@ class TestProblems:
 
     def test_a_source_of_an_unknown_kind_stops_before_the_work(self, tmp_path: Path) -> None:
         sources = (write(tmp_path / "a.jsonl", make_records(5)), write(tmp_path / "b.csv", []))
-        with pytest.raises(DataError, match=r"Can not tell by its name what .*b\.csv holds"):
+        with pytest.raises(DataError, match=r"Cannot tell by its name what .*b\.csv holds"):
             prepare(make_recipe(*sources), tmp_path / "corpus")
         assert not (tmp_path / "corpus").exists()
 
@@ -405,8 +405,8 @@ class TestDirectory:
             prepare(make_recipe(source), tmp_path / "mine")
         assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
 
-    def test_one_that_can_not_be_made_is_refused(self, tmp_path: Path, source: Path) -> None:
-        with pytest.raises(DataError, match=r"Can not work on .*a\.jsonl.*: .*Expected a writable directory"):
+    def test_one_that_cannot_be_made_is_refused(self, tmp_path: Path, source: Path) -> None:
+        with pytest.raises(DataError, match=r"Cannot work on .*a\.jsonl.*: .*Expected a writable directory"):
             prepare(make_recipe(source), source / "corpus")
 
     def test_a_second_process_is_kept_out(self, tmp_path: Path, source: Path) -> None:

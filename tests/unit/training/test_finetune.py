@@ -90,7 +90,7 @@ def test_a_recipe_file_goes_before_the_schema_and_flags_before_both(tmp_path: Pa
         make_recipe("bc5cdr", tmp_path, tmp_path, recipe_path=tmp_path / "r.toml")
 
 
-def test_data_that_can_not_be_learned_from_is_refused(model: Path, data: Path) -> None:
+def test_data_that_cannot_be_learned_from_is_refused(model: Path, data: Path) -> None:
     for change, message in (
         (lambda: (data / "train.tsv").write_text(""), "has no examples"),
         (lambda: (data / "train.tsv").write_text("word\tB-Gene\n"), "unknown label 'Gene'|B-Gene"),
@@ -148,7 +148,7 @@ def test_targets_that_do_not_fit_are_said(model: Path, tmp_path: Path) -> None:
 
 
 def test_a_head_reads_words_where_it_learned_them(model: Path, data: Path) -> None:
-    """A few sentences learned by heart come back, with context on both sides."""
+    """A few memorised sentences come back, with context on both sides."""
     from biogpt.evaluation.predictor import Predictor
 
     settings = {"epochs": 25, "tagging_context": "twice", "dropout": 0.0}
@@ -255,10 +255,10 @@ score = { metric = "exact", main = "MAIN" }
 
     with pytest.raises(ConfigError, match="has the main figure 'f2'"):
         run("; ", "f2")
-    with pytest.raises(ConfigError, match="Can not hold a text to"):
+    with pytest.raises(ConfigError, match="Cannot hold a text to"):
         run("", "f1")
     assert not (tmp_path / "run").exists()
-    with pytest.warns(UserWarning, match="nothing sets the least probability"):
+    with pytest.warns(UserWarning, match="nothing sets the probability threshold"):
         run("; ", "f1", dev_fraction=0.0)
 
 

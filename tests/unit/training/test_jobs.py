@@ -22,7 +22,7 @@ def write_square(directory, number, tick):
 
 def fail_at_three(directory, number, tick):
     if number == 3:
-        raise DataError("three can not be used")
+        raise DataError("three cannot be used")
     for _ in range(1200):
         time.sleep(0.05)
         tick(0, 1)
@@ -59,7 +59,7 @@ def test_the_ticks_of_all_processes_add_up(calls: ModuleType, tmp_path: Path) ->
 
 
 def test_an_error_ends_the_other_jobs(calls: ModuleType, tmp_path: Path) -> None:
-    with JobBoard(2, progress=False) as board, pytest.raises(DataError, match="three can not be used"):
+    with JobBoard(2, progress=False) as board, pytest.raises(DataError, match="three cannot be used"):
         board.run("Failing", calls.fail_at_three, [(tmp_path, number) for number in (0, 3, 1)], 0)
     assert not (tmp_path / "done").exists()
 

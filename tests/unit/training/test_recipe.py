@@ -77,7 +77,7 @@ def test_mistakes_are_named(tmp_path: Path, text: str, message: str) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"Can not read .*nowhere\.toml"):
+    with pytest.raises(ConfigError, match=r"Cannot read .*nowhere\.toml"):
         read_recipe(tmp_path / "nowhere.toml")
 
 
