@@ -67,8 +67,8 @@ REPORT_FILE = "finetune.json"
 TASK_FILE = "task.toml"
 
 Predict = Callable[[Task, AnyModel, BioGptTokenizer, Sequence[Example], bool], Iterable[Prediction]]
-"""Predicts examples with a model; last, whether generation is constrained by the schema. Predicting is not training's, so the
-caller passes it."""
+"""Predicts examples with a model; last, whether generation is constrained by the schema. Predicting is not training's, so
+the caller passes it."""
 
 MIN_SCORES = tuple(step / 20 for step in range(20))
 MIN_PROBABILITIES = (0.02, 0.03, 0.04, 0.05, 0.07, 0.1, 0.14, 0.2, 0.28, 0.4, 0.55)
@@ -211,7 +211,7 @@ class _Run:
             )
         if self.tuning.shuffle_relations and not self._is_scored():
             warnings.warn(
-                "The relations are shuffled, but nothing sets the probability threshold: prediction will give one list, "
+                "The relations are shuffled, but nothing sets the probability threshold: prediction will give one list "
                 "in any order. Hold out a part of train (--dev-fraction 0.1); from Python, pass `predict`, too.",
                 stacklevel=4,
             )
