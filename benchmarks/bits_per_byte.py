@@ -38,7 +38,8 @@ from rich.console import Console
 from rich.table import Table
 
 from biogpt.inference.scoring import ScoredDocument, score_documents
-from biogpt.model.checkpoint import load_causal_lm, load_tokenizer, resolve_model
+from biogpt.model.checkpoint import load_tokenizer, resolve_model
+from biogpt.model.loading import load_causal_lm
 from biogpt.text.tokenizer import BioGptTokenizer
 from biogpt.training import corpus_stages as stages
 from biogpt.training.corpus import Corpus

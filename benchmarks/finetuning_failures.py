@@ -26,7 +26,8 @@ from record import ROOT, write_result
 
 from biogpt import BioGptError, BioGptForCausalLM, BioGptTokenizer, Predictor, load_task
 from biogpt.model.checkpoint import resolve_model
-from biogpt.tasks.task import Example, Prediction, Task
+from biogpt.tasks.example import Example, Prediction
+from biogpt.tasks.task import Task
 from biogpt.training.finetune import finetune
 from biogpt.training.finetune_recipe import make_recipe
 from biogpt.training.trainer import computes_bf16

@@ -25,8 +25,9 @@ from biogpt.tasks.encoding import (
     head_labels,
     label_ids,
 )
+from biogpt.tasks.example import Example, Item
 from biogpt.tasks.mentions import find_mentions
-from biogpt.tasks.task import SCHEMAS_PATH, Example, Item, Task, load_task
+from biogpt.tasks.task import SCHEMAS_PATH, Task, load_task
 from biogpt.text import bpe, moses
 
 DOCUMENTS = {

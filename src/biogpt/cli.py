@@ -24,7 +24,7 @@ from biogpt.inference.settings import GenerationSettings
 
 if TYPE_CHECKING:
     from biogpt.inference.engine import Completion, Engine
-    from biogpt.tasks.task import Prediction
+    from biogpt.tasks.example import Prediction
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 

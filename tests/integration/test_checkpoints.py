@@ -84,7 +84,7 @@ import random, sys, warnings
 from pathlib import Path
 
 from biogpt.errors import CheckpointError
-from biogpt.model.checkpoint import load_causal_lm
+from biogpt.model.loading import load_causal_lm
 
 path, name, seed, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 original = (path / name).read_bytes()

@@ -9,7 +9,8 @@ import transformers
 import biogpt
 from biogpt import BioGptForCausalLM, BioGptTokenizer, Engine
 from biogpt.errors import CheckpointError
-from biogpt.model.checkpoint import load_model, load_tokenizer
+from biogpt.model.checkpoint import load_tokenizer
+from biogpt.model.loading import load_model
 
 ASSETS = Path(biogpt.__file__).parent / "assets"
 DIRECTORIES = sorted(file.parent for file in ASSETS.glob("**/config.json"))

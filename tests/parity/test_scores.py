@@ -8,7 +8,8 @@ from sklearn.metrics import accuracy_score
 from sklearn.metrics import f1_score as label_f1_score
 from sklearn.preprocessing import MultiLabelBinarizer
 
-from biogpt.tasks.task import Item, Prediction, load_task
+from biogpt.tasks.example import Item, Prediction
+from biogpt.tasks.task import load_task
 
 pytestmark = pytest.mark.data
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 from biogpt.documents import bioc
+from biogpt.documents.bioc_xml import read_document
 from biogpt.documents.files import MAX_RECORD_BYTES, Reading
 from biogpt.documents.json_lines import dump
 from biogpt.documents.record import Record
@@ -196,8 +197,6 @@ def document_of(record: Record) -> bioc.Object:
     if record.format == NAME:
         document = record.native
     elif record.format == bioc.XML:
-        from biogpt.documents.bioc_xml import read_document
-
         document = read_document(record.native)
     else:
         document = bioc.document_of(record)

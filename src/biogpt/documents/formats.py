@@ -10,7 +10,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, BinaryIO
 
-from biogpt.documents import bioc_json, bioc_xml, brat, json_lines, plain_text, pubmed, pubtator, tables
+from biogpt.documents import (
+    bioc_json,
+    bioc_xml,
+    bioc_xml_writer,
+    brat,
+    json_lines,
+    plain_text,
+    pubmed,
+    pubtator,
+    tables,
+)
 from biogpt.documents.document import Problem
 from biogpt.documents.files import Reading, check_encoding, open_stored, peek, reporting_damage, unpack
 from biogpt.documents.reading import document_format
@@ -35,7 +45,7 @@ _WRITERS: dict[str, Callable[..., Writer]] = {
     tables.CSV: functools.partial(tables.TableWriter, format=tables.CSV),
     tables.TSV: functools.partial(tables.TableWriter, format=tables.TSV),
     pubtator.NAME: pubtator.PubTatorWriter,
-    bioc_xml.NAME: bioc_xml.BiocXmlWriter,
+    bioc_xml.NAME: bioc_xml_writer.BiocXmlWriter,
     bioc_json.NAME: bioc_json.BiocJsonWriter,
     brat.NAME: brat.BratWriter,
 }

@@ -15,10 +15,11 @@ from typing import Generic, TypeVar
 
 from biogpt.errors import InputError, suggest
 from biogpt.tasks import relation
+from biogpt.tasks.example import NO_ID, Example, Item, Prediction, Span
 from biogpt.tasks.mentions import fold
 from biogpt.tasks.schema import Schema
 from biogpt.tasks.tagging import OUTSIDE, word_spans
-from biogpt.tasks.task import NO_ID, Example, Item, Prediction, Span, Task
+from biogpt.tasks.task import Task
 
 T = TypeVar("T")
 Baseline = Callable[[Task, Sequence[Example], Sequence[Example]], list[Prediction]]

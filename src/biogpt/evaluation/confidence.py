@@ -9,8 +9,8 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from biogpt.tasks.example import Item
 from biogpt.tasks.schema import Schema
-from biogpt.tasks.task import Item
 
 
 def score_items(

@@ -11,7 +11,8 @@ from typing import Any
 
 from biogpt.errors import DataError, suggest
 from biogpt.tasks import readers, relation
-from biogpt.tasks.task import Example, Item, Prediction, Task
+from biogpt.tasks.example import Example, Item, Prediction
+from biogpt.tasks.task import Task
 
 
 def read_predictions(task: Task, path: Path, examples: Sequence[Example]) -> list[Prediction]:

@@ -22,7 +22,8 @@ from biogpt.inference.engine import Completion, Engine
 from biogpt.inference.padding import check_numbers
 from biogpt.inference.rules import Rule, compile_rule
 from biogpt.inference.settings import GenerationSettings
-from biogpt.model.checkpoint import load_model, load_tokenizer
+from biogpt.model.checkpoint import load_tokenizer
+from biogpt.model.loading import load_model
 from biogpt.model.modeling import (
     BioGptForCausalLM,
     BioGptForSequenceClassification,
@@ -30,8 +31,9 @@ from biogpt.model.modeling import (
 )
 from biogpt.tasks.classification import label_slot
 from biogpt.tasks.encoding import EncodedWords, encode_prompt_or_cut, encode_words, head_labels, learned_ids
+from biogpt.tasks.example import Example, Item, Prediction
 from biogpt.tasks.tagging import OUTSIDE, read_tags, word_spans
-from biogpt.tasks.task import Example, Item, Prediction, Task
+from biogpt.tasks.task import Task
 from biogpt.text.tokenizer import BioGptTokenizer
 
 Model = BioGptForCausalLM | BioGptForTokenClassification | BioGptForSequenceClassification

@@ -17,7 +17,8 @@ from biogpt.evaluation.predictions import as_record, read_predictions
 from biogpt.evaluation.report import Report
 from biogpt.evaluation.scores import score_predictions
 from biogpt.evaluation.tuned import TunedModel, find_tuned_model
-from biogpt.tasks.task import Example, Prediction, Task
+from biogpt.tasks.example import Example, Prediction
+from biogpt.tasks.task import Task
 
 PREDICTIONS_FILE = "predictions.jsonl"
 

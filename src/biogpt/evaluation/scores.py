@@ -7,7 +7,8 @@ import biogpt
 from biogpt.evaluation.intervals import NUM_RESAMPLES, bootstrap
 from biogpt.evaluation.predictions import read_predictions
 from biogpt.evaluation.report import Report
-from biogpt.tasks.task import Example, Prediction, Task, count_outcomes
+from biogpt.tasks.example import Example, Prediction
+from biogpt.tasks.task import Task, count_outcomes
 
 
 def evaluate_predictions(

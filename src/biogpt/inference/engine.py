@@ -26,7 +26,8 @@ from biogpt.inference.rules import Rule, Walk
 from biogpt.inference.sampling import choose_greedily, draw
 from biogpt.inference.settings import GenerationSettings, change_settings
 from biogpt.model.cache import make_cache
-from biogpt.model.checkpoint import load_causal_lm, load_tokenizer, resolve_model
+from biogpt.model.checkpoint import load_tokenizer, resolve_model
+from biogpt.model.loading import load_causal_lm
 from biogpt.model.modeling import BioGptForCausalLM
 from biogpt.text.tokenizer import BioGptTokenizer
 

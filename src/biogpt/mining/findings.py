@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 from biogpt.documents import Entity, EntityRelation, Findings, Label, Record
 from biogpt.errors import DataError
 from biogpt.mining.sentences import Span, split_sentences, split_words
+from biogpt.tasks.example import NO_ID, Example, Item, Prediction
 from biogpt.tasks.mentions import find_mentions
 from biogpt.tasks.readers import RELATION_TYPE
 from biogpt.tasks.tagging import word_spans
-from biogpt.tasks.task import NO_ID, Example, Item, Prediction, Task
+from biogpt.tasks.task import Task
 from biogpt.tasks.template import slots_of
 
 if TYPE_CHECKING:

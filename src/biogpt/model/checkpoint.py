@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from biogpt.errors import BioGptError, CheckpointError, DataError, suggest
-from biogpt.model import fairseq
+from biogpt.model import difference, fairseq
+from biogpt.model.difference import DIFFERENCE_FILE
 
 if TYPE_CHECKING:
     import torch
 
     from biogpt.model.config import BioGptConfig
-    from biogpt.model.modeling import AnyModel, BioGptForCausalLM, BioGptPreTrainedModel
+    from biogpt.model.modeling import AnyModel, BioGptPreTrainedModel
     from biogpt.text.tokenizer import BioGptTokenizer
 
 _ASSETS = Path(__file__).resolve().parents[1] / "assets"
@@ -44,7 +45,6 @@ FAIRSEQ_FILE = "checkpoint.pt"
 DICTIONARY_FILE = "dict.txt"
 CODES_FILE = "bpecodes"
 ADAPTER_CONFIG_FILE = "adapter_config.json"
-DIFFERENCE_FILE = "difference.safetensors"
 
 # What a directory's `config.json` says under `architectures` -> the class of ours.
 _OTHER_HEADS = ("BioGptForTokenClassification", "BioGptForSequenceClassification")
@@ -153,49 +153,9 @@ def read_model(path: Path) -> tuple[BioGptConfig, dict[str, torch.Tensor]]:
 
     config, file, weights = read_files(path)
     if config.architectures and config.architectures[0] in _OTHER_HEADS:
-        raise _wrong_head(path, config.architectures[0])
+        raise wrong_head(path, config.architectures[0])
     check_weights(file, config, weights, BioGptForCausalLM)
     return config, weights
-
-
-def load_causal_lm(path: Path) -> BioGptForCausalLM:
-    """The model in the directory `path` with its language-model head, in float32, ready to run (not to train).
-
-    Raises:
-        CheckpointError: a file is missing, damaged, or does not fit the configuration; or the model has another head.
-
-    Warns:
-        UserWarning: there are weights that are no numbers.
-    """
-    from biogpt.model.modeling import BioGptForCausalLM
-
-    if not (path / ADAPTER_CONFIG_FILE).is_file():
-        return assemble_model(BioGptForCausalLM, *read_model(path))
-    model = load_model(path)
-    if not isinstance(model, BioGptForCausalLM):
-        raise _wrong_head(path, type(model).__name__)
-    return model
-
-
-def load_model(path: Path) -> AnyModel:
-    """The model in the directory `path` with the head it was saved with, in float32, ready to run.
-
-    A directory of PEFT's with a LoRA adapter is merged into its base model (`biogpt.model.adapters`).
-
-    Raises:
-        CheckpointError: a file is missing, damaged, or does not fit the configuration, or the head is an unknown one.
-
-    Warns:
-        UserWarning: there are weights that are no numbers.
-    """
-    if (path / ADAPTER_CONFIG_FILE).is_file():
-        from biogpt.model.adapters import load_merged
-
-        return load_merged(path)
-    config, file, weights = read_files(path)
-    model_class = find_class(config, path)
-    check_weights(file, config, weights, model_class)
-    return assemble_model(model_class, config, weights)
 
 
 def find_class(config: BioGptConfig, path: Path) -> type[AnyModel]:
@@ -393,9 +353,11 @@ def _why_not_fetched(error: Exception) -> str:
 def _read_weights(path: Path) -> tuple[Path, dict[str, torch.Tensor]]:
     """The file that holds the weights (the index, where they are in shards), and the weights."""
     if (path / DIFFERENCE_FILE).exists():
-        from biogpt.model.difference import read_difference
-
-        return path / DIFFERENCE_FILE, read_difference(path / DIFFERENCE_FILE)
+        file = path / DIFFERENCE_FILE
+        tensors = read_safetensors(file)
+        base = difference.read_base(file)
+        _, _, base_weights = read_files(resolve_model(base))
+        return file, difference.apply_difference(file, tensors, base, base_weights)
     for name, index_name, read in (
         (SAFETENSORS_FILE, SAFETENSORS_INDEX_FILE, read_safetensors),
         (PYTORCH_FILE, PYTORCH_INDEX_FILE, _read_pytorch),
@@ -496,7 +458,8 @@ def read_json_object(file: Path) -> dict[str, Any]:
     return values
 
 
-def _wrong_head(path: Path, name: str) -> CheckpointError:
+def wrong_head(path: Path, name: str) -> CheckpointError:
+    """The error of whoever needs a language model and gets the class `name`."""
     return CheckpointError(
         f"{path} holds a {name}, expected a model that writes text (BioGptForCausalLM). Name another model, or let "
         "'biogpt predict' run this one."

@@ -19,21 +19,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from biogpt.errors import CheckpointError
-from biogpt.model.checkpoint import DIFFERENCE_FILE, read_files, read_safetensors, resolve_model
 
 if TYPE_CHECKING:
     import torch
 
 _LARGEST = 7  # codes run from 1 to 15; 8 is no difference
+DIFFERENCE_FILE = "difference.safetensors"
+
 _PARTS = ("codes", "scales", "rows")
 
 
-def write_difference(weights: Mapping[str, torch.Tensor], base: str, path: Path) -> Path:
+def write_difference(
+    weights: Mapping[str, torch.Tensor], base: str, base_weights: Mapping[str, torch.Tensor], path: Path
+) -> Path:
     """Write what makes a tuned model out of its base.
 
     Args:
         weights: the tuned model's, without a tied projection.
         base: the name of the model that it was tuned from, as whoever reads the file can resolve it.
+        base_weights: that model's.
         path: the directory to write to.
 
     Returns:
@@ -42,7 +46,6 @@ def write_difference(weights: Mapping[str, torch.Tensor], base: str, path: Path)
     import torch
     from safetensors.torch import save_file
 
-    _, _, base_weights = read_files(resolve_model(base))
     tensors: dict[str, torch.Tensor] = {}
     for name, tensor in weights.items():
         start = base_weights.get(name)
@@ -58,17 +61,22 @@ def write_difference(weights: Mapping[str, torch.Tensor], base: str, path: Path)
     return file
 
 
-def read_difference(file: Path) -> dict[str, torch.Tensor]:
+def apply_difference(
+    file: Path, tensors: Mapping[str, torch.Tensor], base: str, weights: Mapping[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
     """The tuned model's weights in float32.
 
+    Args:
+        file: where the difference is from, for messages.
+        tensors: what it holds.
+        base: the name of the base model.
+        weights: the base model's.
+
     Raises:
-        CheckpointError: the file is damaged, names no base model, or does not fit it.
+        CheckpointError: the difference does not fit the base model.
     """
     import torch
 
-    tensors = read_safetensors(file)
-    base = _read_base(file)
-    _, _, weights = read_files(resolve_model(base))
     tuned: dict[str, torch.Tensor] = {}
     for name, tensor in tensors.items():
         matrix, _, part = name.rpartition(".")
@@ -92,7 +100,12 @@ def read_difference(file: Path) -> dict[str, torch.Tensor]:
     return tuned
 
 
-def _read_base(file: Path) -> str:
+def read_base(file: Path) -> str:
+    """The name of the model that a file is the difference from.
+
+    Raises:
+        CheckpointError: the file does not say.
+    """
     from safetensors import safe_open
 
     with safe_open(file, framework="pt") as opened:

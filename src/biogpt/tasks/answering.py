@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from biogpt.tasks import metrics
 from biogpt.tasks.classification import check_labels, label_slot, read_labels
+from biogpt.tasks.example import Example, Item, Prediction
 from biogpt.tasks.schema import Schema
-from biogpt.tasks.task import Example, Item, Prediction
 from biogpt.text.grammar import Grammar
 
 

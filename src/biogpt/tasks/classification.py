@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from biogpt.errors import ConfigError
 from biogpt.tasks import metrics
 from biogpt.tasks.completion import PREAMBLE, clean, quote
+from biogpt.tasks.example import Example, Item, Prediction
 from biogpt.tasks.schema import Schema
-from biogpt.tasks.task import Example, Item, Prediction
 from biogpt.text.grammar import Choice, Grammar, Words
 
 LABEL_SEPARATOR = "|"

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from biogpt.errors import ConfigError
+from biogpt.tasks.example import Example
 from biogpt.tasks.tagging import OUTSIDE, tags_of
-from biogpt.tasks.task import Example, Task, truncate_source
+from biogpt.tasks.task import Task, truncate_source
 from biogpt.text.tokenizer import BioGptTokenizer
 
 SPARE_FRACTION = 10

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from biogpt.errors import ConfigError
 from biogpt.tasks import metrics
 from biogpt.tasks.completion import clean
+from biogpt.tasks.example import Example, Item, Prediction
 from biogpt.tasks.schema import Schema
-from biogpt.tasks.task import Example, Item, Prediction
 
 
 def check_schema(schema: Schema) -> None:

@@ -12,8 +12,8 @@ from itertools import pairwise
 from typing import NamedTuple, NoReturn, TypeVar
 
 from biogpt.errors import ConfigError, suggest
+from biogpt.tasks.example import NO_ID, Example, Item, Prediction
 from biogpt.tasks.schema import Schema
-from biogpt.tasks.task import NO_ID, Example, Item, Prediction
 
 H = TypeVar("H", bound=Hashable)
 Triple = tuple[str, ...]

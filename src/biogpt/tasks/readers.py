@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from biogpt.errors import DataError, InputError, suggest
+from biogpt.tasks.example import Example, Item
 from biogpt.tasks.schema import Schema
 from biogpt.tasks.tagging import read_tags
-from biogpt.tasks.task import Example, Item
 from biogpt.tasks.template import slots_of
 
 Record = Mapping[str, Any]
@@ -459,6 +459,3 @@ READERS: dict[str, Callable[[Schema, Path, str], Iterator[Example]]] = {
     "table": _read_table,
     "prompts": _read_prompts,
 }
-
-FIELDS = {"questions": ("question", "context", "long_answer")}
-"""What a reader offers for a schema's `source`; a table offers its columns, the others make the source themselves."""

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from biogpt.errors import ConfigError
 from biogpt.tasks import metrics
 from biogpt.tasks.completion import PREAMBLE, clean, quote
+from biogpt.tasks.example import NO_ID, Example, Item, Prediction, Span
 from biogpt.tasks.mentions import find_mentions, fold
 from biogpt.tasks.schema import Schema
-from biogpt.tasks.task import NO_ID, Example, Item, Prediction, Span
 from biogpt.tasks.template import Reading, Template
 from biogpt.text.grammar import Grammar
 

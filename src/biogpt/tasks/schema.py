@@ -17,6 +17,17 @@ from biogpt.tasks.template import Template, slots_of
 from biogpt.tasks.tuning import Tuning, build_tuning
 
 KINDS = ("relation", "answering", "classification", "tagging", "generation")
+READER_FIELDS: dict[str, tuple[str, ...]] = {
+    "labelled_lines": (),
+    "linked_documents": (),
+    "prompts": (),
+    "questions": ("question", "context", "long_answer"),
+    "table": (),
+    "tagged_words": (),
+    "triple_documents": (),
+}
+"""The readers of data sets, and what each offers for `source`. A table offers its columns, the others without a field
+make the source themselves."""
 EMPTY_DOCUMENTS = ("drop", "keep")
 
 
@@ -223,16 +234,14 @@ def _check_keys(path: Path, place: str, table: Mapping[str, Any], known: set[str
 
 def check_schema(schema: Schema, path: Path) -> None:
     """Raise `ConfigError` for whatever would only come to light in the middle of the work."""
-    from biogpt.tasks import readers
-
     if schema.kind not in KINDS:
         raise ConfigError(f"{path}: unknown kind '{schema.kind}'.{suggest(schema.kind, KINDS)} Known: {_list(KINDS)}.")
     if schema.empty_documents not in EMPTY_DOCUMENTS:
         raise ConfigError(f"{path}: empty_documents is '{schema.empty_documents}'. Expected 'drop' or 'keep'.")
     reader = schema.dataset.reader
-    if reader not in readers.READERS:
-        known = _list(readers.READERS)
-        raise ConfigError(f"{path}: unknown reader '{reader}'.{suggest(reader, readers.READERS)} Known: {known}.")
+    if reader not in READER_FIELDS:
+        known = _list(READER_FIELDS)
+        raise ConfigError(f"{path}: unknown reader '{reader}'.{suggest(reader, READER_FIELDS)} Known: {known}.")
     sentences = {"sentence": schema.sentence} if schema.sentence else {}
     for name, alternative in schema.alternatives.items():
         if not isinstance(alternative, dict):
@@ -277,11 +286,9 @@ def _check_case(schema: Schema, path: Path, sentences: list[str]) -> None:
 
 def _check_source(schema: Schema, path: Path) -> None:
     """Whatever the source is made of must come from somewhere; a table must say from which column."""
-    from biogpt.tasks import readers
-
     columns = schema.dataset.columns
     if schema.dataset.reader != "table":
-        given = readers.FIELDS.get(schema.dataset.reader, ())
+        given = READER_FIELDS[schema.dataset.reader]
         for part in slots_of(schema.source):
             if part not in given:
                 raise ConfigError(

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from biogpt.errors import ConfigError
 from biogpt.tasks import metrics
 from biogpt.tasks.completion import quote
+from biogpt.tasks.example import Example, Item, Prediction, Span
 from biogpt.tasks.schema import Schema
-from biogpt.tasks.task import Example, Item, Prediction, Span
 
 OUTSIDE = "O"
 

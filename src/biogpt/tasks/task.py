@@ -1,81 +1,26 @@
 """Tasks: what is asked of a model, and how its answer is read and scored.
 
 A task is data: one TOML file names a kind, the sentence that both renders and reads targets, the reader of its data set
-and its metric. This module holds what all kinds share (`Example`, `Item`, `Prediction`, `Task`) and finds tasks by
-name. It knows nothing of models and tokens, and never imports torch.
+and its metric. This module holds what all kinds share and finds tasks by name. It knows nothing of models and tokens,
+and never imports torch.
 """
 
 import importlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+from typing import Protocol, TypeVar, cast
 
 from biogpt.errors import ConfigError, DataError, InputError, suggest
+from biogpt.tasks import readers
+from biogpt.tasks.example import Example, Item, Prediction
 from biogpt.tasks.mentions import find_mentions
+from biogpt.tasks.metrics import Pair, Tally
 from biogpt.tasks.schema import Schema, read_schema
 from biogpt.text.grammar import Grammar
 
-if TYPE_CHECKING:
-    from biogpt.tasks.metrics import Pair, Tally
-
-Span = tuple[int, int]
-"""First character and the one behind the last, counted in `Example.text`."""
-
 SCHEMAS_PATH = Path(__file__).parent / "schemas"
-NO_ID = "-1"
-"""The identifier of a name that the vocabulary of its data set does not list, as in the BC5CDR files."""
-
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One thing that a text says: a relation, an answer, a label, a marked mention, a continuation."""
-
-    slots: Mapping[str, str]
-    """What fills each slot, e.g. `{"chemical": "naloxone", "disease": "hypertension"}`."""
-    spans: Mapping[str, tuple[Span, ...]] = field(default_factory=dict)
-    """For each slot that names an entity, all its mentions in the source; an empty tuple says: not found there."""
-    ids: Mapping[str, str] = field(default_factory=dict)
-    """For each slot of a data set with identifiers, the entity's; "-1" for a name without one."""
-    score: float | None = None
-    """How sure the model is, where known."""
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """One document, question or sentence of a data set, with what is to be found in it."""
-
-    id: str
-    text: str
-    """The source with its case kept. Spans count its characters."""
-    items: tuple[Item, ...] = ()
-    """What an annotator found: the gold."""
-    fields: Mapping[str, str] = field(default_factory=dict)
-    """The parts of the record that the source was made of, as in the file."""
-    vocabulary: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """For each slot with identifiers: lower-cased name -> identifier, over the whole set; shared by its examples."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """What was read from one completion: what could be read, and what could not."""
-
-    id: str
-    """The example's id."""
-    items: tuple[Item, ...] = ()
-    problems: tuple[str, ...] = ()
-    """Everything in the text that was not understood, in plain words. Nothing is dropped without one."""
-    text: str = ""
-    """The completion itself."""
-    is_source_cut: bool = False
-    """The source was longer than the model reads: its end was not looked at."""
-
-    @property
-    def has_failed(self) -> bool:
-        """Nothing could be read though something was there to read."""
-        return not self.items and bool(self.problems)
 
 
 class Kind(Protocol):
@@ -114,8 +59,6 @@ class Task:
             DataError: a file is missing, in another encoding, or not what the schema says.
             InputError: the schema has no such split.
         """
-        from biogpt.tasks import readers
-
         return readers.read(self.schema, Path(path), split)
 
     def example(self) -> Example:
@@ -211,10 +154,8 @@ def task_names() -> list[str]:
     return sorted(path.stem for path in SCHEMAS_PATH.glob("*.toml"))
 
 
-def match(predictions: Iterable[Prediction], examples: Sequence[Example]) -> "tuple[list[Pair], list[Prediction]]":
+def match(predictions: Iterable[Prediction], examples: Sequence[Example]) -> tuple[list[Pair], list[Prediction]]:
     """Pair each example with what was predicted for it; also the predictions for ids that no example has."""
-    from biogpt.tasks.metrics import Pair
-
     if not examples:
         raise DataError("There is nothing to score: got no examples. Check the data set and its split.")
     merged = _merge(predictions)

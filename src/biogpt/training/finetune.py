@@ -33,9 +33,10 @@ from biogpt.model.modeling import (
     BioGptForTokenClassification,
 )
 from biogpt.tasks.encoding import encode_prompt, head_labels, learned_ids
+from biogpt.tasks.example import Example, Prediction
 from biogpt.tasks.schema_file import render_schema
 from biogpt.tasks.tagging import read_tags
-from biogpt.tasks.task import Example, Prediction, Task
+from biogpt.tasks.task import Task
 from biogpt.text.tokenizer import BioGptTokenizer
 from biogpt.training.batches import Plan, PlannedBatches
 from biogpt.training.finetune_data import Encoded, Splits, encode_examples, read_splits, warn_of_traps
@@ -67,8 +68,8 @@ REPORT_FILE = "finetune.json"
 TASK_FILE = "task.toml"
 
 Predict = Callable[[Task, AnyModel, BioGptTokenizer, Sequence[Example], bool], Iterable[Prediction]]
-"""Predicts examples with a model; last, whether generation is constrained by the schema. Predicting is not training's, so
-the caller passes it."""
+"""Predicts examples with a model; last, whether generation is constrained by the schema. Predicting is not training's,
+so the caller passes it."""
 
 MIN_SCORES = tuple(step / 20 for step in range(20))
 MIN_PROBABILITIES = (0.02, 0.03, 0.04, 0.05, 0.07, 0.1, 0.14, 0.2, 0.28, 0.4, 0.55)

@@ -13,8 +13,9 @@ import numpy as np
 from biogpt.errors import ConfigError, DataError
 from biogpt.model.modeling import AnyModel, BioGptForCausalLM, BioGptForTokenClassification
 from biogpt.tasks.encoding import encode_prompt, encode_target, encode_words, label_ids, learned_ids
+from biogpt.tasks.example import Example
 from biogpt.tasks.readers import find_file
-from biogpt.tasks.task import Example, Task
+from biogpt.tasks.task import Task
 from biogpt.text.tokenizer import BioGptTokenizer
 from biogpt.training.batches import TrainingExample, sequence_to_write, words_to_label
 from biogpt.training.finetune_recipe import FinetuneRecipe

@@ -9,8 +9,9 @@ import torch
 from transformers import PreTrainedModel
 
 from biogpt.errors import ConfigError
-from biogpt.model.checkpoint import ADAPTER_CONFIG_FILE, BUNDLED, load_model, load_tokenizer, resolve_model
+from biogpt.model.checkpoint import ADAPTER_CONFIG_FILE, BUNDLED, load_tokenizer, resolve_model
 from biogpt.model.config import BioGptConfig
+from biogpt.model.loading import load_model
 from biogpt.model.modeling import (
     AnyModel,
     BioGptForCausalLM,

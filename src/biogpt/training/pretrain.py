@@ -28,8 +28,9 @@ from transformers.utils import logging as transformers_logging
 
 from biogpt.errors import BioGptError, ConfigError, suggest
 from biogpt.inference.scoring import Likelihood, ScoredDocument, score_documents
-from biogpt.model.checkpoint import load_causal_lm, load_config, load_tokenizer, resolve_model
+from biogpt.model.checkpoint import load_config, load_tokenizer, resolve_model
 from biogpt.model.config import BioGptConfig
+from biogpt.model.loading import load_causal_lm
 from biogpt.model.modeling import BioGptForCausalLM
 from biogpt.text.tokenizer import BioGptTokenizer
 from biogpt.training.corpus import Corpus, prepare

@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from biogpt.errors import ConfigError
+from biogpt.tasks.example import NO_ID, Example, Item, Span
 from biogpt.tasks.mentions import fold
-from biogpt.tasks.task import NO_ID, Example, Item, Span, Task
+from biogpt.tasks.task import Task
 from biogpt.tasks.tuning import Tuning
 
 MAX_NAME_WORDS = 12

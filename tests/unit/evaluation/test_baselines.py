@@ -6,7 +6,8 @@ import pytest
 
 from biogpt.errors import InputError
 from biogpt.evaluation.baselines import Lexicon, baseline_names, predict_trivially
-from biogpt.tasks.task import Example, Item, Task, load_task, task_names
+from biogpt.tasks.example import Example, Item
+from biogpt.tasks.task import Task, load_task, task_names
 
 BC5CDR = load_task("bc5cdr")
 DDI = load_task("ddi")

@@ -4,7 +4,7 @@ import pytest
 
 from biogpt import load_task
 from biogpt.evaluation.confidence import score_items
-from biogpt.tasks.task import Example, Item
+from biogpt.tasks.example import Example, Item
 
 TEXT = "the relation between cis platin and pain exists; the relation between zinc and pain exists."
 WORDS = TEXT.split()

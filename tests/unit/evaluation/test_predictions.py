@@ -5,7 +5,8 @@ import pytest
 
 from biogpt.errors import DataError
 from biogpt.evaluation.predictions import as_record, read_predictions
-from biogpt.tasks.task import Example, Item, load_task
+from biogpt.tasks.example import Example, Item
+from biogpt.tasks.task import load_task
 
 CDR = load_task("bc5cdr")
 HOC = load_task("hoc")

@@ -8,9 +8,11 @@ from biogpt import BioGptForTokenClassification, load_task
 from biogpt.errors import CheckpointError, InputError
 from biogpt.evaluation.predictor import Predictor, _is_within
 from biogpt.evaluation.tuned import find_tuned_model
-from biogpt.model.checkpoint import load_model, load_tokenizer
+from biogpt.model.checkpoint import load_tokenizer
+from biogpt.model.loading import load_model
+from biogpt.tasks.example import Example, Item
 from biogpt.tasks.mentions import find_mentions
-from biogpt.tasks.task import Example, Item, Task
+from biogpt.tasks.task import Task
 
 TASKS = ("bc5cdr", "pubmedqa", "hoc", "bc5cdr_chem")
 

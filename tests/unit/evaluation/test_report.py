@@ -6,7 +6,8 @@ import pytest
 from biogpt import __version__
 from biogpt.errors import ConfigError, InputError
 from biogpt.evaluation.scores import score_predictions
-from biogpt.tasks.task import Example, Item, Task, load_task
+from biogpt.tasks.example import Example, Item
+from biogpt.tasks.task import Task, load_task
 
 HOC = load_task("hoc")
 GOLD = ["empty", "empty", "cellular energetics", "resisting cell death"]

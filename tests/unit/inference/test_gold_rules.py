@@ -8,7 +8,8 @@ import pytest
 from biogpt.inference.rules import compile_rule
 from biogpt.model.checkpoint import resolve_model
 from biogpt.tasks.encoding import encode_target
-from biogpt.tasks.task import Example, Task, load_task
+from biogpt.tasks.example import Example
+from biogpt.tasks.task import Task, load_task
 from biogpt.text import moses
 from biogpt.text.tokenizer import BioGptTokenizer
 

@@ -10,7 +10,8 @@ from biogpt.errors import ConfigError, InputError
 from biogpt.inference.rules import Rule, Walk, compile_rule
 from biogpt.model.checkpoint import resolve_model
 from biogpt.tasks.encoding import encode_target
-from biogpt.tasks.task import Example, Item, Task, load_task
+from biogpt.tasks.example import Example, Item
+from biogpt.tasks.task import Task, load_task
 from biogpt.text.grammar import Choice, Grammar, Span, Words
 from biogpt.text.tokenizer import BioGptTokenizer
 

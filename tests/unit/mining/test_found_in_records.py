@@ -4,7 +4,7 @@ from biogpt import load_task
 from biogpt.documents.record import Annotation, Passage, make_record, title_and_abstract
 from biogpt.errors import DataError
 from biogpt.mining.findings import make_questions, read_findings, source_fields
-from biogpt.tasks.task import Prediction
+from biogpt.tasks.example import Prediction
 
 
 def record_of(text: str, **others):

@@ -13,7 +13,8 @@ from small_models import make_small_model
 
 from biogpt import BioGptForCausalLM, BioGptForSequenceClassification, BioGptForTokenClassification
 from biogpt.errors import CheckpointError
-from biogpt.model.checkpoint import load_causal_lm, load_config, load_model
+from biogpt.model.checkpoint import load_config
+from biogpt.model.loading import load_causal_lm, load_model
 
 LEARNED = list(range(8192, 8195))
 IDS = torch.tensor([[2, 100, 4000, 8192, 8194, 7]])

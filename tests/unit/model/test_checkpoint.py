@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 from biogpt import BioGptForCausalLM, BioGptTokenizer
 from biogpt.errors import CheckpointError
 from biogpt.model import checkpoint
-from biogpt.model.checkpoint import load_causal_lm, load_config, load_tokenizer, resolve_model
+from biogpt.model.checkpoint import load_config, load_tokenizer, resolve_model
+from biogpt.model.loading import load_causal_lm
 
 ids = torch.tensor([[2, 10, 20, 30]])
 

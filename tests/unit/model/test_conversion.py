@@ -10,8 +10,9 @@ from safetensors.torch import load_file, save_file
 from biogpt import BioGptForCausalLM
 from biogpt.errors import CheckpointError, InputError
 from biogpt.model import fairseq
-from biogpt.model.checkpoint import load_causal_lm, load_config, load_tokenizer
+from biogpt.model.checkpoint import load_config, load_tokenizer
 from biogpt.model.conversion import convert
+from biogpt.model.loading import load_causal_lm
 from biogpt.text import bpe
 
 TEXT = "Aspirin reduces the risk of myocardial infarction."

@@ -9,8 +9,9 @@ from small_models import make_small_model
 
 from biogpt import BioGptForCausalLM, BioGptForTokenClassification
 from biogpt.errors import CheckpointError
-from biogpt.model.checkpoint import DIFFERENCE_FILE, load_causal_lm, load_config, load_model, read_files
-from biogpt.model.difference import write_difference
+from biogpt.model.checkpoint import load_config, read_files
+from biogpt.model.difference import DIFFERENCE_FILE, write_difference
+from biogpt.model.loading import load_causal_lm, load_model
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def tune(base: Path, path: Path) -> BioGptForCausalLM:
 def test_weights_come_back_within_a_step_of_their_row(base: Path, tmp_path: Path) -> None:
     model = tune(base, tmp_path)
     weights = {name: tensor for name, tensor in model.state_dict().items() if name != "output_projection.weight"}
-    file = write_difference(weights, str(base), tmp_path)
+    file = write_difference(weights, str(base), read_files(base)[2], tmp_path)
     loaded = load_model(tmp_path).state_dict()
     _, _, start = read_files(base)
     for name, tensor in weights.items():
@@ -53,7 +54,7 @@ def test_a_head_that_the_base_lacks_is_kept_whole(base: Path, tmp_path: Path) ->
     model = BioGptForTokenClassification(config)
     model.load_state_dict(load_causal_lm(base).state_dict(), strict=False)
     model.config.save_pretrained(tmp_path)
-    write_difference(model.state_dict(), str(base), tmp_path)
+    write_difference(model.state_dict(), str(base), read_files(base)[2], tmp_path)
     loaded = load_model(tmp_path)
     assert isinstance(loaded, BioGptForTokenClassification)
     torch.testing.assert_close(loaded.classifier.weight, model.classifier.weight, rtol=1e-3, atol=1e-5)
@@ -61,7 +62,7 @@ def test_a_head_that_the_base_lacks_is_kept_whole(base: Path, tmp_path: Path) ->
 
 @pytest.mark.parametrize("change", ["codes", "scales", "rows", "base", "cut"])
 def test_a_file_that_does_not_fit_is_refused(base: Path, tmp_path: Path, change: str) -> None:
-    file = write_difference(tune(base, tmp_path).state_dict(), str(base), tmp_path)
+    file = write_difference(tune(base, tmp_path).state_dict(), str(base), read_files(base)[2], tmp_path)
     tensors = load_file(file)
     name = "biogpt.embed_tokens.weight"
     metadata = {"base": str(base)}

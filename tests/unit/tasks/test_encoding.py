@@ -17,7 +17,8 @@ from biogpt.tasks.encoding import (
     label_ids,
     learned_ids,
 )
-from biogpt.tasks.task import Example, Item, Task, load_task
+from biogpt.tasks.example import Example, Item
+from biogpt.tasks.task import Task, load_task
 
 
 @pytest.fixture

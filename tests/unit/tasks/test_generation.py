@@ -1,6 +1,7 @@
 import pytest
 
-from biogpt.tasks.task import Example, Item, Prediction, load_task
+from biogpt.tasks.example import Example, Item, Prediction
+from biogpt.tasks.task import load_task
 
 TEXTGEN = load_task("textgen")
 EXAMPLE = Example("1", "COVID-19 is", (Item({"text": "a disease."}),))

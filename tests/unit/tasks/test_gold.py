@@ -11,7 +11,8 @@ import random
 import pytest
 
 from biogpt.tasks.completion import clean
-from biogpt.tasks.task import NO_ID, load_task, truncate_source
+from biogpt.tasks.example import NO_ID
+from biogpt.tasks.task import load_task, truncate_source
 
 pytestmark = pytest.mark.data
 
@@ -368,7 +369,7 @@ def disturb(triples: list[tuple[str, str, str]], number: int) -> list[tuple[str,
 
 @pytest.mark.parametrize("name", ["ddi", "kd_dti"])
 def test_hard_match_gives_the_reference_s_figures(data_path, name):
-    from biogpt.tasks.task import Item, Prediction
+    from biogpt.tasks.example import Item, Prediction
 
     gold = json.loads((data_path / FOLDERS[name] / "test.json").read_text(encoding="utf-8"))
     task = load_task(name)

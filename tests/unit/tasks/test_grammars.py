@@ -2,7 +2,8 @@
 
 import pytest
 
-from biogpt.tasks.task import Example, Task, load_task
+from biogpt.tasks.example import Example
+from biogpt.tasks.task import Task, load_task
 from biogpt.text.grammar import Choice, Grammar, Span, Words
 
 EXAMPLE = Example("x", "Some text.")

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from biogpt.tasks.task import Example, Item, load_task
+from biogpt.tasks.example import Example, Item
+from biogpt.tasks.task import load_task
 
 HOC = load_task("hoc")
 QA = load_task("pubmedqa")

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from biogpt.tasks.example import Example, Item, Prediction
 from biogpt.tasks.metrics import abbreviation_of, body_of, count_matches, normalise
-from biogpt.tasks.task import Example, Item, Prediction, load_task
+from biogpt.tasks.task import load_task
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from biogpt.tasks.task import Example, Item, load_task
+from biogpt.tasks.example import Example, Item
+from biogpt.tasks.task import load_task
 
 TEXT = (
     "Cocaine causes generalised and focal seizures, at 5 mg/kg; and hypotension. Cocaine, not clonidine, is to blame."

@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from biogpt.tasks.task import Example, load_task
+from biogpt.tasks.example import Example
+from biogpt.tasks.task import load_task
 
 JNLPBA = load_task("jnlpba")
 EXAMPLE = Example("1", "IL-2 gene in T cells")

@@ -5,7 +5,8 @@ import pytest
 
 import biogpt
 from biogpt.errors import DataError, InputError
-from biogpt.tasks.task import Example, Item, Prediction, load_task, task_names, truncate_source
+from biogpt.tasks.example import Example, Item, Prediction
+from biogpt.tasks.task import load_task, task_names, truncate_source
 
 TASKS = [
     "bc2gm", "bc5cdr", "bc5cdr_chem", "bc5cdr_disease", "ddi", "hoc", "jnlpba", "kd_dti", "ncbi_disease", "pubmedqa",

@@ -14,9 +14,10 @@ from small_models import make_small_model
 
 from biogpt import BioGptForSequenceClassification, BioGptTokenizer
 from biogpt.errors import BioGptError, ConfigError, DataError, TrainingError
-from biogpt.model.checkpoint import load_causal_lm, load_model
+from biogpt.model.loading import load_causal_lm, load_model
 from biogpt.tasks.encoding import add_learned_tokens, learned_ids
-from biogpt.tasks.task import Example, Item, Prediction, load_task
+from biogpt.tasks.example import Example, Item, Prediction
+from biogpt.tasks.task import load_task
 from biogpt.training import finetune as finetune_module
 from biogpt.training.finetune import finetune
 from biogpt.training.finetune_data import encode_examples, read_splits

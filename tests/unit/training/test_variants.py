@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from biogpt.errors import ConfigError
+from biogpt.tasks.example import Example, Item
 from biogpt.tasks.mentions import find_mentions
-from biogpt.tasks.task import Example, Item, Task, load_task
+from biogpt.tasks.task import Task, load_task
 from biogpt.tasks.tuning import build_tuning
 from biogpt.training.variants import MAX_VARIANTS, make_variants, pair_up, read_lexicon, rename, shuffle
 
