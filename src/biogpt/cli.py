@@ -32,7 +32,6 @@ app = typer.Typer(
     name="biogpt",
     help=biogpt.__doc__.partition("\n")[0] if biogpt.__doc__ else None,
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -89,7 +88,8 @@ def generate(
         list[str] | None, typer.Argument(metavar="PROMPT", help="Texts to continue; without any, stdin is read.")
     ] = None,
     model: Annotated[
-        str, typer.Option(metavar="NAME", help="'mini' (bundled), a directory, or a Hugging Face hub id.")
+        str,
+        typer.Option("--model", "-m", metavar="NAME", help="'mini' (bundled), a directory, or a Hugging Face hub id."),
     ] = "mini",
     input_path: Annotated[
         Path | None,
@@ -181,11 +181,13 @@ def pretrain(
 @app.command(no_args_is_help=True)
 @plain_endings()
 def finetune(
-    task: Annotated[str, typer.Option(metavar="TASK", help="A task's name, or your own TOML file.")],
+    task: Annotated[str, typer.Option("--task", "-t", metavar="TASK", help="A task's name, or your own TOML file.")],
     data: Annotated[Path, typer.Option(metavar="PATH", help="The data set's directory, or one file of it.")],
-    output: Annotated[Path, typer.Option("--out", metavar="DIR", help="The tuned model's directory.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", "--out", metavar="DIR", help="The tuned model's directory.")
+    ],
     model: Annotated[
-        str, typer.Option(metavar="NAME", help="What to start from: 'mini', a directory, or a hub id.")
+        str, typer.Option("--model", "-m", metavar="NAME", help="What to start from: 'mini', a directory, or a hub id.")
     ] = "mini",
     epochs: Annotated[int | None, typer.Option(metavar="N", help="Passes over the data.")] = None,
     learning_rate: Annotated[float | None, typer.Option(metavar="X", help="Its peak.")] = None,
@@ -281,6 +283,24 @@ def tasks(
     print(describe_task(name) if name else list_tasks())
 
 
+@app.command(no_args_is_help=False)
+@plain_endings()
+def models() -> None:
+    """List the bundled models: what each does, how good it is, how large."""
+    from biogpt.evaluation.bundled import list_models
+
+    print(list_models())
+
+
+@app.command(no_args_is_help=False)
+@plain_endings()
+def env() -> None:
+    """Print versions and hardware, for a bug report."""
+    from biogpt.environment import describe_environment
+
+    print(describe_environment())
+
+
 @app.command(no_args_is_help=True)
 @plain_endings()
 def predict(
@@ -289,13 +309,22 @@ def predict(
         typer.Argument(metavar="FILE", help="Documents: files, directories, or - for stdin, the default."),
     ] = None,
     task: Annotated[
-        str | None, typer.Option(metavar="TASK", help="What to look for: the model that is bundled for it is used.")
+        str | None,
+        typer.Option(
+            "--task", "-t", metavar="TASK", help="What to look for: the model that is bundled for it is used."
+        ),
     ] = None,
     model: Annotated[
-        str | None, typer.Option(metavar="NAME", help="A model that 'biogpt finetune' made: a directory or a hub id.")
+        str | None,
+        typer.Option(
+            "--model", "-m", metavar="NAME", help="A model that 'biogpt finetune' made: a directory or a hub id."
+        ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write there; a killed run then goes on by the same command.")
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Write there; a killed run then goes on by the same command."
+        ),
     ] = None,
     format: Annotated[
         str | None,
@@ -353,13 +382,14 @@ def predict(
 @app.command(no_args_is_help=True)
 @plain_endings()
 def evaluate(
-    task: Annotated[str, typer.Option(metavar="TASK", help="A task's name, or your own TOML file.")],
+    task: Annotated[str, typer.Option("--task", "-t", metavar="TASK", help="A task's name, or your own TOML file.")],
     data: Annotated[Path, typer.Option(metavar="PATH", help="The data set's directory, or one file of it.")],
     predictions: Annotated[
         Path | None, typer.Option(metavar="FILE", help="JSONL, JSON, CSV, PubTator, or a completion per line.")
     ] = None,
     model: Annotated[
-        str | None, typer.Option(metavar="NAME", help="A tuned model: its predictions are made, and scored.")
+        str | None,
+        typer.Option("--model", "-m", metavar="NAME", help="A tuned model: its predictions are made, and scored."),
     ] = None,
     is_unconstrained: Annotated[
         bool, typer.Option("--unconstrained", help="Let the model write freely, as published figures were made.")
@@ -373,7 +403,12 @@ def evaluate(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Write report.json, report.md, report.png and a model's predictions there."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="DIR",
+            help="Write report.json, report.md, report.png and a model's predictions there.",
+        ),
     ] = None,
     is_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
     batch_size: Annotated[int, typer.Option(min=1, metavar="N", help="Texts that a model reads at once.")] = 8,

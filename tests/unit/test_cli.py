@@ -1,12 +1,19 @@
+import importlib.metadata
 import inspect
+import platform
 import subprocess
 import sys
 from dataclasses import fields
 
 import pytest
+from safetensors.torch import load_file
+from typer.main import get_command
+from typer.testing import CliRunner
 
 from biogpt import __version__, cli
+from biogpt.evaluation.tuned import bundled_tasks, find_tuned_model
 from biogpt.inference.settings import GenerationSettings
+from biogpt.model.checkpoint import BUNDLED
 
 HEAVY = ("torch", "transformers", "tokenizers", "sacremoses", "huggingface_hub", "numpy", "rich")
 
@@ -70,3 +77,41 @@ def test_other_errors_keep_their_traceback():
 
     with pytest.raises(ZeroDivisionError):
         verb()
+
+
+def test_every_bundled_model_is_listed_with_its_size_and_score():
+    result = CliRunner().invoke(cli.app, ["models"])
+    assert result.exit_code == 0
+    rows = {line.split()[0]: line for line in result.stdout.splitlines()}
+    assert rows.keys() == BUNDLED.keys()
+    num_parameters = sum(tensor.numel() for tensor in load_file(BUNDLED["mini"] / "model.safetensors").values())
+    assert f"{num_parameters / 1e6:.1f} M" in rows["mini"]
+    for name in bundled_tasks():
+        assert find_tuned_model(name).quality() in rows[name]
+
+
+def test_the_environment_is_described_for_a_bug_report():
+    result = CliRunner().invoke(cli.app, ["env"])
+    assert result.exit_code == 0
+    facts = dict(line.split(maxsplit=1) for line in result.stdout.splitlines())
+    assert facts["transformers"] == importlib.metadata.version("transformers")
+    assert facts["python"] == platform.python_version()
+
+
+def test_short_forms_mean_the_same_in_every_verb():
+    meanings = {"-m": "model", "-t": "task", "-o": "output", "-h": "help"}
+    commands = get_command(cli.app).commands
+    for verb, command in commands.items():
+        for parameter in command.params:
+            for short in (flag for flag in parameter.opts if len(flag) == 2):
+                assert meanings[short] == parameter.name, verb
+    for name in ("model", "task", "output"):
+        verbs = [
+            verb
+            for verb, command in commands.items()
+            if name in {p.name for p in command.params if p.opts[0][0] == "-"}
+        ]
+        assert verbs
+        for verb in verbs:
+            (parameter,) = (p for p in commands[verb].params if p.name == name)
+            assert {f"--{name}", f"-{name[0]}"} <= set(parameter.opts), (verb, name)

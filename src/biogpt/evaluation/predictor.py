@@ -110,7 +110,7 @@ class Predictor:
             raise InputError(
                 f"The model '{found.name}' was tuned neither for the task '{found.task.name}' nor for any other: it "
                 f"has no {TASK_FILE} and no soft prompt. Make one of it: biogpt finetune --task {found.task.name} "
-                f"--data DIR --model {found.name} --out DIR."
+                f"--data DIR --model {found.name} --output DIR."
             )
         loaded.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         return cls(found.task, loaded, tokenizer, batch_size)

@@ -99,7 +99,7 @@ def _find_bundled(task: Task) -> str:
         return task.name
     raise InputError(
         f"No model for the task '{task.name}' is bundled, expected one of: {', '.join(names) or '(none)'}. Name a "
-        f"model of your own, or make one: biogpt finetune --task {task.name} --data DIR --model mini --out DIR."
+        f"model of your own, or make one: biogpt finetune --task {task.name} --data DIR --model mini --output DIR."
     )
 
 
