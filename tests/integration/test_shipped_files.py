@@ -75,3 +75,15 @@ def test_it_generates_with_a_cache_and_the_same_without(path):
     assert torch.equal(model.generate(**inputs, **settings, prompt_lookup_num_tokens=3), text)
     assert torch.equal(model.generate(**inputs, **settings, assistant_early_exit=2), text)
     assert torch.equal(model.generate(**inputs, **settings, assistant_model=peer), text)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")  # PyTorch's and transformers' own
+def test_a_blank_behind_the_prompt_keeps_words_apart_in_transformers_pipeline():
+    """docs/models.md says so: the pipeline decodes the new tokens alone, and joins them to the prompt as they are."""
+    engine = Engine.load("mini")
+    pipe = transformers.pipeline("text-generation", model=engine.model, tokenizer=engine.tokenizer)
+    ids = engine.tokenizer(PROMPT, return_tensors="pt")
+    settings = {"max_new_tokens": 6, "do_sample": False}
+    whole = engine.tokenizer.decode(engine.model.generate(**ids, **settings)[0], skip_special_tokens=True)
+    assert pipe(f"{PROMPT} ", **settings)[0]["generated_text"] == whole
+    assert pipe(PROMPT, **settings)[0]["generated_text"] == whole.replace(f"{PROMPT} ", PROMPT)
