@@ -37,13 +37,13 @@ from record import write_result
 from rich.console import Console
 from rich.table import Table
 
-from biogpt.inference.scoring import ScoredDocument, score_documents
+from biogpt.evaluation.bits_per_byte import ScoredDocument, score_documents
 from biogpt.model.checkpoint import load_tokenizer, resolve_model
 from biogpt.model.loading import load_causal_lm
 from biogpt.text.tokenizer import BioGptTokenizer
-from biogpt.training import corpus_stages as stages
-from biogpt.training.corpus import Corpus
-from biogpt.training.jobs import JobBoard
+from biogpt.training.corpus import stages
+from biogpt.training.corpus.jobs import JobBoard
+from biogpt.training.corpus.prepare import Corpus
 
 AS_WRITTEN, DECODED = "as written", "decoded"
 XZ_FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": 1 << 27}]

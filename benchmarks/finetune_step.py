@@ -31,12 +31,12 @@ from task_data import DIRECTORIES, TRAIN_SPLITS
 from biogpt import BioGptConfig, BioGptForCausalLM, BioGptTokenizer
 from biogpt.tasks.encoding import learned_ids
 from biogpt.text import bpe
-from biogpt.training.batches import Plan, collate
-from biogpt.training.finetune_data import encode_examples
-from biogpt.training.finetune_model import build_model
-from biogpt.training.finetune_recipe import make_recipe
-from biogpt.training.finetune_trainer import weighted_loss
-from biogpt.training.optimization import make_optimizer
+from biogpt.training.finetune.batches import Plan, collate
+from biogpt.training.finetune.data import encode_examples
+from biogpt.training.finetune.model import build_model
+from biogpt.training.finetune.recipe import make_recipe
+from biogpt.training.finetune.trainer import weighted_loss
+from biogpt.training.optimizer import make_optimizer
 from biogpt.training.trainer import computes_bf16
 
 TOKENS_PER_PIECE = 1024

@@ -28,8 +28,8 @@ from biogpt import BioGptError, BioGptForCausalLM, BioGptTokenizer, Predictor, l
 from biogpt.model.checkpoint import resolve_model
 from biogpt.tasks.example import Example, Prediction
 from biogpt.tasks.task import Task
-from biogpt.training.finetune import finetune
-from biogpt.training.finetune_recipe import make_recipe
+from biogpt.training.finetune.recipe import make_recipe
+from biogpt.training.finetune.run import finetune
 from biogpt.training.trainer import computes_bf16
 
 EXAMPLE = ROOT / "examples" / "finetuning"

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from record import write_result
 
-from biogpt.training.corpus import Corpus, CorpusRecipe, prepare
+from biogpt.training.corpus.prepare import Corpus, CorpusRecipe, prepare
 
 
 def resident_bytes(pid: int) -> int:

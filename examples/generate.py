@@ -7,7 +7,7 @@ python examples/generate.py DIRECTORY  # or any other
 import sys
 
 import biogpt
-from biogpt.inference.settings import GenerationSettings
+from biogpt.decoding.settings import GenerationSettings
 
 engine = biogpt.Engine.load(sys.argv[1] if len(sys.argv) > 1 else "mini")
 

@@ -17,12 +17,12 @@ _HOMES = {
     "BioGptForTokenClassification": "biogpt.model.modeling",
     "BioGptModel": "biogpt.model.modeling",
     "BioGptTokenizer": "biogpt.text.tokenizer",
-    "Completion": "biogpt.inference.engine",
-    "Engine": "biogpt.inference.engine",
-    "GenerationSettings": "biogpt.inference.settings",
-    "Predictor": "biogpt.evaluation.predictor",
+    "Completion": "biogpt.engine.engine",
+    "Engine": "biogpt.engine.engine",
+    "GenerationSettings": "biogpt.decoding.settings",
+    "Predictor": "biogpt.extraction.predictor",
     "load_task": "biogpt.tasks.task",
-    "pipeline": "biogpt.mining.pipeline",
+    "pipeline": "biogpt.extraction.extractor",
     "register_auto_classes": "biogpt.model.auto",
 }
 
@@ -45,11 +45,11 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from biogpt.decoding.settings import GenerationSettings
+    from biogpt.engine.engine import Completion, Engine
     from biogpt.errors import BioGptError
-    from biogpt.evaluation.predictor import Predictor
-    from biogpt.inference.engine import Completion, Engine
-    from biogpt.inference.settings import GenerationSettings
-    from biogpt.mining.pipeline import pipeline
+    from biogpt.extraction.extractor import pipeline
+    from biogpt.extraction.predictor import Predictor
     from biogpt.model.auto import register_auto_classes
     from biogpt.model.config import BioGptConfig
     from biogpt.model.modeling import (

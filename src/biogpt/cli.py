@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import biogpt
+from biogpt.decoding.settings import GenerationSettings
+from biogpt.engine.prompts import check_prompt, parse_prompts, read_prompt_file
 from biogpt.errors import BioGptError
-from biogpt.inference.prompts import check_prompt, parse_prompts, read_prompt_file
-from biogpt.inference.settings import GenerationSettings
 
 if TYPE_CHECKING:
-    from biogpt.inference.engine import Completion, Engine
+    from biogpt.engine.engine import Completion, Engine
     from biogpt.tasks.example import Prediction
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
@@ -167,11 +167,11 @@ def pretrain(
     A run that was killed is resumed by the same command. Under torchrun it uses all processes:
     torchrun --nproc-per-node 8 -m biogpt pretrain CONFIG.toml. The final scores are printed as JSON.
     """
-    from biogpt.training.recipe import read_recipe
+    from biogpt.training.pretrain.recipe import read_recipe
 
     recipe = read_recipe(recipe_path)
     _quieten_libraries()
-    from biogpt.training.pretrain import pretrain
+    from biogpt.training.pretrain.run import pretrain
 
     report = pretrain(recipe)
     if os.environ.get("RANK", "0") == "0":
@@ -219,7 +219,7 @@ def finetune(
     torchrun --nproc-per-node 8 -m biogpt finetune ... The final scores on dev are printed as JSON.
     """
     _quieten_libraries()
-    from biogpt.training.finetune_recipe import make_recipe
+    from biogpt.training.finetune.recipe import make_recipe
 
     settings = {
         "epochs": epochs, "learning_rate": learning_rate, "head": head, "peft": peft, "patience": patience,
@@ -237,7 +237,7 @@ def finetune(
         dev_fraction=dev_fraction,
         seed=seed,
     )
-    from biogpt.training.finetune import finetune
+    from biogpt.training.finetune.run import finetune
 
     report = finetune(run, _predict_with)
     if os.environ.get("RANK", "0") == "0":
@@ -278,7 +278,7 @@ def tasks(
 
     A task is a TOML file: what is asked, how an answer is read, how it is scored. See docs/tasks.md.
     """
-    from biogpt.tasks.catalogue import describe_task, list_tasks
+    from biogpt.tasks.listing import describe_task, list_tasks
 
     print(describe_task(name) if name else list_tasks())
 
@@ -287,7 +287,7 @@ def tasks(
 @plain_endings()
 def models() -> None:
     """List the bundled models: what each does, how good it is, how large."""
-    from biogpt.evaluation.bundled import list_models
+    from biogpt.extraction.model_list import list_models
 
     print(list_models())
 
@@ -350,9 +350,9 @@ def predict(
         raise typer.BadParameter("Give --task or --model: what shall be looked for?")
     if not files and (sys.stdin is None or sys.stdin.isatty()):
         raise typer.BadParameter("Give files, a directory, or documents on stdin.")
-    from biogpt.evaluation.tuned import find_tuned_model
+    from biogpt.extraction.task_models import find_tuned_model
     from biogpt.mining.inputs import find_inputs
-    from biogpt.mining.predict import Target, choose_format, predict_files
+    from biogpt.mining.local import Target, choose_format, predict_files
 
     found = find_tuned_model(model, task)
     inputs = find_inputs(files or ["-"], sys.stdin.buffer, input_format, _print_skipped)
@@ -454,7 +454,7 @@ def _predict_with(
     task: Any, model: Any, tokenizer: Any, examples: Sequence[Any], constrained: bool
 ) -> "Iterable[Prediction]":
     """Predictions of a model that is being tuned."""
-    from biogpt.evaluation.predictor import Predictor
+    from biogpt.extraction.predictor import Predictor
 
     return Predictor(task, model, tokenizer, batch_size=32).predict(examples, constrained)
 
@@ -470,7 +470,7 @@ def _load_engine(name: str) -> "Engine":
     _quieten_libraries()
     path = resolve_model(name)  # before the heavy imports: a wrong name is known at once
     with _show_status(f"Loading {name}") if sys.stderr.isatty() else contextlib.nullcontext():
-        from biogpt.inference.engine import Engine
+        from biogpt.engine.engine import Engine
 
         return Engine.load(path)
 

@@ -12,13 +12,13 @@ import pytest
 import torch
 from small_models import make_small_model
 
-from biogpt.evaluation.predictor import Predictor
+from biogpt.extraction.predictor import Predictor
 from biogpt.model.checkpoint import load_tokenizer
 from biogpt.model.loading import load_causal_lm
 from biogpt.tasks.encoding import encode_prompt, learned_ids
 from biogpt.tasks.task import load_task
-from biogpt.training.finetune import finetune
-from biogpt.training.finetune_recipe import make_recipe
+from biogpt.training.finetune.recipe import make_recipe
+from biogpt.training.finetune.run import finetune
 
 RECIPE = """
 epochs = 4

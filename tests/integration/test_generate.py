@@ -16,8 +16,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from biogpt.inference.engine import Engine
-from biogpt.inference.settings import GenerationSettings
+from biogpt.decoding.settings import GenerationSettings
+from biogpt.engine.engine import Engine
 
 BIOGPT = shutil.which("biogpt", path=str(Path(sys.executable).parent)) or "biogpt"
 PROMPTS = ["Aspirin reduces the risk of", "IL-6 and TNF-α", "The patients'"]

@@ -13,9 +13,9 @@ from tuned_models import DOCUMENTS
 
 from biogpt.cli import main
 from biogpt.documents import INPUT_FORMATS, OUTPUT_FORMATS, read_records
-from biogpt.evaluation.tuned import find_tuned_model
+from biogpt.extraction.task_models import find_tuned_model
 from biogpt.mining.inputs import find_inputs
-from biogpt.mining.predict import Target, choose_format, predict_files
+from biogpt.mining.local import Target, choose_format, predict_files
 
 TEXTS = list(DOCUMENTS)
 

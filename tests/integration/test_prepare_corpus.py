@@ -16,7 +16,7 @@ import pytest
 SCRIPT = """
 import sys
 from biogpt.errors import BioGptError
-from biogpt.training.corpus import CorpusRecipe, prepare
+from biogpt.training.corpus.prepare import CorpusRecipe, prepare
 
 if __name__ == "__main__":
     recipe = CorpusRecipe(

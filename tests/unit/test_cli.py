@@ -11,8 +11,8 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from biogpt import __version__, cli
-from biogpt.evaluation.tuned import bundled_tasks, find_tuned_model
-from biogpt.inference.settings import GenerationSettings
+from biogpt.decoding.settings import GenerationSettings
+from biogpt.extraction.task_models import bundled_tasks, find_tuned_model
 from biogpt.model.checkpoint import BUNDLED
 
 HEAVY = ("torch", "transformers", "tokenizers", "sacremoses", "huggingface_hub", "numpy", "rich")

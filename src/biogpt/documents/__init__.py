@@ -5,7 +5,7 @@ text as a model reads it, with all that is needed to write the record back, in i
 found in it (`Record.with_findings`, `open_writer`). Nothing here knows of tokens, tasks or models, or imports torch.
 """
 
-from biogpt.documents.document import TEXT_FIELDS, Document, Problem
+from biogpt.documents.document import TEXT_FIELDS, Document
 from biogpt.documents.formats import (
     INPUT_FORMATS,
     OUTPUT_FORMATS,
@@ -20,6 +20,7 @@ from biogpt.documents.reading import check_format, document_format, read_documen
 from biogpt.documents.record import Entity, EntityRelation, Findings, Label, Record
 from biogpt.documents.tables import item_columns
 from biogpt.documents.writing import Writer
+from biogpt.files import Problem
 
 __all__ = [
     "INPUT_FORMATS",

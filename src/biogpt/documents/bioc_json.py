@@ -14,11 +14,11 @@ from typing import IO, Any, BinaryIO
 
 from biogpt.documents import bioc
 from biogpt.documents.bioc_xml import read_document
-from biogpt.documents.files import MAX_RECORD_BYTES, Reading
 from biogpt.documents.json_lines import dump
 from biogpt.documents.record import Record
 from biogpt.documents.writing import Writer
 from biogpt.errors import DataError
+from biogpt.files import MAX_RECORD_BYTES, Reading
 
 NAME = bioc.JSON
 NO_COLLECTION = {"source": "biogpt", "date": "", "key": "docs/formats.md of biogpt", "infons": {}}

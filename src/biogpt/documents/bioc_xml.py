@@ -6,10 +6,10 @@ from typing import IO, Any
 from lxml import etree
 
 from biogpt.documents import bioc
-from biogpt.documents.files import Reading
 from biogpt.documents.record import Record
 from biogpt.documents.xml_stream import find_entity, forget, parse, parse_element, stopping_at_bad_xml
 from biogpt.errors import DataError
+from biogpt.files import Reading
 
 NAME = bioc.XML
 ROOT = "collection"

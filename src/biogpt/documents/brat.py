@@ -19,7 +19,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from biogpt.documents.files import Reading
 from biogpt.documents.record import (
     Addition,
     Annotation,
@@ -34,6 +33,7 @@ from biogpt.documents.record import (
 )
 from biogpt.documents.writing import Writer
 from biogpt.errors import DataError, InputError
+from biogpt.files import Reading
 
 NAME = "brat"
 INDEX = "documents.tsv"

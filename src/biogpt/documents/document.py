@@ -1,4 +1,4 @@
-"""What a file of literature is made of: a `Document`, and a `Problem` where there should have been one.
+"""What a file of literature is made of: a `Document`.
 
 Knows nothing of files.
 """
@@ -44,16 +44,3 @@ class Document:
             if part:
                 parts.append(part)
         return " ".join(parts)
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One record that could not be used."""
-
-    place: str
-    """`file:line`, or `file: citation number (PMID)`."""
-    message: str
-    """What was got and what was expected."""
-
-    def __str__(self) -> str:
-        return f"{self.place}: {self.message}"

@@ -21,12 +21,11 @@ from biogpt.documents import (
     pubtator,
     tables,
 )
-from biogpt.documents.document import Problem
-from biogpt.documents.files import Reading, check_encoding, open_stored, peek, reporting_damage, unpack
 from biogpt.documents.reading import document_format
 from biogpt.documents.record import Record
 from biogpt.documents.writing import Writer
 from biogpt.errors import DataError, InputError, suggest
+from biogpt.files import Problem, Reading, check_encoding, open_stored, peek, reporting_damage, unpack
 
 RecordReader = Callable[[IO[bytes], Reading], Iterator[Record]]
 

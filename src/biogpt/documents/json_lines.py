@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import IO, Any
 
 from biogpt.documents.document import TEXT_FIELDS, Document
-from biogpt.documents.files import Reading, describe_bytes, lines
 from biogpt.documents.record import (
     ABSTRACT,
     TITLE,
@@ -28,6 +27,7 @@ from biogpt.documents.record import (
 )
 from biogpt.documents.writing import Writer
 from biogpt.errors import suggest
+from biogpt.files import Reading, describe_bytes, lines
 
 NAME = "jsonl"
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import IO
 
 from biogpt.documents.document import Document
-from biogpt.documents.files import Reading, describe_bytes, lines
 from biogpt.documents.record import Passage, Record, make_record
+from biogpt.files import Reading, describe_bytes, lines
 
 NAME = "text"
 

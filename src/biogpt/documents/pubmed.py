@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from biogpt.documents.document import Document
-from biogpt.documents.files import Reading
 from biogpt.documents.record import Record, make_record, title_and_abstract
 from biogpt.documents.xml_stream import find_entity, forget, parse, stopping_at_bad_xml
 from biogpt.errors import DataError
+from biogpt.files import Reading
 
 NAME = "pubmed"
 

@@ -15,7 +15,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import IO
 
-from biogpt.documents.files import Reading, lines
 from biogpt.documents.record import (
     ABSTRACT,
     TITLE,
@@ -29,6 +28,7 @@ from biogpt.documents.record import (
     new_ids,
 )
 from biogpt.documents.writing import Writer
+from biogpt.files import Reading, lines
 
 NAME = "pubtator"
 TEXT_LINE = re.compile(r"([^|\s]+)\|([ta])\|(.*)", re.DOTALL)

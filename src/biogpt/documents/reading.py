@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import IO
 
 from biogpt.documents import json_lines, plain_text, pubmed
-from biogpt.documents.document import Document, Problem
-from biogpt.documents.files import Reading, open_stored, reporting_damage, unpack
+from biogpt.documents.document import Document
 from biogpt.errors import DataError
+from biogpt.files import Problem, Reading, open_stored, reporting_damage, unpack
 
 Reader = Callable[[IO[bytes], Reading], Iterator[Document]]
 

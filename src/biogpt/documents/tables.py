@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 from biogpt.documents.document import TEXT_FIELDS
-from biogpt.documents.files import Reading, lines
 from biogpt.documents.json_lines import document_of_fields, dump, passages_of
 from biogpt.documents.record import ABSTRACT, TITLE, Record, free_name, items_of, make_record
 from biogpt.documents.writing import Writer
 from biogpt.errors import DataError, suggest
+from biogpt.files import Reading, lines
 
 CSV, TSV = "csv", "tsv"
 DELIMITERS = {CSV: ",", TSV: "\t"}

@@ -10,8 +10,8 @@ from typing import IO, Any
 
 from lxml import etree
 
-from biogpt.documents.files import Reading
 from biogpt.errors import DataError
+from biogpt.files import Reading
 
 SAFELY = {"load_dtd": False, "no_network": True, "resolve_entities": False, "huge_tree": False}
 

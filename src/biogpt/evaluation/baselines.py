@@ -14,11 +14,11 @@ from itertools import product
 from typing import Generic, TypeVar
 
 from biogpt.errors import InputError, suggest
-from biogpt.tasks import relation
 from biogpt.tasks.example import NO_ID, Example, Item, Prediction, Span
+from biogpt.tasks.kinds import relation
+from biogpt.tasks.kinds.tagging import OUTSIDE, word_spans
 from biogpt.tasks.mentions import fold
 from biogpt.tasks.schema import Schema
-from biogpt.tasks.tagging import OUTSIDE, word_spans
 from biogpt.tasks.task import Task
 
 T = TypeVar("T")

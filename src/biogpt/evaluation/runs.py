@@ -12,11 +12,11 @@ from pathlib import Path
 
 import biogpt
 from biogpt.errors import DataError
-from biogpt.evaluation.journal import Journal
-from biogpt.evaluation.predictions import as_record, read_predictions
+from biogpt.evaluation.prediction_files import as_record, read_predictions
 from biogpt.evaluation.report import Report
 from biogpt.evaluation.scores import score_predictions
-from biogpt.evaluation.tuned import TunedModel, find_tuned_model
+from biogpt.extraction.task_models import TunedModel, find_tuned_model
+from biogpt.run_state import Journal
 from biogpt.tasks.example import Example, Prediction
 from biogpt.tasks.task import Task
 
@@ -70,7 +70,7 @@ def evaluate_model(
         "biogpt": biogpt.__version__,
     }
     if output is None:
-        from biogpt.evaluation.predictor import (
+        from biogpt.extraction.predictor import (
             Predictor,  # torch, which takes a while: what was typed is checked by now
         )
 
@@ -104,7 +104,7 @@ def _continue_run(
         done = read_predictions(task, path, examples[:num_done]) if num_done else []
         if journal.is_complete:
             return done
-        from biogpt.evaluation.predictor import Predictor
+        from biogpt.extraction.predictor import Predictor
 
         predictor = Predictor.of(found, batch_size=batch_size)
         predictions = predictor.predict(examples[num_done:], constrained)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import biogpt
 from biogpt.evaluation.intervals import NUM_RESAMPLES, bootstrap
-from biogpt.evaluation.predictions import read_predictions
+from biogpt.evaluation.prediction_files import read_predictions
 from biogpt.evaluation.report import Report
 from biogpt.tasks.example import Example, Prediction
 from biogpt.tasks.task import Task, count_outcomes

@@ -15,7 +15,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from biogpt.documents import INPUT_FORMATS, Problem, Record, check_records, detect_format, read_records, read_stream
-from biogpt.documents.files import (
+from biogpt.documents.record import Passage, make_record
+from biogpt.documents.tables import DELIMITERS, IDS, looks_like_table
+from biogpt.errors import DataError, InputError, suggest
+from biogpt.files import (
     Reading,
     check_encoding,
     describe_bytes,
@@ -25,10 +28,7 @@ from biogpt.documents.files import (
     reporting_damage,
     unpack,
 )
-from biogpt.documents.record import Passage, make_record
-from biogpt.documents.tables import DELIMITERS, IDS, looks_like_table
-from biogpt.errors import DataError, InputError, suggest
-from biogpt.evaluation.journal import NOTE_SUFFIX
+from biogpt.run_state import NOTE_SUFFIX
 from biogpt.tasks.task import Task
 from biogpt.tasks.template import slots_of
 

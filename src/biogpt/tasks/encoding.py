@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from biogpt.errors import ConfigError
 from biogpt.tasks.example import Example
-from biogpt.tasks.tagging import OUTSIDE, tags_of
+from biogpt.tasks.kinds.tagging import OUTSIDE, tags_of
 from biogpt.tasks.task import Task, truncate_source
 from biogpt.text.tokenizer import BioGptTokenizer
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from biogpt.errors import DataError, InputError, suggest
 from biogpt.tasks.example import Example, Item
+from biogpt.tasks.kinds.tagging import read_tags
 from biogpt.tasks.schema import Schema
-from biogpt.tasks.tagging import read_tags
 from biogpt.tasks.template import slots_of
 
 Record = Mapping[str, Any]

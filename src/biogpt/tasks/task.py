@@ -39,7 +39,7 @@ class Task:
     def __init__(self, schema: Schema) -> None:
         self.schema = schema
         self.name = schema.name
-        self._kind = cast(Kind, importlib.import_module(f"biogpt.tasks.{schema.kind}"))
+        self._kind = cast(Kind, importlib.import_module(f"biogpt.tasks.kinds.{schema.kind}"))
         self._kind.check_schema(schema)
 
     def __repr__(self) -> str:

@@ -12,7 +12,7 @@ from torch.utils.data import SequentialSampler
 from transformers import PrinterCallback, Trainer
 
 from biogpt.errors import TrainingError
-from biogpt.training.run import num_processes
+from biogpt.training.run_directory import num_processes
 
 
 class RunTrainer(Trainer):

@@ -127,7 +127,7 @@ class TestJsonLines:
             list(read_documents(path, pytest.fail))
 
     def test_a_line_that_is_a_whole_file_stops(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("biogpt.documents.files.MAX_RECORD_BYTES", 1 << 20)
+        monkeypatch.setattr("biogpt.files.MAX_RECORD_BYTES", 1 << 20)
         path = write(tmp_path / "a.jsonl", json.dumps([{"text": "x" * 100}] * 20_000))
         with pytest.raises(DataError, match=r"a\.jsonl:1: a line of 1 MB or more\. Expected one record a line"):
             read(path)

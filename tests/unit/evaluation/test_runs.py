@@ -5,8 +5,8 @@ from tuned_models import examples_of
 
 from biogpt import load_task
 from biogpt.errors import InputError
-from biogpt.evaluation.journal import note_path
 from biogpt.evaluation.runs import evaluate_model
+from biogpt.run_state import note_path
 
 NUM_SENTENCES = 70  # three groups of a predictor's window
 

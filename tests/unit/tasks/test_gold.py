@@ -10,8 +10,8 @@ import random
 
 import pytest
 
-from biogpt.tasks.completion import clean
 from biogpt.tasks.example import NO_ID
+from biogpt.tasks.kinds.completion import clean
 from biogpt.tasks.task import load_task, truncate_source
 
 pytestmark = pytest.mark.data
@@ -252,7 +252,7 @@ class TestTraps:
 
 def test_the_official_evaluation_of_bc5cdr_gives_the_same_counts(data_path):
     """The counts in the evaluation tool's own readme: 90 right, 533 wrong, 33 missed."""
-    from biogpt.evaluation.predictions import read_predictions
+    from biogpt.evaluation.prediction_files import read_predictions
 
     folder = data_path / FOLDERS["bc5cdr"] / "BC5CDR_Evaluation-0.0.3" / "data"
     for empty_documents in ("keep", "drop"):
@@ -279,7 +279,7 @@ def test_pubtator_spans_stand_in_the_source(data_path):
 
 
 def test_the_official_files_score_one_as_predictions(data_path):
-    from biogpt.evaluation.predictions import read_predictions
+    from biogpt.evaluation.prediction_files import read_predictions
 
     task = load_task("pubmedqa")
     folder = data_path / FOLDERS["pubmedqa"]

@@ -23,7 +23,7 @@ def test_loading_tasks_imports_nothing_heavy():
     program = """
 import sys
 import biogpt
-from biogpt.tasks.catalogue import describe_task, list_tasks
+from biogpt.tasks.listing import describe_task, list_tasks
 list_tasks(), describe_task("bc5cdr")
 heavy = {"torch", "transformers", "numpy", "matplotlib"} & set(sys.modules)
 sys.exit(f"imported: {heavy}" if heavy else 0)

@@ -1,0 +1,315 @@
+"""Predictor: examples -> predictions, by one tuned model, whatever its head.
+
+A language model writes the target and the task reads it; a token-classification head tags words; a sequence-
+classification head weighs the choices. Here a task and a model meet; how texts become examples, and what becomes of
+predictions, is for the callers.
+
+Shapes in comments: B rows, T tokens, L labels.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+
+from biogpt.decoding.constraint import Rule, compile_rule
+from biogpt.decoding.settings import GenerationSettings
+from biogpt.engine.engine import Completion, Engine
+from biogpt.engine.padding import check_numbers
+from biogpt.errors import CheckpointError, InputError
+from biogpt.extraction.item_scores import score_items
+from biogpt.extraction.task_models import TASK_FILE, TunedModel, find_tuned_model
+from biogpt.model.checkpoint import load_tokenizer
+from biogpt.model.loading import load_model
+from biogpt.model.modeling import (
+    BioGptForCausalLM,
+    BioGptForSequenceClassification,
+    BioGptForTokenClassification,
+)
+from biogpt.tasks.encoding import EncodedWords, encode_prompt_or_cut, encode_words, head_labels, learned_ids
+from biogpt.tasks.example import Example, Item, Prediction
+from biogpt.tasks.kinds.classification import label_slot
+from biogpt.tasks.kinds.tagging import OUTSIDE, read_tags, word_spans
+from biogpt.tasks.task import Task
+from biogpt.text.tokenizer import BioGptTokenizer
+
+Model = BioGptForCausalLM | BioGptForTokenClassification | BioGptForSequenceClassification
+
+NO_LABEL = "empty"
+"""The choice that says that no other one holds, as in HoC."""
+
+HEADED_KINDS = ("tagging", "answering", "classification")
+"""The kinds of tasks that a head can do without writing text."""
+
+_THRESHOLD = 0.5  # probability from which on a label holds, where several may
+_NUM_BATCHES = 4  # examples of that many batches are sorted by length, so that a batch's rows are about as long
+
+
+class Predictor:
+    """Predicts with one model.
+
+    Args:
+        task: what the model was tuned for.
+        model: in evaluation mode, on the device where it shall run.
+        tokenizer: the model's own.
+        batch_size: how many texts are read at once. More is faster and takes more memory. Where all likely relations
+            are given (the schema's `min_score`) texts are read one by one, each with up to 1 / `min_score` beginnings
+            of a sentence at once.
+
+    Raises:
+        CheckpointError: the model's labels are not the task's.
+    """
+
+    def __init__(self, task: Task, model: Model, tokenizer: BioGptTokenizer, batch_size: int = 8) -> None:
+        if batch_size < 1:
+            raise InputError(f"Got batch_size {batch_size}, expected at least 1.")
+        self.task = task
+        self.model = model
+        self.tokenizer = tokenizer
+        self.batch_size = batch_size
+        finds_likely = task.schema.kind == "relation" and bool(task.schema.min_score)  # one text after the other
+        self.window_size = batch_size if finds_likely else _NUM_BATCHES * batch_size
+        """Predictions come in groups of so many examples. What is in a group can, by the rounding of floating-point
+        sums, touch the last digits of its scores; whoever resumes a run begins with a whole group."""
+        if not isinstance(model, BioGptForCausalLM):
+            _check_labels(task, model)
+        self._engine = Engine(model, tokenizer, batch_size) if isinstance(model, BioGptForCausalLM) else None
+
+    @classmethod
+    def load(
+        cls,
+        model: str | Path | None = None,
+        task: str | Path | Task | None = None,
+        device: str | None = None,
+        batch_size: int = 8,
+    ) -> Self:
+        """A predictor with a tuned model from disk or from the Hugging Face hub, in float32.
+
+        Args:
+            model: a directory that `biogpt finetune` made, the name of a bundled model, or a hub id. By default the
+                model that is bundled for `task`.
+            task: what it shall be used for; by default what it was tuned for.
+            device: where to run, in PyTorch's terms; by default `cuda` where there is one, else `cpu`.
+            batch_size: see the class.
+
+        Raises:
+            InputError: there is no such task, or the model is not one of that task.
+            CheckpointError: there is no such model, or its files are damaged or do not fit together.
+        """
+        return cls.of(find_tuned_model(model, task), device, batch_size)
+
+    @classmethod
+    def of(cls, found: TunedModel, device: str | None = None, batch_size: int = 8) -> Self:
+        """A predictor with a model that `find_tuned_model` has found; see `load`."""
+        loaded = load_model(found.path)
+        tokenizer = load_tokenizer(found.path, loaded.config.vocab_size)
+        if not found.is_tuned and isinstance(loaded, BioGptForCausalLM) and not learned_ids(tokenizer):
+            raise InputError(
+                f"The model '{found.name}' was tuned neither for the task '{found.task.name}' nor for any other: it "
+                f"has no {TASK_FILE} and no soft prompt. Make one of it: biogpt finetune --task {found.task.name} "
+                f"--data DIR --model {found.name} --output DIR."
+            )
+        loaded.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        return cls(found.task, loaded, tokenizer, batch_size)
+
+    def predict(self, examples: Iterable[Example], constrained: bool = True) -> Iterator[Prediction]:
+        """Predict, in the examples' order.
+
+        Args:
+            examples: read as predictions are asked for, `window_size` at a time.
+            constrained: hold what is generated to the task's schema. A head knows nothing else anyway.
+
+        Returns:
+            For each example what was predicted, with scores from 0 to 1: of a generated item the geometric mean of
+            the probabilities of the tokens that fill its slots, or, where all likely relations are given (the schema's
+            `min_score`), the probability that it is stated first among all that the schema allows; of a mention the
+            mean probability of its tags; of a label that a head gives its probability.
+        """
+        remaining = iter(examples)
+        while window := list(islice(remaining, self.window_size)):
+            yield from self._predict_window(window, constrained)
+
+    def _predict_window(self, window: Sequence[Example], constrained: bool) -> list[Prediction]:
+        if self._engine is not None:
+            return self._generate(self._engine, window, constrained)
+        if isinstance(self.model, BioGptForTokenClassification):
+            return self._tag(window)
+        return self._classify(window)
+
+    def _find_likely(self, engine: Engine, example: Example) -> Prediction:
+        """All relations that the model might well state, with how likely it would state each first. The prediction's
+        text is what it would have written to state them all."""
+        prompt, is_cut = encode_prompt_or_cut(self.task, self.tokenizer, example)
+        grammar = self.task.grammar(example)
+        assert grammar is not None
+        rule = compile_rule(grammar, self.tokenizer, prompt).once()
+        entities = [name for name, slot in self.task.schema.slots.items() if slot.is_entity]
+        found: dict[tuple[str, ...], Item] = {}
+        problems: list[str] = []
+        for likely in engine.find_likely(prompt, rule, self.task.schema.min_score):
+            read = self.task.parse(self._decode(likely.ids), example)
+            problems += read.problems
+            for item in read.items:
+                if len(entities) > 1 and len({item.slots[name] for name in entities}) == 1:
+                    continue  # nothing is related to itself
+                # The likelier one comes first: of one relation that is spelled in two ways (Moses leaves signs on
+                # words), and of one whose names stand only within the other's ("lithium" in "lithium carbonate").
+                if not any(_is_within(item, other, entities) for other in found.values()):
+                    found.setdefault(tuple(item.slots.values()), replace(item, score=likely.probability))
+        items = tuple(found.values())
+        text = self.task.target(replace(example, items=items))
+        return Prediction(example.id, items, tuple(problems), text, is_cut)
+
+    def _generate(self, engine: Engine, window: Sequence[Example], constrained: bool) -> list[Prediction]:
+        if constrained and self.task.schema.kind == "relation" and self.task.schema.min_score:
+            return [self._find_likely(engine, example) for example in window]
+        prompts, are_cut = self._encode_prompts(window)
+        order = sorted(range(len(window)), key=lambda index: len(prompts[index]))
+        limit = self.task.schema.target_limit or engine.max_positions
+        settings = GenerationSettings(temperature=0, max_new_tokens=limit)
+        ordered = [prompts[index] for index in order]
+        rules = self._make_rules([window[index] for index in order], ordered) if constrained else None
+        completions = engine.generate_ids(ordered, settings, rules)
+        made = {
+            index: self._read_completion(completion, window[index])
+            for index, completion in zip(order, completions, strict=True)
+        }
+        return [replace(made[index], is_source_cut=is_cut) for index, is_cut in enumerate(are_cut)]
+
+    def _encode_prompts(self, window: Sequence[Example]) -> tuple[list[list[int]], list[bool]]:
+        """The prompt of each example, and of which the source was cut."""
+        encoded = [encode_prompt_or_cut(self.task, self.tokenizer, example) for example in window]
+        return [prompt for prompt, _ in encoded], [is_cut for _, is_cut in encoded]
+
+    def _make_rules(self, examples: Sequence[Example], prompts: Sequence[Sequence[int]]) -> list[Rule] | None:
+        """What each completion is held to; None where the task lets anything be written."""
+        rules = []
+        for example, prompt in zip(examples, prompts, strict=True):
+            grammar = self.task.grammar(example)
+            if grammar is None:
+                return None
+            rules.append(compile_rule(grammar, self.tokenizer, prompt))
+        return rules
+
+    def _read_completion(self, completion: Completion, example: Example) -> Prediction:
+        prediction = self.task.parse(completion.text, example)
+        items = score_items(
+            self.task.schema, prediction.items, completion.token_ids, completion.token_scores, self._decode
+        )
+        problems = prediction.problems
+        if completion.stop_reason != "end":
+            problems += (f"the model did not end its text: it was cut off after {len(completion.token_ids)} tokens",)
+        return replace(prediction, items=items, problems=problems)
+
+    def _decode(self, token_ids: Sequence[int]) -> str:
+        return str(self.tokenizer.decode(list(token_ids), skip_special_tokens=True))
+
+    def _tag(self, window: Sequence[Example]) -> list[Prediction]:
+        parts = [encode_words(self.task, self.tokenizer, example) for example in window]
+        rows = [part.input_ids for encoded in parts for part in encoded]
+        logits = self._run(rows)
+        names: Mapping[int, str] = self.model.config.id2label
+        predictions = []
+        position = 0
+        for example, encoded in zip(window, parts, strict=True):
+            words = _pick_words(encoded, logits[position : position + len(encoded)])
+            position += len(encoded)
+            values, indices = words.softmax(dim=-1).max(dim=-1)
+            tags = [names[index] for index in indices.tolist()]
+            predictions.append(_as_mentions(example, tags, values.tolist(), self.task.schema.min_score))
+        return predictions
+
+    def _classify(self, window: Sequence[Example]) -> list[Prediction]:
+        rows, are_cut = self._encode_prompts(window)
+        logits = torch.stack(self._run(rows))  # (B, L)
+        is_multiple = self.model.config.problem_type == "multi_label_classification"
+        probabilities = logits.sigmoid() if is_multiple else logits.softmax(dim=-1)
+        return [
+            Prediction(example.id, self._choose_labels(values, is_multiple), is_source_cut=is_cut)
+            for example, values, is_cut in zip(window, probabilities.tolist(), are_cut, strict=True)
+        ]
+
+    def _choose_labels(self, probabilities: Sequence[float], is_multiple: bool) -> tuple[Item, ...]:
+        names: Mapping[int, str] = self.model.config.id2label
+        scores = {names[index]: value for index, value in enumerate(probabilities)}
+        if not is_multiple:
+            chosen = [max(scores, key=lambda name: scores[name])]
+        else:
+            chosen = [name for name, value in scores.items() if value > _THRESHOLD and name != NO_LABEL]
+            if not chosen and NO_LABEL in scores:
+                chosen = [NO_LABEL]
+        slot = label_slot(self.task.schema)
+        return tuple(Item({slot: name}, score=scores[name]) for name in chosen)
+
+    def _run(self, rows: Sequence[Sequence[int]]) -> list[torch.Tensor]:
+        """The logits of each row on the CPU, (T, L) or (L,); rows of about the same length run together."""
+        order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
+        logits: list[torch.Tensor] = [torch.empty(0)] * len(rows)
+        for first in range(0, len(order), self.batch_size):
+            batch = order[first : first + self.batch_size]
+            width = max(len(rows[index]) for index in batch)
+            padding = [width - len(rows[index]) for index in batch]
+            pad_id = self.tokenizer.pad_token_id
+            device = self.model.device
+            input_ids = torch.tensor(
+                [[*rows[index], *[pad_id] * pad] for index, pad in zip(batch, padding, strict=True)], device=device
+            )  # (B, T)
+            attention_mask = torch.tensor([[1] * (width - pad) + [0] * pad for pad in padding], device=device)
+            with torch.inference_mode():
+                output: Any = self.model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
+            check_numbers(output.logits)
+            for index, row in zip(batch, output.logits.float().cpu(), strict=True):
+                logits[index] = row
+        return logits
+
+
+def _is_within(item: Item, other: Item, entities: Sequence[str]) -> bool:
+    """Whether two relations are alike but for names of the first that stand only within those of the second."""
+    return all(
+        item.slots[name] == other.slots[name]
+        or (
+            name in entities
+            and bool(item.spans[name])
+            and all(
+                any(first <= start and end <= last for first, last in other.spans[name])
+                for start, end in item.spans[name]
+            )
+        )
+        for name in item.slots
+    )
+
+
+def _pick_words(encoded: Sequence[EncodedWords], logits: Sequence[torch.Tensor]) -> torch.Tensor:
+    """The logits of an example's words, (words, L), out of those of its parts."""
+    return torch.cat([rows[part.places] for part, rows in zip(encoded, logits, strict=True)])
+
+
+def _as_mentions(example: Example, tags: Sequence[str], probabilities: Sequence[float], min_score: float) -> Prediction:
+    spans = word_spans(example.text)
+    places = [start for start, _ in spans]
+    # Two blanks in a row have an empty word between them, which names nothing.
+    kept = [tag if start < end else OUTSIDE for tag, (start, end) in zip(tags, spans, strict=True)]
+    items = []
+    for item in read_tags(kept, example.text):
+        start, end = item.spans["mention"][0]
+        scores = [value for place, value in zip(places, probabilities, strict=True) if start <= place < end]
+        score = sum(scores) / len(scores)
+        if score >= min_score:
+            items.append(replace(item, score=score))
+    return Prediction(example.id, tuple(items))
+
+
+def _check_labels(task: Task, model: Model) -> None:
+    """Raise unless the head's labels are those of the task."""
+    is_tagging = task.schema.kind == "tagging"
+    head = BioGptForTokenClassification if is_tagging else BioGptForSequenceClassification
+    got = sorted(model.config.id2label.values())
+    expected = sorted(head_labels(task)) if task.schema.kind in HEADED_KINDS else []
+    if not isinstance(model, head) or got != expected:
+        raise CheckpointError(
+            f"The model is a {type(model).__name__} with the labels {', '.join(got[:8])}, which do not fit the task "
+            f"'{task.name}': expected {', '.join(expected[:8]) or 'a model that generates'}. Name a model of this task."
+        )

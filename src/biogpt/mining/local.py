@@ -1,0 +1,323 @@
+"""Prediction over files: records in, the same records with what a model found in them out, in their order.
+
+Runs in memory that does not grow with the files. Results are written group by group; a run that was killed goes on
+behind its last whole group, and ends with the same bytes as an unbroken one. Records that cannot be used are told to
+the caller, and the run goes on. Knows neither what a model is made of nor how a format looks.
+"""
+
+import contextlib
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
+
+import biogpt
+from biogpt.documents import OUTPUT_FORMATS, Problem, Record, Writer, open_writer, output_format
+from biogpt.documents.html import Heading, PageWriter
+from biogpt.documents.record import items_of
+from biogpt.documents.tables import item_columns
+from biogpt.errors import DataError, InputError, suggest
+from biogpt.extraction.conversion import Asked, entity_type, find_in_records
+from biogpt.extraction.task_models import TunedModel
+from biogpt.mining.inputs import Input, prepare_inputs, read_input
+from biogpt.run_state import Journal
+from biogpt.tasks.task import Task
+
+DEFAULT_FORMAT = "jsonl"
+
+
+@dataclass
+class Summary:
+    """What became of a run, over all calls that it took."""
+
+    num_records: int = 0
+    """Records that the output holds."""
+    num_items: int = 0
+    """What was found in them."""
+    num_with_problems: int = 0
+    """Records in which an answer could not be read in full."""
+    num_resumed: int = 0
+    """Records that an earlier, killed call of the same run had written."""
+    num_skipped: int = 0
+    """Records, and files of a directory, that could not be used."""
+    damaged: list[str] = field(default_factory=list)
+    """Files that could not be read to their end, each with its reason."""
+
+    def __str__(self) -> str:
+        parts = [_count(self.num_records, "document"), _count(self.num_items, "item")]
+        if self.num_resumed:
+            parts[0] += f" ({self.num_resumed} of them from before)"
+        if self.num_with_problems:
+            parts.append(f"{_count(self.num_with_problems, 'answer')} with problems")
+        if self.num_skipped:
+            parts.append(f"{self.num_skipped} skipped")
+        return ", ".join(parts)
+
+    def count(self, record: Record) -> None:
+        """Count a record that is written."""
+        self.num_records += 1
+        if record.findings is not None:
+            self.num_items += len(items_of(record))
+            self.num_with_problems += bool(record.findings.problems)
+
+    def check(self) -> None:
+        """Raise where the output lacks more than single records.
+
+        Raises:
+            DataError: no record could be used, or a file could not be read to its end.
+        """
+        if not self.num_records:
+            if not self.num_skipped:
+                raise DataError("The input has no document, expected at least one. Check that it is not empty.")
+            raise DataError(
+                f"No document could be read, {self.num_skipped} were skipped. Expected at least one; the reasons are "
+                "above."
+            )
+        if self.damaged:
+            raise DataError(
+                f"{len(self.damaged)} files could not be read to their end; what came before is written. The first: "
+                f"{self.damaged[0]}"
+            )
+
+    def take_up(self, journal: Journal) -> None:
+        """Begin with what earlier calls have counted."""
+        self.num_records = self.num_resumed = journal.num_records
+        self.num_items = journal.facts.get("num_items", 0)
+        self.num_with_problems = journal.facts.get("num_with_problems", 0)
+
+
+def _count(number: int, name: str) -> str:
+    return f"{number:,} {name}{'' if number == 1 else 's'}"
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where results go."""
+
+    format: str
+    path: Path | None = None
+    """A file, or brat's directory; without it, `stream`."""
+    stream: BinaryIO | None = None
+    page_path: Path | None = None
+    """Where to make a web page of the results, too."""
+
+
+def choose_format(task: Task, wanted: str | None, path: Path | None, inputs: Sequence[Input]) -> str:
+    """The format of the output: the wanted one, or what the output's name says, or the inputs' own, or JSON lines.
+
+    Raises:
+        InputError: no such format, one that cannot say what the task finds, or an output that is to be packed.
+    """
+    if wanted is not None and wanted not in OUTPUT_FORMATS:
+        known = ", ".join(OUTPUT_FORMATS)
+        raise InputError(f"Unknown format '{wanted}'.{suggest(wanted, OUTPUT_FORMATS)} Expected one of {known}.")
+    if path is not None and path.suffix == ".gz":
+        raise InputError(f"{path} ends in .gz, but results are written unpacked. Leave out .gz; pack the file later.")
+    needed = {"relation": "relations", "tagging": "entities"}.get(task.schema.kind, "labels")
+    own = {source.format for source in inputs}
+    guessed = output_format(path) if path else None
+    if guessed is None and len(own) == 1 and needed in OUTPUT_FORMATS.get(next(iter(own)), ()):
+        guessed = next(iter(own))
+    format = wanted or guessed or DEFAULT_FORMAT
+    if needed not in OUTPUT_FORMATS[format]:
+        able = ", ".join(name for name, parts in OUTPUT_FORMATS.items() if needed in parts)
+        raise InputError(f"{format} cannot say the {needed} that the task '{task.name}' finds. Expected one of {able}.")
+    return format
+
+
+def predict_files(
+    found: TunedModel,
+    inputs: Sequence[Input],
+    target: Target,
+    *,
+    device: str | None = None,
+    constrained: bool = True,
+    batch_size: int = 8,
+    on_problem: Callable[[Problem], None] = lambda problem: None,
+    on_progress: Callable[[Summary], None] = lambda summary: None,
+) -> Summary:
+    """Predict what stands in files, and write them with it.
+
+    Args:
+        found: the model.
+        inputs: from `find_inputs`.
+        target: where results go. With a path the run can be taken up again by the same call.
+        device: where to run, in PyTorch's terms.
+        constrained: hold what is generated to the task's schema.
+        batch_size: texts that the model reads at once. Results are written after a few such batches.
+        on_problem: called with each record that is skipped, and each file that is damaged.
+        on_progress: called after each group.
+
+    Raises:
+        InputError: the output is there already and not of this run, or begun with other settings.
+        DataError: a table lacks columns, the output cannot be written, or the inputs are others than before.
+    """
+    task = found.task
+    inputs = prepare_inputs(task, inputs)
+    _check_target(inputs, target)
+    journal = _open_journal(found, inputs, target, constrained, batch_size)
+    summary = Summary()
+
+    def report(problem: Problem) -> None:
+        summary.num_skipped += 1
+        on_problem(problem)
+
+    if journal is not None and journal.is_complete:
+        summary.take_up(journal)
+        _check_unchanged(_read_all(inputs, summary, report), journal)
+        return summary
+
+    if target.page_path is not None:
+        _make_parent(target.page_path)
+    from biogpt.extraction.predictor import Predictor  # torch, which takes a while: what was typed is checked by now
+
+    predictor = Predictor.of(found, device, batch_size)
+    if journal is not None:
+        journal.begin()
+        summary.take_up(journal)
+    with contextlib.ExitStack() as stack:
+        outputs = _open_outputs(stack, found, target, journal)
+        records = _read_all(inputs, summary, report)
+        seen = _skip(records, journal)
+        # The predictor sorts by length. For that a few records of a tagging task are enough: each is many sentences.
+        group_size = batch_size if task.schema.kind == "tagging" else predictor.window_size
+        while group := list(islice(records, group_size)):
+            for record in find_in_records(predictor, group, found.label, constrained):
+                summary.count(record)
+                for output in outputs:
+                    output.write(record)
+            for output in outputs:
+                output.flush()
+            if journal is not None:
+                _note_down(seen, group)
+                positions = [output.position for output in outputs]
+                journal.commit(
+                    summary.num_records,
+                    positions,
+                    digest=seen.hexdigest(),
+                    num_items=summary.num_items,
+                    num_with_problems=summary.num_with_problems,
+                )
+            on_progress(summary)
+    if journal is not None:
+        journal.finish()
+    return summary
+
+
+def _check_target(inputs: Sequence[Input], target: Target) -> None:
+    """Raise where writing would destroy an input, another output, or a page that is there already."""
+    outputs = [path.resolve() for path in (target.path, target.page_path) if path is not None]
+    if len(set(outputs)) < len(outputs):
+        raise InputError(f"Got {target.path} for the output and for the page, expected two files. Name another page.")
+    for source in inputs:
+        if source.stream is None and source.path.resolve() in outputs:
+            raise InputError(f"{source.path} is an input and would be overwritten. Name another output.")
+    if target.path is None and target.page_path is not None and target.page_path.exists():
+        raise InputError(f"{target.page_path} is there already. Remove it, or name another page.")
+
+
+def _make_parent(path: Path) -> None:
+    """Make the directory of a file, as is done for the output."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"Cannot make {path.parent}: {error.strerror}. Expected a folder to write to; name another page."
+        ) from error
+
+
+def _check_unchanged(records: Iterator[Asked], journal: Journal) -> None:
+    """Raise unless a finished run's documents are those of the input now: names and sizes do not tell."""
+    _skip(records, journal)
+    if next(records, None) is not None:
+        raise DataError(
+            f"{journal.paths[0]} is finished with {journal.num_records} documents, but the input has more now. Name "
+            "another output to begin anew."
+        )
+
+
+def _open_journal(
+    found: TunedModel, inputs: Sequence[Input], target: Target, constrained: bool, batch_size: int
+) -> Journal | None:
+    """The note on the run, where its output is one that can be taken up again."""
+    if target.path is None:
+        return None
+    settings = {
+        "inputs": [source.describe() for source in inputs],
+        "task": found.task.name,
+        "model": found.name,
+        "model_files": found.fingerprint(),
+        "format": target.format,
+        "page": str(target.page_path) if target.page_path else None,
+        "constrained": constrained,
+        "batch_size": batch_size,
+        "biogpt": biogpt.__version__,
+    }
+    return Journal([path for path in (target.path, target.page_path) if path], settings)
+
+
+def _open_outputs(
+    stack: contextlib.ExitStack, found: TunedModel, target: Target, journal: Journal | None
+) -> list[Writer]:
+    """The writers of the run, closed with `stack`."""
+    task = found.task
+    positions = journal.positions if journal else [0, 0]
+    place = target.path or target.stream
+    assert place is not None
+    outputs = [open_writer(place, target.format, position=positions[0], columns=_columns(task))]
+    if target.page_path is not None:
+        heading = Heading(task.schema.title, found.label, found.quality(), _entity_types(task))
+        outputs.append(PageWriter(target.page_path, positions[-1], heading=heading))
+    return [stack.enter_context(output) for output in outputs]
+
+
+def _entity_types(task: Task) -> tuple[str, ...]:
+    """The types of the entities that the task finds."""
+    if task.schema.kind == "tagging":
+        return task.schema.slots["label"].choices
+    is_relation = task.schema.kind == "relation"
+    return tuple(entity_type(name) for name, slot in task.schema.slots.items() if slot.is_entity and is_relation)
+
+
+def _columns(task: Task) -> tuple[str, ...]:
+    """The columns that a table needs for the task's items."""
+    if task.schema.kind == "tagging":
+        return item_columns(has_mentions=True)
+    slots = task.schema.slots
+    is_relation = task.schema.kind == "relation"
+    roles = [name for name, slot in slots.items() if slot.is_entity and is_relation]
+    return item_columns(roles, [name for name in slots if name not in roles])
+
+
+def _read_all(inputs: Sequence[Input], summary: Summary, report: Callable[[Problem], None]) -> Iterator[Asked]:
+    """The records of all inputs; a file that is damaged as a whole is told, and the next one read."""
+    for source in inputs:
+        try:
+            yield from read_input(source, report)
+        except DataError as error:
+            summary.damaged.append(str(error))
+            report(Problem(str(source.path), f"read only in part: {error}"))
+
+
+def _skip(records: Iterator[Asked], journal: Journal | None) -> "hashlib._Hash":
+    """Read past the records that the output has, which must be those of before; a digest of them."""
+    seen = hashlib.sha256()
+    if journal is None or not journal.num_records:
+        return seen
+    num_read = 0
+    for asked in islice(records, journal.num_records):
+        _note_down(seen, [asked])
+        num_read += 1
+    if num_read < journal.num_records or seen.hexdigest() != journal.facts.get("digest"):
+        raise DataError(
+            f"{journal.paths[0]} was begun with other documents: its first {journal.num_records} are not those of the "
+            "input now. Give the same input to go on, or another name to begin anew."
+        )
+    return seen
+
+
+def _note_down(seen: "hashlib._Hash", group: Iterable[Asked]) -> None:
+    for record, _ in group:
+        seen.update(f"{record.id}\n{record.text}\n".encode(errors="surrogatepass"))

@@ -1,0 +1,181 @@
+import io
+import json
+from pathlib import Path
+
+import pytest
+from tuned_models import DOCUMENTS
+
+from biogpt import BioGptForSequenceClassification, BioGptTokenizer
+from biogpt.documents import OUTPUT_FORMATS
+from biogpt.errors import DataError, InputError
+from biogpt.extraction.conversion import CUT
+from biogpt.extraction.task_models import find_tuned_model
+from biogpt.mining.inputs import find_inputs
+from biogpt.mining.local import Summary, Target, choose_format, predict_files
+from biogpt.tasks.task import load_task
+
+TEXTS = list(DOCUMENTS)
+
+
+@pytest.fixture
+def source(tmp_path):
+    path = tmp_path / "in.jsonl"
+    lines = [json.dumps({"id": str(index), "text": TEXTS[index % len(TEXTS)]}) for index in range(11)]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    return {file.name.removeprefix("broken").removeprefix("whole"): file.read_bytes() for file in files}
+
+
+@pytest.mark.parametrize("format", OUTPUT_FORMATS)
+def test_a_run_that_stopped_ends_with_the_bytes_of_an_unbroken_one(tuned_model_paths, tmp_path, source, format):
+    found, inputs = find_tuned_model(tuned_model_paths["bc5cdr_chem"]), find_inputs([source], io.BytesIO())
+    names = ("whole", "broken")
+    targets = {name: Target(format, tmp_path / name, page_path=tmp_path / f"{name}.html") for name in names}
+    whole = predict_files(found, inputs, targets["whole"], batch_size=2)
+    assert (whole.num_records, whole.num_resumed, whole.num_items) == (11, 0, 12)
+
+    def stop(summary: Summary) -> None:
+        if summary.num_records >= 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predict_files(found, inputs, targets["broken"], batch_size=2, on_progress=stop)
+    resumed = predict_files(found, inputs, targets["broken"], batch_size=2)
+    assert (resumed.num_records, resumed.num_resumed, resumed.num_items) == (11, 6, 12)
+    for one, other in (("whole", "broken"), ("whole.html", "broken.html")):
+        assert contents(tmp_path / one) == contents(tmp_path / other)
+    again = predict_files(found, inputs, targets["broken"], batch_size=2, on_progress=stop)
+    assert (again.num_records, again.num_resumed) == (11, 11)
+
+
+def test_a_run_is_not_taken_up_with_other_settings_or_documents(tuned_model_paths, tmp_path, source):
+    found, inputs = find_tuned_model(tuned_model_paths["bc5cdr_chem"]), find_inputs([source], io.BytesIO())
+    target = Target("jsonl", tmp_path / "out.jsonl")
+
+    def stop(_: Summary) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predict_files(found, inputs, target, batch_size=2, on_progress=stop)
+    before = target.path.read_bytes()
+    with pytest.raises(InputError, match="begun with batch_size 2, not 3"):
+        predict_files(found, inputs, target, batch_size=3)
+    with pytest.raises(InputError, match='begun with format "jsonl", not "csv"'):
+        predict_files(found, inputs, Target("csv", target.path), batch_size=2)
+    other = find_tuned_model(tuned_model_paths["bc5cdr"])
+    with pytest.raises(InputError, match='begun with task "bc5cdr_chem", not "bc5cdr"'):
+        predict_files(other, inputs, target, batch_size=2)
+    source.write_text(source.read_text(encoding="utf-8").replace("Aspirin", "Heparin"), encoding="utf-8")
+    with pytest.raises(DataError, match="begun with other documents"):
+        predict_files(found, inputs, target, batch_size=2)
+    assert target.path.read_bytes() == before
+
+
+def test_a_file_damaged_in_its_middle_is_told_and_the_next_one_read(tuned_model_paths, tmp_path, source):
+    inputs = [*find_inputs([source], io.BytesIO()), *find_inputs([source], io.BytesIO())]
+    broken = tmp_path / "broken.xml"
+    broken.write_text("<PubmedArticleSet><PubmedArticle>", encoding="utf-8")
+    inputs.insert(1, find_inputs([broken], io.BytesIO())[0])
+    problems = []
+    stream = io.BytesIO()
+    found = find_tuned_model(tuned_model_paths["bc5cdr_chem"])
+    summary = predict_files(found, inputs, Target("jsonl", stream=stream), on_problem=problems.append)
+    assert (summary.num_records, summary.num_skipped) == (22, 1)
+    assert len(stream.getvalue().splitlines()) == 22
+    assert "broken.xml: read only in part" in str(problems[0])
+    with pytest.raises(DataError, match="1 files could not be read to their end"):
+        summary.check()
+    assert str(summary) == "22 documents, 24 items, 1 skipped"
+
+
+def test_a_text_longer_than_the_model_says_so(tuned_model_paths, tmp_path):
+    path = tmp_path / "long.txt"
+    path.write_text(" ".join(TEXTS * 30), encoding="utf-8")
+    stream = io.BytesIO()
+    inputs = find_inputs([path], io.BytesIO())
+    summary = predict_files(find_tuned_model(tuned_model_paths["bc5cdr"]), inputs, Target("jsonl", stream=stream))
+    assert CUT in json.loads(stream.getvalue())["problems"]
+    assert summary.num_with_problems == 1
+    assert "1 answer with problems" in str(summary)
+
+
+def test_texts_of_one_length_are_read_together_and_encoded_once(tuned_model_paths, tmp_path, monkeypatch):
+    texts = ["Cells died . " * (10 if number % 2 else 1) for number in range(8)]
+    path = tmp_path / "texts.txt"
+    path.write_text("\n\n".join(text.strip() for text in texts), encoding="utf-8")
+    shapes, encoded = [], []
+    forward = BioGptForSequenceClassification.forward
+    encode_ids = BioGptTokenizer.encode_ids
+
+    def count_tokens(model, input_ids, **arguments):
+        shapes.append((int((input_ids != 1).sum()), input_ids.numel()))
+        return forward(model, input_ids, **arguments)
+
+    def count_texts(tokenizer, texts):
+        encoded.extend(text for text in texts if text.startswith("Cells"))
+        return encode_ids(tokenizer, texts)
+
+    monkeypatch.setattr(BioGptForSequenceClassification, "forward", count_tokens)
+    monkeypatch.setattr(BioGptTokenizer, "encode_ids", count_texts)
+    found, inputs = find_tuned_model(tuned_model_paths["hoc"]), find_inputs([path], io.BytesIO())
+    predict_files(found, inputs, Target("jsonl", stream=io.BytesIO()), batch_size=2)
+    assert len(shapes) == 4
+    assert all(num_tokens == size for num_tokens, size in shapes), "no batch is padded"
+    assert len(encoded) == 8
+
+
+@pytest.mark.parametrize(
+    ("task", "wanted", "name", "formats", "chosen"),
+    [
+        ("bc5cdr", None, None, ["pubtator"], "pubtator"),
+        ("bc5cdr", None, None, ["pubtator", "pubtator"], "pubtator"),
+        ("bc5cdr", None, None, ["pubtator", "bioc-xml"], "jsonl"),
+        ("bc5cdr", None, None, ["text"], "jsonl"),
+        ("bc5cdr", None, "out.csv", ["pubtator"], "csv"),
+        ("bc5cdr", "brat", "out.csv", ["pubtator"], "brat"),
+        ("hoc", None, None, ["pubtator"], "jsonl"),
+        ("hoc", None, None, ["csv"], "csv"),
+    ],
+)
+def test_the_format_is_the_wanted_or_the_inputs_or_json_lines(task, wanted, name, formats, chosen):
+    inputs = [type("Source", (), {"format": format})() for format in formats]
+    assert choose_format(load_task(task), wanted, Path(name) if name else None, inputs) == chosen
+
+
+def test_what_would_be_destroyed_is_refused_before_anything_is_read(tuned_model_paths, tmp_path, source):
+    found, inputs = find_tuned_model(tuned_model_paths["bc5cdr_chem"]), find_inputs([source], io.BytesIO())
+    before = source.read_bytes()
+    page = tmp_path / "page.html"
+    with pytest.raises(InputError, match="is an input"):
+        predict_files(found, inputs, Target("jsonl", stream=io.BytesIO(), page_path=source))
+    with pytest.raises(InputError, match="is an input"):
+        predict_files(found, inputs, Target("jsonl", source))
+    with pytest.raises(InputError, match="expected two files"):
+        predict_files(found, inputs, Target("jsonl", page, page_path=page))
+    page.write_text("someone's", encoding="utf-8")
+    with pytest.raises(InputError, match="is there already"):
+        predict_files(found, inputs, Target("jsonl", stream=io.BytesIO(), page_path=page))
+    assert (source.read_bytes(), page.read_text(encoding="utf-8")) == (before, "someone's")
+
+
+def test_a_finished_run_is_not_given_for_other_documents(tuned_model_paths, tmp_path):
+    found, target = find_tuned_model(tuned_model_paths["bc5cdr_chem"]), Target("jsonl", tmp_path / "out.jsonl")
+
+    def run(text: str) -> Summary:
+        return predict_files(found, find_inputs(["-"], io.BufferedReader(io.BytesIO(text.encode()))), target)
+
+    run(TEXTS[0])
+    assert run(TEXTS[0]).num_resumed == 1
+    with pytest.raises(DataError, match="begun with other documents"):
+        run(TEXTS[1])
+    with pytest.raises(DataError, match="the input has more now"):
+        run(f"{TEXTS[0]}\n\n{TEXTS[1]}")
+
+
+def test_results_are_not_written_packed():
+    with pytest.raises(InputError, match="written unpacked"):
+        choose_format(load_task("bc5cdr"), None, Path("found.jsonl.gz"), [])
