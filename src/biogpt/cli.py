@@ -350,11 +350,11 @@ def predict(
         raise typer.BadParameter("Give --task or --model: what shall be looked for?")
     if not files and (sys.stdin is None or sys.stdin.isatty()):
         raise typer.BadParameter("Give files, a directory, or documents on stdin.")
-    from biogpt.extraction.task_models import find_tuned_model
+    from biogpt.extraction.task_models import find_task_model
     from biogpt.mining.inputs import find_inputs
     from biogpt.mining.local import Target, choose_format, predict_files
 
-    found = find_tuned_model(model, task)
+    found = find_task_model(model, task)
     inputs = find_inputs(files or ["-"], sys.stdin.buffer, input_format, _print_skipped)
     stream = None if output else sys.stdout.buffer
     target = Target(choose_format(found.task, format, output, inputs), output, stream, html)

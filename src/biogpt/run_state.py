@@ -1,9 +1,9 @@
-"""Journal: how far a run got, so that a killed one can go on behind its last whole group of records.
+"""RunState: how far a run got, so that a killed one can go on behind its last whole group of records.
 
 Beside the run's first output lies a note, `NAME.run.json`: the run's settings, how many records the outputs hold, and
 how long each output is with them. Whoever writes the outputs cuts off what is beyond that; the finished files are then
-byte for byte those of an unbroken run. A run with other settings is refused, and so are files without a note: a journal
-never has anyone's results overwritten. Knows nothing of what is written.
+byte for byte those of an unbroken run. A run with other settings is refused, and so are files without a note: nobody's
+results are overwritten. Knows nothing of what is written.
 """
 
 import json
@@ -16,7 +16,7 @@ from biogpt.errors import DataError, InputError
 NOTE_SUFFIX = ".run.json"
 
 
-class Journal:
+class RunState:
     """The note on one run.
 
     Args:

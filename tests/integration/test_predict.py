@@ -12,8 +12,8 @@ import pytest
 from tuned_models import DOCUMENTS
 
 from biogpt.cli import main
-from biogpt.documents import INPUT_FORMATS, OUTPUT_FORMATS, read_records
-from biogpt.extraction.task_models import find_tuned_model
+from biogpt.documents import INPUT_FORMATS, OUTPUT_FORMATS, read_documents
+from biogpt.extraction.task_models import find_task_model
 from biogpt.mining.inputs import find_inputs
 from biogpt.mining.local import Target, choose_format, predict_files
 
@@ -145,12 +145,12 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(tuned_model_paths, tm
     done = run(*settings, "--output", output)
     assert done.returncode == 0, done.stderr
     assert f"({num_done} of them from before)" in done.stderr
-    found, inputs = find_tuned_model(tuned_model_paths["bc5cdr"]), find_inputs([source], sys.stdin.buffer)
+    found, inputs = find_task_model(tuned_model_paths["bc5cdr"]), find_inputs([source], sys.stdin.buffer)
     target = Target("bioc-json", tmp_path / "whole.json", page_path=tmp_path / "whole.html")
     predict_files(found, inputs, target, batch_size=4)
     assert (tmp_path / "broken.html").read_bytes() == (tmp_path / "whole.html").read_bytes()
     assert output.read_bytes() == (tmp_path / "whole.json").read_bytes()
-    assert [record.id for record in read_records(output, print)] == [str(index) for index in range(160)]
+    assert [record.id for record in read_documents(output, print)] == [str(index) for index in range(160)]
 
 
 @pytest.mark.data
@@ -166,20 +166,20 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(tuned_model_paths, tm
 )
 def test_real_samples_go_into_every_format(data_path, tuned_model_paths, tmp_path, name):
     """In this process: starting one for each pair of formats would take minutes."""
-    found = find_tuned_model(tuned_model_paths["bc5cdr_chem"])
+    found = find_task_model(tuned_model_paths["bc5cdr_chem"])
     source = data_path / name
     if source.suffix == ".sample":  # thousands of documents: the first five will do
         short = tmp_path / "short.pubtator"
         short.write_text("\n\n".join(source.read_text(encoding="utf-8").split("\n\n")[:5]) + "\n\n", encoding="utf-8")
         source = short
     inputs = find_inputs([source], sys.stdin.buffer)
-    before = [record for source in inputs for record in read_records(source.path, pytest.fail, source.format)]
+    before = [record for source in inputs for record in read_documents(source.path, pytest.fail, source.format)]
     assert inputs[0].format in INPUT_FORMATS
     for format in OUTPUT_FORMATS:
         output = tmp_path / format
         summary = predict_files(found, inputs, Target(format, output), batch_size=16)
         assert (summary.num_records, summary.num_skipped) == (len(before), 0)
-        after = list(read_records(output, pytest.fail, format))
+        after = list(read_documents(output, pytest.fail, format))
         ids = list(dict.fromkeys(record.id for record in after))  # a table has a row for each item
         expected = [record.id for record in before]
         assert ids == (sorted(expected) if format == "brat" else expected)  # whose files are read by name

@@ -33,7 +33,7 @@ def test_a_task_is_shown_with_its_example(name):
     assert done.returncode == 0
     assert task.target(task.example()) in done.stdout
     assert task.schema.licence in done.stdout
-    assert all(trap in done.stdout for trap in task.schema.traps)
+    assert all(trap in done.stdout for trap in task.schema.caveats)
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def test_mentions_are_scored_as_seqeval_does(data_path, name):
     assert scores["f1"] == pytest.approx(f1_score(gold, predicted), abs=1e-12)
     assert scores["macro_f1"] == pytest.approx(f1_score(gold, predicted, average="macro"), abs=1e-12)
     report = classification_report(gold, predicted, output_dict=True)
-    for label, numbers in task.tally(predictions, examples).classes.items():
+    for label, numbers in task.counts(predictions, examples).classes.items():
         assert numbers["f1"] == pytest.approx(report[label]["f1-score"], abs=1e-12)
         assert numbers["support"] == report[label]["support"]
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from biogpt import __version__, cli
 from biogpt.decoding.settings import GenerationSettings
-from biogpt.extraction.task_models import bundled_tasks, find_tuned_model
+from biogpt.extraction.task_models import bundled_tasks, find_task_model
 from biogpt.model.checkpoint import BUNDLED
 
 HEAVY = ("torch", "transformers", "tokenizers", "sacremoses", "huggingface_hub", "numpy", "rich")
@@ -87,7 +87,7 @@ def test_every_bundled_model_is_listed_with_its_size_and_score():
     num_parameters = sum(tensor.numel() for tensor in load_file(BUNDLED["mini"] / "model.safetensors").values())
     assert f"{num_parameters / 1e6:.1f} M" in rows["mini"]
     for name in bundled_tasks():
-        assert find_tuned_model(name).quality() in rows[name]
+        assert find_task_model(name).quality() in rows[name]
 
 
 def test_the_environment_is_described_for_a_bug_report():

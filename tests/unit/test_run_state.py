@@ -3,38 +3,43 @@ import json
 import pytest
 
 from biogpt.errors import DataError, InputError
-from biogpt.run_state import Journal, note_path
+from biogpt.run_state import RunState, note_path
 
 
 @pytest.fixture
 def begun(tmp_path):
     path = tmp_path / "results" / "out.jsonl"
-    journal = Journal([path], {"model": "m", "files": ["a", "b"]})
-    journal.begin()
+    run_state = RunState([path], {"model": "m", "files": ["a", "b"]})
+    run_state.begin()
     path.write_bytes(b"12345")
-    journal.commit(3, [4], read=7)
+    run_state.commit(3, [4], read=7)
     return path
 
 
 def test_a_run_goes_on_where_it_was(begun):
-    journal = Journal([begun], {"model": "m", "files": ["a", "b"]})
-    assert (journal.num_records, journal.positions, journal.facts, journal.is_complete) == (3, [4], {"read": 7}, False)
-    journal.finish()
-    assert Journal([begun], {"model": "m", "files": ["a", "b"]}).is_complete
+    run_state = RunState([begun], {"model": "m", "files": ["a", "b"]})
+    assert (run_state.num_records, run_state.positions, run_state.facts, run_state.is_complete) == (
+        3,
+        [4],
+        {"read": 7},
+        False,
+    )
+    run_state.finish()
+    assert RunState([begun], {"model": "m", "files": ["a", "b"]}).is_complete
 
 
 def test_other_settings_are_named(begun):
     with pytest.raises(InputError, match=r'begun with files \["a", "b"\], not \["a"\]'):
-        Journal([begun], {"model": "m", "files": ["a"]})
+        RunState([begun], {"model": "m", "files": ["a"]})
     with pytest.raises(InputError, match="begun with model"):
-        Journal([begun], {"files": ["a", "b"]})
+        RunState([begun], {"files": ["a", "b"]})
 
 
 def test_files_of_others_are_not_touched(tmp_path):
     path = tmp_path / "out.jsonl"
     path.write_text("mine")
     with pytest.raises(InputError, match="was not begun by this command"):
-        Journal([path], {})
+        RunState([path], {})
     assert path.read_text() == "mine"
 
 
@@ -42,16 +47,16 @@ def test_files_of_others_are_not_touched(tmp_path):
 def test_a_damaged_note_is_said(begun, content):
     note_path(begun).write_text(content)
     with pytest.raises(DataError, match="is damaged"):
-        Journal([begun], {})
+        RunState([begun], {})
 
 
 def test_a_lost_output_is_said(begun):
     begun.unlink()
     with pytest.raises(DataError, match="is gone"):
-        Journal([begun], json.loads(note_path(begun).read_text())["settings"])
+        RunState([begun], json.loads(note_path(begun).read_text())["settings"])
 
 
 def test_a_place_that_cannot_be_written_is_said_before_work(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="Cannot write"):
-        Journal([tmp_path / "file" / "out.jsonl"], {}).begin()
+        RunState([tmp_path / "file" / "out.jsonl"], {}).begin()

@@ -1,8 +1,8 @@
-"""Rules: which tokens may come next, and which must, so that a text is one that a grammar allows.
+"""Constraints: which tokens may come next, and which must, so that a text is one that a grammar allows.
 
-A `Rule` is a grammar compiled for a vocabulary and a source. A `Walk` follows one text through it, id by id, and always
-knows how many ids the text still needs to its end, so that no limit cuts it in the middle. This module knows neither
-models nor logits, and never imports torch: whatever chooses tokens can be held to a rule.
+A `TokenConstraint` is a grammar compiled for a vocabulary and a source. A `ConstraintState` follows one text through
+it, id by id, and always knows how many ids the text still needs to its end, so that no limit cuts it in the middle.
+This module knows neither models nor logits, and never imports torch.
 
 All that may stand between two points of a text (words of a template, one of some choices, a span of the source) is a
 trie of ids. Where a text can be read in several ways ("a and b" is one span or two), all of them are followed.
@@ -52,8 +52,8 @@ class SourceWord(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Rule:
-    """A grammar for one vocabulary and one source; `compile_rule` makes it."""
+class TokenConstraint:
+    """A grammar for one vocabulary and one source; `compile_constraint` makes it."""
 
     opening: Ids
     """Before the first slot."""
@@ -70,8 +70,8 @@ class Rule:
     source: tuple[SourceWord, ...]
     """Of no use, and empty, where no slot is a span."""
 
-    def begin(self, max_new_tokens: int) -> "Walk":
-        """A walk at its first id.
+    def begin(self, max_new_tokens: int) -> "ConstraintState":
+        """A state at its first id.
 
         Args:
             max_new_tokens: the most ids that the text may have, the end token included.
@@ -80,10 +80,10 @@ class Rule:
             InputError: they are too few for the shortest text that the grammar allows, or the source has nothing that
                 could stand in a text.
         """
-        return Walk(self, max_new_tokens)
+        return ConstraintState(self, max_new_tokens)
 
-    def once(self) -> "Rule":
-        """The rule for one sentence in place of a list of them."""
+    def once(self) -> "TokenConstraint":
+        """The constraint for one sentence in place of a list of them."""
         return replace(self, again=None)
 
 
@@ -116,29 +116,29 @@ class _Thread(NamedTuple):
 _OPENING, _CLOSING, _ENDING, _DONE = "opening", "closing", "ending", "done"
 
 
-class Walk:
-    """One text on its way through a rule.
+class ConstraintState:
+    """One text on its way through a constraint.
 
-    A sentence that repeats an earlier one ends the list: small models fall into loops, and what they would say instead
-    if the repetition alone were forbidden is what they hold for less likely. The repetition is taken back (see `take`).
+    A sentence that repeats an earlier one ends the list: small models fall into loops, and forbidding the repetition
+    alone would leave them less probable sentences. The repetition is taken back (see `accept`).
     """
 
-    def __init__(self, rule: Rule, max_new_tokens: int) -> None:
+    def __init__(self, constraint: TokenConstraint, max_new_tokens: int) -> None:
         self.ids: list[int] = []
         """The text so far."""
         self._max_new_tokens = max_new_tokens
-        self._tries = _Tries(rule)
+        self._tries = _Tries(constraint)
         self._threads = tuple(self._enter(_Thread(self._tries.roots[_OPENING])))
         num_needed = min(thread.node.num_needed for thread in self._threads)
         if num_needed == inf:
             raise InputError(
                 "The source has no word that could fill a slot, expected some text. Leave it out, or do without "
-                "the rule."
+                "the constraint."
             )
         if num_needed > max_new_tokens:
             raise InputError(
                 f"Got room for {max_new_tokens} new tokens, expected at least {num_needed}: no text that the task's "
-                "sentence allows is shorter. Raise max_new_tokens, shorten the prompt, or do without the rule."
+                "sentence allows is shorter. Raise max_new_tokens, shorten the prompt, or do without the constraint."
             )
 
     @property
@@ -147,7 +147,7 @@ class Walk:
         return any(thread.node is self._tries.roots[_DONE] for thread in self._threads)
 
     def allowed(self) -> set[int]:
-        """The ids that may come next: never none before the walk is done."""
+        """The ids that may come next: never none before the state is done."""
         left = self._max_new_tokens - len(self.ids) - 1
         return {
             index
@@ -156,24 +156,24 @@ class Walk:
             if child.num_needed <= left or thread.is_repeat
         }
 
-    def fork(self) -> "Walk":
-        """Another walk at the same place."""
+    def fork(self) -> "ConstraintState":
+        """Another state at the same place."""
         other = copy.copy(self)
         other.ids = list(self.ids)
         return other
 
-    def forced(self) -> list[int]:
+    def fast_forward(self) -> list[int]:
         """The ids that must come next, as far as there is no choice; none where there is one."""
         ahead = self.fork()
         forced: list[int] = []
         while not ahead.is_done and len(allowed := ahead.allowed()) == 1:
             (index,) = allowed
-            if ahead.take(index):
+            if ahead.accept(index):
                 break  # a repetition: it ends when the last of it is said
             forced.append(index)
         return forced
 
-    def take(self, index: int) -> int:
+    def accept(self, index: int) -> int:
         """Go on by one id.
 
         Returns:
@@ -218,28 +218,28 @@ class Walk:
 
 
 class _Tries:
-    """All that a rule allows."""
+    """All that a constraint allows."""
 
-    def __init__(self, rule: Rule) -> None:
-        num_slots = len(rule.slots)
+    def __init__(self, constraint: TokenConstraint) -> None:
+        num_slots = len(constraint.slots)
         self.roots: dict[str | int, _Node] = {_DONE: _Node()}
         self.roots[_DONE].num_needed = 0
-        self._grow(_ENDING, (rule.ending, _DONE))
-        self._grow(_CLOSING, (rule.ending, _DONE))
+        self._grow(_ENDING, (constraint.ending, _DONE))
+        self._grow(_CLOSING, (constraint.ending, _DONE))
         # From the last to the first, because each has to know how far it is from there to the end.
         for number in reversed(range(num_slots)):
             behind = 2 * number + 1 if number < num_slots - 1 else _CLOSING
             if number < num_slots - 1:
-                self._grow(behind, (rule.inner[number], 2 * number + 2))
-            slot = rule.slots[number]
+                self._grow(behind, (constraint.inner[number], 2 * number + 2))
+            slot = constraint.slots[number]
             if isinstance(slot, Span):
-                spans = _Spans(rule.source, slot.max_words, behind, self.roots[behind].num_needed)
+                spans = _Spans(constraint.source, slot.max_words, behind, self.roots[behind].num_needed)
                 self.roots[2 * number] = spans.root()
             else:
                 self._grow(2 * number, *((ids, behind) for ids in slot))
-        if rule.again is not None:
-            self._grow(_CLOSING, (rule.ending, _DONE), (rule.again, 0))
-        self._grow(_OPENING, (rule.opening, 0), *([] if rule.none is None else [(rule.none, _DONE)]))
+        if constraint.again is not None:
+            self._grow(_CLOSING, (constraint.ending, _DONE), (constraint.again, 0))
+        self._grow(_OPENING, (constraint.opening, 0), *([] if constraint.none is None else [(constraint.none, _DONE)]))
 
     def _grow(self, name: str | int, *paths: tuple[Ids, str | int]) -> None:
         """The trie of some paths, and what follows each."""
@@ -345,8 +345,8 @@ class _SpanNode(_Node):
         return self._children
 
 
-def compile_rule(grammar: Grammar, tokenizer: BioGptTokenizer, source_ids: Sequence[int]) -> Rule:
-    """A rule for the texts that a grammar allows after one source.
+def compile_constraint(grammar: Grammar, tokenizer: BioGptTokenizer, source_ids: Sequence[int]) -> TokenConstraint:
+    """A constraint for the texts that a grammar allows after one source.
 
     Args:
         grammar: what the text may look like.
@@ -371,12 +371,12 @@ def compile_rule(grammar: Grammar, tokenizer: BioGptTokenizer, source_ids: Seque
     if not slots or len(runs) != (2 * num_slots if grammar.is_repeated else num_slots) + 1:
         raise ConfigError(
             f"Cannot hold a text to {text!r}, where '{_PLACEHOLDER}' stands for a slot: expected at least one slot, "
-            "each apart from the words around it. Correct the sentence, or do without the rule (--unconstrained)."
+            "each apart from the words around it. Correct the sentence, or do without the constraint (--unconstrained)."
         )
     if grammar.is_repeated and not runs[num_slots]:
         raise ConfigError(f"Cannot hold a text to {text!r}: nothing stands between its sentences. Set a separator.")
     end_id: int = tokenizer.eos_token_id
-    return Rule(
+    return TokenConstraint(
         opening=runs[0],
         slots=tuple(slot if isinstance(slot, Span) else texts for slot, texts in zip(slots, choices, strict=True)),
         inner=tuple(runs[1:num_slots]),

@@ -1,23 +1,24 @@
 """Documents: files of literature, in and out.
 
-`read_documents` gives plain `Document` objects, which is what pre-training reads. `read_records` gives `Record`s: the
-text as a model reads it, with all that is needed to write the record back, in its own format or another, with what was
-found in it (`Record.with_findings`, `open_writer`). Nothing here knows of tokens, tasks or models, or imports torch.
+`read_articles` gives plain `Article` objects, which is what pre-training reads. `read_documents` gives `Document`s:
+the text as a model reads it, with all that is needed to write the document back, in its own format or another, with
+what was extracted from it (`Document.with_extraction`, `open_writer`). Nothing here knows of tokens, tasks or models,
+or imports torch.
 """
 
-from biogpt.documents.document import TEXT_FIELDS, Document
+from biogpt.documents.document import TEXT_FIELDS, Article
 from biogpt.documents.formats import (
     INPUT_FORMATS,
     OUTPUT_FORMATS,
-    check_records,
+    check_documents,
     detect_format,
     open_writer,
     output_format,
-    read_records,
+    read_documents,
     read_stream,
 )
-from biogpt.documents.reading import check_format, document_format, read_documents
-from biogpt.documents.record import Entity, EntityRelation, Findings, Label, Record
+from biogpt.documents.reading import article_format, check_format, read_articles
+from biogpt.documents.record import Document, Entity, EntityRelation, Extraction, Label
 from biogpt.documents.tables import item_columns
 from biogpt.documents.writing import Writer
 from biogpt.files import Problem
@@ -26,22 +27,22 @@ __all__ = [
     "INPUT_FORMATS",
     "OUTPUT_FORMATS",
     "TEXT_FIELDS",
+    "Article",
     "Document",
     "Entity",
     "EntityRelation",
-    "Findings",
+    "Extraction",
     "Label",
     "Problem",
-    "Record",
     "Writer",
+    "article_format",
+    "check_documents",
     "check_format",
-    "check_records",
     "detect_format",
-    "document_format",
     "item_columns",
     "open_writer",
     "output_format",
+    "read_articles",
     "read_documents",
-    "read_records",
     "read_stream",
 ]

@@ -24,15 +24,15 @@ from biogpt.documents.record import (
     ABSTRACT,
     TITLE,
     Annotation,
+    Document,
     EntityRelation,
-    Findings,
+    Extraction,
     Passage,
-    Record,
     Relation,
-    add_findings,
+    annotations_of_extraction,
     find_argument,
     free_name,
-    make_record,
+    make_document,
     new_ids,
 )
 
@@ -57,7 +57,7 @@ class Insertion:
     relations: list[Object]
 
 
-def record_of(document: Any, format: str, native: Any, collection: Any) -> Record:
+def record_of(document: Any, format: str, native: Any, collection: Any) -> Document:
     """Read a document.
 
     Raises:
@@ -69,7 +69,7 @@ def record_of(document: Any, format: str, native: Any, collection: Any) -> Recor
     if not isinstance(id, str | int) or not str(id).strip():
         raise ValueError("no id; expected one per document.")
     passages = _passages(document)
-    record = make_record(str(id).strip(), passages, format=format, native=native, collection=collection)
+    record = make_document(str(id).strip(), passages, format=format, native=native, collection=collection)
     if not record.text:
         raise ValueError(f"document {record.id} has no text; expected some in its passages.")
     annotations = [_annotation(entry, record) for entry in parts_of(document, "annotations")]
@@ -134,7 +134,7 @@ def _offset(unit: Object) -> int:
         raise ValueError(f"a passage has the offset {offset!r}; expected a number.") from None
 
 
-def _annotation(entry: Object, record: Record) -> Annotation:
+def _annotation(entry: Object, record: Document) -> Annotation:
     infons = entry.get("infons") or {}
     text = str(entry.get("text") or "")
     spans = []
@@ -177,7 +177,7 @@ def _score(infons: Mapping[str, Any]) -> float | None:
         return None
 
 
-def document_of(record: Record) -> Object:
+def document_of(record: Document) -> Object:
     """A record of another format as a document, with the annotations and relations that it came with."""
     passages: list[Object] = [
         {
@@ -220,11 +220,11 @@ def _related(relation: Relation, id: str, annotations: Sequence[Annotation]) -> 
     return {"id": id, "infons": infons, "nodes": nodes}
 
 
-def insertion(record: Record, document: Object) -> Insertion:
+def insertion(record: Document, document: Object) -> Insertion:
     """What was found in a record, as parts that fit into its document."""
-    findings = record.findings or Findings()
+    findings = record.findings or Extraction()
     taken = [str(part.get("id")) for name in ("annotations", "relations") for part in parts_of(document, name)]
-    addition = add_findings(record, new_ids("P", taken), new_ids("PR", taken))
+    addition = annotations_of_extraction(record, new_ids("P", taken), new_ids("PR", taken))
     return Insertion(
         _document_infons(findings, document.get("infons") or {}),
         [_place(record, annotation, annotation.id, findings.annotator) for annotation in addition.annotations],
@@ -232,7 +232,7 @@ def insertion(record: Record, document: Object) -> Insertion:
     )
 
 
-def _place(record: Record, annotation: Annotation, id: str, annotator: str) -> tuple[tuple[int, ...], Object]:
+def _place(record: Document, annotation: Annotation, id: str, annotator: str) -> tuple[tuple[int, ...], Object]:
     """An annotation as BioC has it, and where it goes."""
     fragments = [fragment for span in annotation.spans for fragment in record.locate(span)]
     infons = {"type": annotation.type, "identifier": annotation.identifier}
@@ -265,7 +265,7 @@ def _found(relation: Relation, found: EntityRelation, annotator: str) -> Object:
     return {"id": relation.id, "infons": infons, "nodes": nodes}
 
 
-def _document_infons(findings: Findings, taken: Mapping[str, Any]) -> dict[str, str]:
+def _document_infons(findings: Extraction, taken: Mapping[str, Any]) -> dict[str, str]:
     infons: dict[str, str] = {}
     for slot in dict.fromkeys(label.slot for label in findings.labels):
         labels = [label for label in findings.labels if label.slot == slot]

@@ -15,7 +15,7 @@ from typing import IO, Any, BinaryIO
 from biogpt.documents import bioc
 from biogpt.documents.bioc_xml import read_document
 from biogpt.documents.json_lines import dump
-from biogpt.documents.record import Record
+from biogpt.documents.record import Document
 from biogpt.documents.writing import Writer
 from biogpt.errors import DataError
 from biogpt.files import MAX_RECORD_BYTES, Reading
@@ -30,7 +30,7 @@ _CHUNK = 1 << 16
 _NEAR_END = 16  # characters: a token that ends this close to the end of what was read may go on behind it
 
 
-def read_records(stream: IO[bytes], reading: Reading) -> Iterator[Record]:
+def read_documents(stream: IO[bytes], reading: Reading) -> Iterator[Document]:
     """The records of a stream of BioC JSON.
 
     Raises:
@@ -174,10 +174,10 @@ class BiocJsonWriter(Writer):
         self._collection: dict[str, Any] = {}
         self._num_opening = 0
 
-    def encode(self, record: Record) -> str:
+    def encode(self, record: Document) -> str:
         return dump(document_of(record))
 
-    def opening(self, record: Record) -> str:
+    def opening(self, record: Document) -> str:
         self._collection = record.collection if record.format in (NAME, bioc.XML) and record.collection else {}
         known = self._collection or NO_COLLECTION
         self._num_opening = len(known)
@@ -192,7 +192,7 @@ class BiocJsonWriter(Writer):
         return before + "\n]" + "".join(f", {dump(key)}: {dump(value)}" for key, value in late) + "}\n"
 
 
-def document_of(record: Record) -> bioc.Object:
+def document_of(record: Document) -> bioc.Object:
     """The document of a record, with what was found in it."""
     if record.format == NAME:
         document = record.native

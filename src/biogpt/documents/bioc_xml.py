@@ -6,7 +6,7 @@ from typing import IO, Any
 from lxml import etree
 
 from biogpt.documents import bioc
-from biogpt.documents.record import Record
+from biogpt.documents.record import Document
 from biogpt.documents.xml_stream import find_entity, forget, parse, parse_element, stopping_at_bad_xml
 from biogpt.errors import DataError
 from biogpt.files import Reading
@@ -15,7 +15,7 @@ NAME = bioc.XML
 ROOT = "collection"
 
 
-def read_records(stream: IO[bytes], reading: Reading) -> Iterator[Record]:
+def read_documents(stream: IO[bytes], reading: Reading) -> Iterator[Document]:
     """The records of a stream of BioC XML.
 
     Raises:
@@ -46,7 +46,7 @@ def read_records(stream: IO[bytes], reading: Reading) -> Iterator[Record]:
                 collection[element.tag] = element.text or ""
 
 
-def _record_of(element: Any, number: int, collection: Any, reading: Reading) -> Record | None:
+def _record_of(element: Any, number: int, collection: Any, reading: Reading) -> Document | None:
     entity = find_entity(element)
     try:
         if entity:

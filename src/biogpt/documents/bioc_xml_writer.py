@@ -15,7 +15,7 @@ from biogpt.documents import bioc
 from biogpt.documents.bioc_json import NO_COLLECTION
 from biogpt.documents.bioc_json import document_of as json_document_of
 from biogpt.documents.bioc_xml import NAME, ROOT, object_of
-from biogpt.documents.record import Record
+from biogpt.documents.record import Document
 from biogpt.documents.writing import Writer
 from biogpt.documents.xml_stream import parse_element
 
@@ -25,7 +25,7 @@ _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 class BiocXmlWriter(Writer):
     """Writes one collection, a document after the other."""
 
-    def encode(self, record: Record) -> str:
+    def encode(self, record: Document) -> str:
         if record.format != NAME:
             element = _new_document(json_document_of(record))
         elif record.findings is None:
@@ -35,7 +35,7 @@ class BiocXmlWriter(Writer):
             _insert(element, bioc.insertion(record, object_of(element)))
         return f"{etree.tostring(element, encoding='unicode')}\n"
 
-    def opening(self, record: Record) -> str:
+    def opening(self, record: Document) -> str:
         is_ours = record.format in (NAME, bioc.JSON) and record.collection
         return _opening(record.collection if is_ours else NO_COLLECTION)
 

@@ -22,13 +22,13 @@ from typing import BinaryIO
 from biogpt.documents.record import (
     Addition,
     Annotation,
+    Document,
     Passage,
-    Record,
     Relation,
     Span,
-    add_findings,
+    annotations_of_extraction,
     find_argument,
-    make_record,
+    make_document,
     new_ids,
 )
 from biogpt.documents.writing import Writer
@@ -57,7 +57,7 @@ class _Native:
     lines: tuple[str, ...]
 
 
-def read_records(reading: Reading, on_read: Callable[[int], None] | None = None) -> Iterator[Record]:
+def read_documents(reading: Reading, on_read: Callable[[int], None] | None = None) -> Iterator[Document]:
     """The records of a directory, by name.
 
     Raises:
@@ -91,11 +91,11 @@ def _read_index(directory: Path) -> dict[str, str]:
     return {row[0]: row[1] for row in rows if len(row) == 2}
 
 
-def _record_of(path: Path, id: str) -> Record:
+def _record_of(path: Path, id: str) -> Document:
     text = path.read_bytes().decode()
     marks = path.with_name(f"{path.stem}.ann")
     lines = _LINE.findall(marks.read_bytes().decode()) if marks.exists() else []
-    record = make_record(id, [Passage(text)], format=NAME, native=_Native(text, tuple(lines)))
+    record = make_document(id, [Passage(text)], format=NAME, native=_Native(text, tuple(lines)))
     if not record.text:
         raise ValueError("no text; expected some.")
     annotations: dict[str, Annotation] = {}
@@ -116,7 +116,7 @@ def _record_of(path: Path, id: str) -> Record:
     return replace(record, annotations=tuple(annotations.values()), relations=tuple(relations))
 
 
-def _annotation(line: str, record: Record) -> Annotation | None:
+def _annotation(line: str, record: Document) -> Annotation | None:
     found = _ENTITY.fullmatch(line)
     if found is None:
         return None
@@ -144,7 +144,7 @@ class BratWriter(Writer):
         super().__init__(self._directory / INDEX, position)
         self._names = {name.lower() for name in _read_index(self._directory)}
 
-    def write(self, record: Record) -> None:
+    def write(self, record: Document) -> None:
         """Write the record's files."""
         name = self._new_name(record.id)
         text, lines = _described(record)
@@ -174,7 +174,7 @@ class BratWriter(Writer):
         return name
 
 
-def _described(record: Record) -> tuple[str, list[str]]:
+def _described(record: Document) -> tuple[str, list[str]]:
     """Text and annotation lines of a record."""
     if record.format == NAME:
         text = record.native.text
@@ -185,12 +185,12 @@ def _described(record: Record) -> tuple[str, list[str]]:
         text = f"{record.text}\n"
         lines = _known_lines(record, text)
     ids = [line.partition("\t")[0] for line in lines]
-    addition = add_findings(record, new_ids("T", ids), new_ids("R", ids))
+    addition = annotations_of_extraction(record, new_ids("T", ids), new_ids("R", ids))
     annotator = record.findings.annotator if record.findings else ""
     return text, lines + _added_lines(record, text, addition, annotator, ids)
 
 
-def _known_lines(record: Record, text: str) -> list[str]:
+def _known_lines(record: Document, text: str) -> list[str]:
     """The annotations that a record of another format came with."""
     numbers, references, relation_ids = new_ids("T", ()), new_ids("N", ()), new_ids("R", ())
     named: dict[str, str] = {}
@@ -212,7 +212,7 @@ def _known_lines(record: Record, text: str) -> list[str]:
     return lines
 
 
-def _added_lines(record: Record, text: str, addition: Addition, annotator: str, ids: Sequence[str]) -> list[str]:
+def _added_lines(record: Document, text: str, addition: Addition, annotator: str, ids: Sequence[str]) -> list[str]:
     lines: list[str] = []
     references, notes = new_ids("N", ids), new_ids("#", ids)
     for annotation in addition.annotations:
@@ -229,7 +229,7 @@ def _added_lines(record: Record, text: str, addition: Addition, annotator: str, 
     return lines
 
 
-def _mention_line(record: Record, text: str, annotation: Annotation) -> str:
+def _mention_line(record: Document, text: str, annotation: Annotation) -> str:
     places = [place for span in annotation.spans for place in _places(record, span)]
     spans = [(start, end) for place in places for start, end in _split_at_breaks(text, place)]
     where = ";".join(f"{start} {end}" for start, end in spans)
@@ -237,7 +237,7 @@ def _mention_line(record: Record, text: str, annotation: Annotation) -> str:
     return f"{annotation.id}\t{_clean(annotation.type) or 'mention'} {where}\t{words}\n"
 
 
-def _places(record: Record, span: Span) -> list[Span]:
+def _places(record: Document, span: Span) -> list[Span]:
     if record.format != NAME:
         return [span]
     return [(offset, offset + length) for _, offset, length in record.locate(span)]

@@ -1,4 +1,4 @@
-"""What a file of literature is made of: a `Document`.
+"""What a file of literature is made of: a `Article`.
 
 Knows nothing of files.
 """
@@ -8,13 +8,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 TEXT_FIELDS = ("title", "abstract", "body")
-"""The fields of a `Document` that hold its text, in reading order."""
+"""The fields of a `Article` that hold its text, in reading order."""
 
 ENDS_IN_WORD = re.compile(r"\w$")
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class Article:
     """One article, or one piece of text without known parts."""
 
     id: str

@@ -1,4 +1,4 @@
-"""Formats: which there are, how to tell them, and the two doors: `read_records` and `open_writer`.
+"""Formats: which there are, how to tell them, and the two doors: `read_documents` and `open_writer`.
 
 What each format keeps and what it cannot say is in the docstring of its module. Knows nothing of what was found or by
 whom.
@@ -21,23 +21,23 @@ from biogpt.documents import (
     pubtator,
     tables,
 )
-from biogpt.documents.reading import document_format
-from biogpt.documents.record import Record
+from biogpt.documents.reading import article_format
+from biogpt.documents.record import Document
 from biogpt.documents.writing import Writer
 from biogpt.errors import DataError, InputError, suggest
 from biogpt.files import Problem, Reading, check_encoding, open_stored, peek, reporting_damage, unpack
 
-RecordReader = Callable[[IO[bytes], Reading], Iterator[Record]]
+RecordReader = Callable[[IO[bytes], Reading], Iterator[Document]]
 
 _READERS: dict[str, RecordReader] = {
-    plain_text.NAME: plain_text.read_records,
-    json_lines.NAME: json_lines.read_records,
+    plain_text.NAME: plain_text.read_documents,
+    json_lines.NAME: json_lines.read_documents,
     tables.CSV: tables.read_csv_records,
     tables.TSV: tables.read_tsv_records,
-    pubmed.NAME: pubmed.read_records,
-    pubtator.NAME: pubtator.read_records,
-    bioc_xml.NAME: bioc_xml.read_records,
-    bioc_json.NAME: bioc_json.read_records,
+    pubmed.NAME: pubmed.read_documents,
+    pubtator.NAME: pubtator.read_documents,
+    bioc_xml.NAME: bioc_xml.read_documents,
+    bioc_json.NAME: bioc_json.read_documents,
 }
 _WRITERS: dict[str, Callable[..., Writer]] = {
     json_lines.NAME: json_lines.JsonLinesWriter,
@@ -60,7 +60,7 @@ OUTPUT_FORMATS: Mapping[str, frozenset[str]] = {
     bioc_json.NAME: frozenset({"entities", "relations", "labels", "problems"}),
     brat.NAME: frozenset({"entities", "relations"}),
 }
-"""The names of the formats that can be written, and which parts of `Findings` each can say."""
+"""The names of the formats that can be written, and which parts of `Extraction` each can say."""
 
 _ENDINGS = {
     ".jsonl": json_lines.NAME,
@@ -82,13 +82,13 @@ _PUBTATOR_START = re.compile(rb"\s*[^|\s]+\|[ta]\|")
 _BIOC_KEYS = re.compile(rb'"(?:documents|passages|bioctype|PubTator3)"\s*:')
 
 
-def read_records(
+def read_documents(
     path: str | Path,
     on_problem: Callable[[Problem], None],
     format: str | None = None,
     *,
     on_read: Callable[[int], None] | None = None,
-) -> Iterator[Record]:
+) -> Iterator[Document]:
     """Read the records of one file, in memory that does not grow with it.
 
     Args:
@@ -106,14 +106,14 @@ def read_records(
         InputError: no such format.
     """
     path = Path(path)
-    format = check_records(path, format)
+    format = check_documents(path, format)
     reading = Reading(path, on_problem)
     if format == brat.NAME:
-        return brat.read_records(reading, on_read)
+        return brat.read_documents(reading, on_read)
     return _read(_READERS[format], open_stored(path), reading, on_read)
 
 
-def check_records(path: Path, format: str | None = None) -> str:
+def check_documents(path: Path, format: str | None = None) -> str:
     """Make sure, by a file's first bytes, that its records can be read.
 
     Args:
@@ -144,7 +144,7 @@ def check_records(path: Path, format: str | None = None) -> str:
 
 def read_stream(
     stream: IO[bytes], name: str | Path, on_problem: Callable[[Problem], None], format: str
-) -> Iterator[Record]:
+) -> Iterator[Document]:
     """Read the records of a stream, such as standard input, as they come in; the stream is closed in the end.
 
     Args:
@@ -154,7 +154,7 @@ def read_stream(
         format: one of `INPUT_FORMATS`, but not brat, which is a directory.
 
     Raises:
-        DataError: (while iterating) as `read_records`.
+        DataError: (while iterating) as `read_documents`.
         InputError: no such format.
     """
     if format not in _READERS:
@@ -165,7 +165,7 @@ def read_stream(
 
 def _read(
     reader: RecordReader, stored: IO[bytes], reading: Reading, on_read: Callable[[int], None] | None
-) -> Iterator[Record]:
+) -> Iterator[Document]:
     with stored, reporting_damage(reading.path):
         yield from reader(unpack(reading.path, stored, on_read), reading)
 
@@ -178,7 +178,7 @@ def detect_format(path: Path) -> str:
     """
     if path.is_dir():
         return brat.NAME
-    named = _ENDINGS.get(document_format(path), "")
+    named = _ENDINGS.get(article_format(path), "")
     if named in (tables.CSV, tables.TSV, pubtator.NAME):
         return named
     head = peek(path)

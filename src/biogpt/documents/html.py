@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import biogpt
-from biogpt.documents import Entity, EntityRelation, Findings, Label, Record, Writer
+from biogpt.documents import Document, Entity, EntityRelation, Extraction, Label, Writer
 from biogpt.documents.record import Span
 
 _STYLE_PATH = Path(__file__).with_name("html.css")
@@ -39,7 +39,7 @@ class Heading:
     """The entities' types, for the legend."""
 
 
-def render_page(target: str | Path | BinaryIO, records: Iterable[Record], heading: Heading) -> None:
+def render_page(target: str | Path | BinaryIO, records: Iterable[Document], heading: Heading) -> None:
     """Make a page.
 
     Args:
@@ -63,15 +63,15 @@ class PageWriter(Writer):
         self._heading = heading
         self._hues = {name: _HUES[number % len(_HUES)] for number, name in enumerate(heading.types)}
 
-    def opening(self, record: Record) -> str:
+    def opening(self, record: Document) -> str:
         return self._head()
 
     def closing(self) -> str:
         before = "" if self.position else self._head() + '<p class="none">No documents.</p>\n'
         return f"{before}</main>\n<footer>Made by biogpt {escape(biogpt.__version__)}.</footer>\n</body>\n</html>\n"
 
-    def encode(self, record: Record) -> str:
-        findings = record.findings or Findings()
+    def encode(self, record: Document) -> str:
+        findings = record.findings or Extraction()
         rest = record.rest if record.title else 0
         mentions = _mentions(findings)
         parts = [f"<h2>{_link(record)}</h2>\n"]
@@ -183,7 +183,7 @@ def escape(text: str) -> str:
     return html.escape(_NOT_HTML.sub("\ufffd", text))
 
 
-def _mentions(findings: Findings) -> list[tuple[Span, str, str]]:
+def _mentions(findings: Extraction) -> list[tuple[Span, str, str]]:
     """Each mention once, with its type and what to say of it; the longest of those that begin together first."""
     among = (entity for relation in findings.relations for entity in relation.roles.values())
     found: dict[tuple[Span, str], str] = {}
@@ -215,7 +215,7 @@ def _score(score: float | None) -> str:
     return "<0.01" if 0 < score < 0.005 else f"{score:.2f}"
 
 
-def _link(record: Record) -> str:
+def _link(record: Document) -> str:
     if record.format in _WITH_PMIDS and _PMID.fullmatch(record.id):
         return f'<a href="https://pubmed.ncbi.nlm.nih.gov/{record.id}/">{record.id}</a>'
     return escape(record.id)

@@ -12,17 +12,17 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import IO, Any
 
-from biogpt.documents.document import TEXT_FIELDS, Document
+from biogpt.documents.document import TEXT_FIELDS, Article
 from biogpt.documents.record import (
     ABSTRACT,
     TITLE,
     Annotation,
+    Document,
     Passage,
-    Record,
     Relation,
     free_name,
     items_of,
-    make_record,
+    make_document,
     title_and_abstract,
 )
 from biogpt.documents.writing import Writer
@@ -35,23 +35,23 @@ _LINE_ENDS = re.compile("[\x85\u2028\u2029]")
 _DIGITS = re.compile(r"[0-9]{1,18}")
 
 
-def read_documents(stream: IO[bytes], reading: Reading) -> Iterator[Document]:
+def read_articles(stream: IO[bytes], reading: Reading) -> Iterator[Article]:
     """The documents of a stream of JSON lines."""
     for _, _, document in _read(stream, reading):
         yield document
 
 
-def read_records(stream: IO[bytes], reading: Reading) -> Iterator[Record]:
+def read_documents(stream: IO[bytes], reading: Reading) -> Iterator[Document]:
     """The records of a stream of JSON lines. `annotations` and `relations` are read as this module writes them."""
     for number, fields, document in _read(stream, reading):
-        record = make_record(document.id, passages_of(fields, document), format=NAME, native=fields)
+        record = make_document(document.id, passages_of(fields, document), format=NAME, native=fields)
         if not record.text:
             reading.report(number, "no text; expected some in title, abstract or text.")
             continue
         yield replace(record, annotations=_annotations(fields, record), relations=_relations(fields))
 
 
-def passages_of(fields: dict[str, Any], document: Document) -> tuple[Passage, ...]:
+def passages_of(fields: dict[str, Any], document: Article) -> tuple[Passage, ...]:
     """The passages of a document, as its object has them."""
     if is_plain(fields):
         return (Passage(document.abstract),)
@@ -65,7 +65,7 @@ def is_plain(fields: dict[str, Any]) -> bool:
     return not any(fields.get(name) for name in TEXT_FIELDS)
 
 
-def _annotations(fields: dict[str, Any], record: Record) -> tuple[Annotation, ...]:
+def _annotations(fields: dict[str, Any], record: Document) -> tuple[Annotation, ...]:
     found = []
     for entry in _objects(fields, "annotations"):
         try:
@@ -99,13 +99,13 @@ def _score(entry: dict[str, Any]) -> float | None:
     return None if score is None else float(score)
 
 
-def _read(stream: IO[bytes], reading: Reading) -> Iterator[tuple[int, dict[str, Any], Document]]:
+def _read(stream: IO[bytes], reading: Reading) -> Iterator[tuple[int, dict[str, Any], Article]]:
     for number, line in lines(stream, reading):
         if not line.strip():
             continue
         try:
             fields = json.loads(line.decode())
-            yield number, fields, document_of_fields(fields, f"{reading.path.name}:{number}")
+            yield number, fields, article_of_fields(fields, f"{reading.path.name}:{number}")
         except UnicodeDecodeError as error:
             reading.report(number, describe_bytes(error))
         except RecursionError:
@@ -116,7 +116,7 @@ def _read(stream: IO[bytes], reading: Reading) -> Iterator[tuple[int, dict[str, 
             reading.report(number, str(error))
 
 
-def document_of_fields(record: object, fallback_id: str) -> Document:
+def article_of_fields(record: object, fallback_id: str) -> Article:
     """The document in one JSON object.
 
     Raises:
@@ -130,7 +130,7 @@ def document_of_fields(record: object, fallback_id: str) -> Document:
         raise ValueError(f"has none of title, abstract, body and text.{near}")
     pmid = _string(record, "pmid").strip()
     ids = (_string(record, name).strip() for name in ("id", "pmid", "pmcid"))
-    return Document(
+    return Article(
         id=next(filter(None, ids), fallback_id),
         title=texts.get("title", ""),
         abstract=texts.get("abstract") or ("" if texts.get("title") or texts.get("body") else texts.get("text", "")),
@@ -157,7 +157,7 @@ def _string(record: dict[Any, Any], name: str) -> str:
 class JsonLinesWriter(Writer):
     """Writes one object a line."""
 
-    def encode(self, record: Record) -> str:
+    def encode(self, record: Document) -> str:
         return dump(fields_of(record)) + "\n"
 
 
@@ -171,7 +171,7 @@ def dump(value: Any) -> str:
     return text
 
 
-def fields_of(record: Record) -> dict[str, Any]:
+def fields_of(record: Document) -> dict[str, Any]:
     """A record as one object."""
     is_ours = record.format == NAME
     fields = dict(record.native) if is_ours else _described(record)
@@ -191,7 +191,7 @@ def fields_of(record: Record) -> dict[str, Any]:
     return fields
 
 
-def _described(record: Record) -> dict[str, Any]:
+def _described(record: Document) -> dict[str, Any]:
     """A record of another format."""
     fields: dict[str, Any] = {"id": record.id}
     for type in (TITLE, ABSTRACT):

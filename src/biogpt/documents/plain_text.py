@@ -3,22 +3,22 @@
 from collections.abc import Iterator
 from typing import IO
 
-from biogpt.documents.document import Document
-from biogpt.documents.record import Passage, Record, make_record
+from biogpt.documents.document import Article
+from biogpt.documents.record import Document, Passage, make_document
 from biogpt.files import Reading, describe_bytes, lines
 
 NAME = "text"
 
 
-def read_documents(stream: IO[bytes], reading: Reading) -> Iterator[Document]:
+def read_articles(stream: IO[bytes], reading: Reading) -> Iterator[Article]:
     """The documents of a stream of plain text, each with the number of its first line as its id."""
     block: list[str] = []
     start = 0
     is_broken = False
 
-    def finish() -> Iterator[Document]:
+    def finish() -> Iterator[Article]:
         if block and not is_broken:
-            yield Document(id=f"{reading.path.name}:{start}", abstract="\n".join(block))
+            yield Article(id=f"{reading.path.name}:{start}", abstract="\n".join(block))
 
     for number, line in lines(stream, reading):
         if not line.strip():
@@ -37,7 +37,7 @@ def read_documents(stream: IO[bytes], reading: Reading) -> Iterator[Document]:
     yield from finish()
 
 
-def read_records(stream: IO[bytes], reading: Reading) -> Iterator[Record]:
+def read_documents(stream: IO[bytes], reading: Reading) -> Iterator[Document]:
     """The records of a stream of plain text."""
-    for document in read_documents(stream, reading):
-        yield make_record(document.id, (Passage(document.abstract),), format=NAME)
+    for document in read_articles(stream, reading):
+        yield make_document(document.id, (Passage(document.abstract),), format=NAME)

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import IO, Any
 
-from biogpt.documents.document import Document
-from biogpt.documents.record import Record, make_record, title_and_abstract
+from biogpt.documents.document import Article
+from biogpt.documents.record import Document, make_document, title_and_abstract
 from biogpt.documents.xml_stream import find_entity, forget, parse, stopping_at_bad_xml
 from biogpt.errors import DataError
 from biogpt.files import Reading
@@ -21,7 +21,7 @@ ROOTS = ("PubmedArticleSet", "MedlineCitationSet", "PubmedBookArticleSet", "Pubm
 _CITATIONS = ("MedlineCitation", "BookDocument")
 
 
-def read_documents(stream: IO[bytes], reading: Reading) -> Iterator[Document]:
+def read_articles(stream: IO[bytes], reading: Reading) -> Iterator[Article]:
     """The documents of a stream of PubMed XML. Withdrawn PMIDs are told to the reading."""
     number = 0
     is_first = True
@@ -51,7 +51,7 @@ def _check_root(tag: str, reading: Reading) -> None:
         raise DataError(f"{reading.path}: {message}")
 
 
-def _document_of_citation(citation: Any, number: int, reading: Reading) -> Document | None:
+def _document_of_citation(citation: Any, number: int, reading: Reading) -> Article | None:
     pmid = (citation.findtext("PMID") or "").strip()
     if not _DIGITS.fullmatch(pmid):
         got = f"the PMID '{pmid}'" if pmid else "no PMID"
@@ -72,7 +72,7 @@ def _document_of_citation(citation: Any, number: int, reading: Reading) -> Docum
         if entity:
             reading.report(f"citation {number} (PMID {pmid})", f"the entity {entity}; expected characters.")
             return None
-    return Document(
+    return Article(
         id=pmid,
         title="" if title is None else _title_text(title),
         abstract=" ".join(text for section in sections if (text := _section_text(section))),
@@ -102,10 +102,10 @@ def _section_text(element: Any) -> str:
     return f"{label}: {text}"
 
 
-def read_records(stream: IO[bytes], reading: Reading) -> Iterator[Record]:
+def read_documents(stream: IO[bytes], reading: Reading) -> Iterator[Document]:
     """The records of a stream of PubMed XML."""
-    for document in read_documents(stream, reading):
-        record = make_record(document.id, title_and_abstract(document.title, document.abstract), format=NAME)
+    for document in read_articles(stream, reading):
+        record = make_document(document.id, title_and_abstract(document.title, document.abstract), format=NAME)
         if record.text:
             yield record
         else:

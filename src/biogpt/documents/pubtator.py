@@ -19,12 +19,12 @@ from biogpt.documents.record import (
     ABSTRACT,
     TITLE,
     Annotation,
+    Document,
     Passage,
-    Record,
     Relation,
     Span,
-    add_findings,
-    make_record,
+    annotations_of_extraction,
+    make_document,
     new_ids,
 )
 from biogpt.documents.writing import Writer
@@ -48,7 +48,7 @@ class _Block:
     """A blank line has ended it."""
 
 
-def read_records(stream: IO[bytes], reading: Reading) -> Iterator[Record]:
+def read_documents(stream: IO[bytes], reading: Reading) -> Iterator[Document]:
     """The records of a stream of PubTator documents."""
     for block in _blocks(stream, reading):
         try:
@@ -87,7 +87,7 @@ def _blocks(stream: IO[bytes], reading: Reading) -> Iterator[_Block]:
     yield block
 
 
-def _record_of(block: _Block) -> Record | None:
+def _record_of(block: _Block) -> Document | None:
     texts: dict[str, str] = {}
     id = ""
     annotations: list[tuple[int, int, Annotation]] = []
@@ -121,7 +121,7 @@ def _record_of(block: _Block) -> Record | None:
         raise _BadLineError(block.start, f"document '{id}' has neither a '|t|' nor an '|a|' line.")
     title, abstract = texts.get("t", ""), texts.get("a", "")
     passages = (Passage(title, TITLE, 0), Passage(abstract, ABSTRACT, len(title) + 1))
-    record = make_record(id, [passage for passage in passages if passage.text], format=NAME, native=block.lines)
+    record = make_document(id, [passage for passage in passages if passage.text], format=NAME, native=block.lines)
     if not record.text:
         raise _BadLineError(block.start, f"document '{id}' has no text; expected some in its title or abstract.")
     placed = tuple(_place(record, start, end, annotation) for start, end, annotation in annotations)
@@ -145,7 +145,7 @@ def _score(column: str) -> float | None:
         return None
 
 
-def _place(record: Record, start: int, end: int, annotation: Annotation) -> Annotation:
+def _place(record: Document, start: int, end: int, annotation: Annotation) -> Annotation:
     text = annotation.text
     lead = len(text) - len(text.lstrip())
     span = record.span_of(start + lead, len(text.strip())) if text.strip() and end > start else None
@@ -156,7 +156,7 @@ def _place(record: Record, start: int, end: int, annotation: Annotation) -> Anno
 class PubTatorWriter(Writer):
     """Writes one document after the other."""
 
-    def encode(self, record: Record) -> str:
+    def encode(self, record: Document) -> str:
         raw = record.native if record.format == NAME else _described(record)
         if record.findings is None:
             return "".join(raw)
@@ -180,7 +180,7 @@ def _is_before_relations(line: str) -> bool:
     return bool(TEXT_LINE.match(line)) or (len(columns) >= 4 and columns[1].isdecimal() and columns[2].isdecimal())
 
 
-def _described(record: Record) -> list[str]:
+def _described(record: Document) -> list[str]:
     """The lines of a record of another format."""
     id, title, abstract = _clean_id(record), _clean(record.title), _clean(record.text[record.rest :])
     written = [f"{id}|t|{title}", f"{id}|a|{abstract}"]
@@ -197,8 +197,8 @@ def _described(record: Record) -> list[str]:
     return [*(f"{line}\n" for line in written), "\n"]
 
 
-def _added(record: Record) -> tuple[list[str], list[str]]:
-    addition = add_findings(record, new_ids("P", ()), new_ids("PR", ()))
+def _added(record: Document) -> tuple[list[str], list[str]]:
+    addition = annotations_of_extraction(record, new_ids("P", ()), new_ids("PR", ()))
     mentions = [_mention_line(record, annotation) for annotation in addition.annotations]
     relations = [
         _relation_line(record, relation, [entity.identifier or entity.name for entity in found.roles.values()])
@@ -208,13 +208,13 @@ def _added(record: Record) -> tuple[list[str], list[str]]:
     return mentions, list(dict.fromkeys(relations))
 
 
-def _mention_line(record: Record, annotation: Annotation) -> str:
+def _mention_line(record: Document, annotation: Annotation) -> str:
     start, end = _flat_span(record, (annotation.spans[0][0], annotation.spans[-1][1]))
     columns = [_clean_id(record), str(start), str(end), _flat_text(record)[start:end], annotation.type]
     return _join(columns, annotation.identifier, annotation.score)
 
 
-def _relation_line(record: Record, relation: Relation, values: Sequence[str]) -> str:
+def _relation_line(record: Document, relation: Relation, values: Sequence[str]) -> str:
     columns = [_clean_id(record), relation.type or "relation", *values]
     return _join(columns[:-1], columns[-1], relation.score)
 
@@ -224,7 +224,7 @@ def _join(columns: Sequence[str], last: str, score: float | None) -> str:
     return "\t".join(_clean(column) for column in (*columns, last, *numbers))
 
 
-def _flat_text(record: Record) -> str:
+def _flat_text(record: Document) -> str:
     """Title, one character, abstract: what offsets count."""
     if record.format != NAME:
         return f"{_clean(record.title)} {_clean(record.text[record.rest :])}"
@@ -232,7 +232,7 @@ def _flat_text(record: Record) -> str:
     return f"{texts.get(TITLE, '')} {texts.get(ABSTRACT, '')}"
 
 
-def _flat_span(record: Record, span: Span) -> Span:
+def _flat_span(record: Document, span: Span) -> Span:
     if record.format == NAME:
         fragments = record.locate(span)
         _, last, length = fragments[-1]
@@ -241,7 +241,7 @@ def _flat_span(record: Record, span: Span) -> Span:
     return start, end + 1
 
 
-def _flat_position(record: Record, place: int) -> int:
+def _flat_position(record: Document, place: int) -> int:
     if not record.title:
         return place + 1
     return place if place < record.rest else place - record.rest + len(record.title) + 1
@@ -251,5 +251,5 @@ def _clean(text: str) -> str:
     return _BREAKS.sub(" ", text)
 
 
-def _clean_id(record: Record) -> str:
+def _clean_id(record: Document) -> str:
     return record.id if record.format == NAME else _NOT_IN_ID.sub("_", record.id)

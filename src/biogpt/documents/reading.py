@@ -1,4 +1,4 @@
-"""Documents: files of literature -> `Document` objects, one at a time.
+"""Documents: files of literature -> `Article` objects, one at a time.
 
 Reads JSON lines, PubMed XML and plain text, each also gzipped, in memory that does not grow with the file. A record
 that cannot be used is handed to the caller with its place, and reading goes on; a file that is damaged as a whole
@@ -10,26 +10,26 @@ from pathlib import Path
 from typing import IO
 
 from biogpt.documents import json_lines, plain_text, pubmed
-from biogpt.documents.document import Document
+from biogpt.documents.document import Article
 from biogpt.errors import DataError
 from biogpt.files import Problem, Reading, open_stored, reporting_damage, unpack
 
-Reader = Callable[[IO[bytes], Reading], Iterator[Document]]
+Reader = Callable[[IO[bytes], Reading], Iterator[Article]]
 
 _READERS: dict[str, Reader] = {
-    ".jsonl": json_lines.read_documents,
-    ".xml": pubmed.read_documents,
-    ".txt": plain_text.read_documents,
+    ".jsonl": json_lines.read_articles,
+    ".xml": pubmed.read_articles,
+    ".txt": plain_text.read_articles,
 }
 
 
-def read_documents(
+def read_articles(
     path: str | Path,
     on_problem: Callable[[Problem], None],
     *,
     on_deletion: Callable[[str], None] | None = None,
     on_read: Callable[[int], None] | None = None,
-) -> Iterator[Document]:
+) -> Iterator[Article]:
     """Read the documents of one file.
 
     Args:
@@ -52,12 +52,12 @@ def read_documents(
     check_format(path)
     stored = open_stored(path)
     reading = Reading(path, on_problem, on_deletion or (lambda pmid: None))
-    return _read(_READERS[document_format(path)], stored, reading, on_read)
+    return _read(_READERS[article_format(path)], stored, reading, on_read)
 
 
 def _read(
     reader: Reader, stored: IO[bytes], reading: Reading, on_read: Callable[[int], None] | None
-) -> Iterator[Document]:
+) -> Iterator[Article]:
     with stored, reporting_damage(reading.path):
         yield from reader(unpack(reading.path, stored, on_read), reading)
 
@@ -68,14 +68,14 @@ def check_format(path: Path) -> None:
     Raises:
         DataError: the name has an unknown ending.
     """
-    known = document_format(path)
+    known = article_format(path)
     if known not in _READERS:
         endings = ", ".join(_READERS)
         message = f"Expected a name ending in {endings}, or these with .gz."
         raise DataError(f"Cannot tell by its name what {path} holds. {message}")
 
 
-def document_format(path: Path) -> str:
+def article_format(path: Path) -> str:
     """The ending that decides how a file is read: `.jsonl`, `.xml`, `.txt`, or whatever stands before `.gz`."""
     name = path.name.lower().removesuffix(".gz")
     return Path(name).suffix

@@ -31,7 +31,7 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A stretch of `Record.text` that stands in the file character by character."""
+    """A stretch of `Document.text` that stands in the file character by character."""
 
     start: int
     end: int
@@ -48,7 +48,7 @@ class Annotation:
     type: str
     text: str
     spans: tuple[Span, ...] = ()
-    """Its fragments in `Record.text`, mostly one; none where it stands in something that the model does not read."""
+    """Its fragments in `Document.text`, mostly one; none where it stands in something that the model does not read."""
     identifier: str = ""
     score: float | None = None
 
@@ -71,7 +71,7 @@ class Entity:
     type: str
     name: str
     spans: tuple[Span, ...] = ()
-    """All mentions in `Record.text`; none where it does not stand there."""
+    """All mentions in `Document.text`; none where it does not stand there."""
     identifier: str = ""
     score: float | None = None
 
@@ -97,7 +97,7 @@ class Label:
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
+class Extraction:
     """All that was found in one document."""
 
     entities: tuple[Entity, ...] = ()
@@ -111,12 +111,12 @@ class Findings:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
-    """One document of an annotated file. Made by `make_record`."""
+class Document:
+    """One document of an annotated file. Made by `make_document`."""
 
     id: str
     text: str
-    """What a model reads: title and abstract as in `Document.text`, or all passages where there is no abstract."""
+    """What a model reads: title and abstract as in `Article.text`, or all passages where there is no abstract."""
     parts: tuple[Part, ...]
     """Where `text` comes from, in order. What is between parts (a blank, a title's full stop) is not in the file."""
     passages: tuple[Passage, ...]
@@ -129,10 +129,10 @@ class Record:
     """The document as its format has it, for the writer of the same format."""
     collection: Any = field(default=None, repr=False, compare=False)
     """What the file says of all its documents, for the writer of the same format."""
-    findings: Findings | None = None
+    findings: Extraction | None = None
     """What was found in it; None before anyone has looked."""
 
-    def with_findings(self, findings: Findings) -> "Record":
+    def with_extraction(self, findings: Extraction) -> "Document":
         """The same record with what was found in it."""
         return replace(self, findings=findings)
 
@@ -178,17 +178,17 @@ class Record:
         return "".join("".join(self.text[start:end] for start, end in spans).split()) == "".join(text.split())
 
 
-def make_record(id: str, passages: Sequence[Passage], **others: Any) -> Record:
+def make_document(id: str, passages: Sequence[Passage], **others: Any) -> Document:
     """A record with its text laid out from its passages.
 
     The model reads title and abstract, where the file says which they are, and all passages otherwise. As in
-    `Document.text`, blanks around a passage are left out, passages are joined by a blank, and a title that ends in a
+    `Article.text`, blanks around a passage are left out, passages are joined by a blank, and a title that ends in a
     word character gets a full stop.
 
     Args:
         id: the document's id.
         passages: in reading order.
-        others: further fields of `Record`.
+        others: further fields of `Document`.
     """
     passages = [passage if passage.path else replace(passage, path=(index,)) for index, passage in enumerate(passages)]
     has_abstract = any(passage.type == ABSTRACT and passage.text.strip() for passage in passages)
@@ -206,7 +206,7 @@ def make_record(id: str, passages: Sequence[Passage], **others: Any) -> Record:
         text += (" " if text else "") + stripped
         if passage.type == TITLE and ENDS_IN_WORD.search(stripped):
             text += "."
-    return Record(id, text, tuple(parts), tuple(passages), **others)
+    return Document(id, text, tuple(parts), tuple(passages), **others)
 
 
 def title_and_abstract(title: str, abstract: str) -> tuple[Passage, ...]:
@@ -215,13 +215,13 @@ def title_and_abstract(title: str, abstract: str) -> tuple[Passage, ...]:
     return tuple(passage for passage in parts if passage.text)
 
 
-def items_of(record: Record, shift: int = 0) -> list[dict[str, Any]]:
+def items_of(record: Document, shift: int = 0) -> list[dict[str, Any]]:
     """What was found, as flat objects: one per relation, mention or label, each with its score.
 
     A relation has its entities' names by role, with `ROLE_id` and `ROLE_spans`, and its values; a mention has
-    `mention`, `label`, `start`, `end` and maybe `mention_id`. Spans count characters of `Record.text`, from `shift` on.
+    `mention`, `label`, `start`, `end` and maybe `mention_id`. Spans count characters of `Document.text`, from `shift`.
     """
-    findings = record.findings or Findings()
+    findings = record.findings or Extraction()
     items: list[dict[str, Any]] = []
     for relation in findings.relations:
         item: dict[str, Any] = {}
@@ -256,7 +256,7 @@ class Addition:
     """An argument is the id of its entity's first mention; an entity that the text lacks is left out."""
 
 
-def add_findings(record: Record, annotation_ids: Iterator[str], relation_ids: Iterator[str]) -> Addition:
+def annotations_of_extraction(record: Document, annotation_ids: Iterator[str], relation_ids: Iterator[str]) -> Addition:
     """Turn a record's findings into annotations and relations.
 
     Each mention of an entity becomes an annotation. Two with the same span and type become one: the one with an
@@ -267,7 +267,7 @@ def add_findings(record: Record, annotation_ids: Iterator[str], relation_ids: It
         annotation_ids: new ids, none of them in use.
         relation_ids: the same, for relations.
     """
-    findings = record.findings or Findings()
+    findings = record.findings or Extraction()
     among = [entity for relation in findings.relations for entity in relation.roles.values()]
     found: dict[tuple[str, Span], Annotation] = {}
     for entity in (*findings.entities, *among):

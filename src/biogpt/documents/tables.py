@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 from biogpt.documents.document import TEXT_FIELDS
-from biogpt.documents.json_lines import document_of_fields, dump, passages_of
-from biogpt.documents.record import ABSTRACT, TITLE, Record, free_name, items_of, make_record
+from biogpt.documents.json_lines import article_of_fields, dump, passages_of
+from biogpt.documents.record import ABSTRACT, TITLE, Document, free_name, items_of, make_document
 from biogpt.documents.writing import Writer
 from biogpt.errors import DataError, suggest
 from biogpt.files import Reading, lines
@@ -31,12 +31,12 @@ _MAX_CELL = 64 << 20
 _NAME = re.compile(r"\S.{,38}(?<![.?!])|\S")  # what a column may be called; behind the comma of a text stands a blank
 
 
-def read_csv_records(stream: IO[bytes], reading: Reading) -> Iterator[Record]:
+def read_csv_records(stream: IO[bytes], reading: Reading) -> Iterator[Document]:
     """The records of a stream of comma-separated values."""
     return _read(stream, reading, CSV)
 
 
-def read_tsv_records(stream: IO[bytes], reading: Reading) -> Iterator[Record]:
+def read_tsv_records(stream: IO[bytes], reading: Reading) -> Iterator[Document]:
     """The records of a stream of tab-separated values."""
     return _read(stream, reading, TSV)
 
@@ -104,7 +104,7 @@ def _rows(texts: Any, format: str) -> Any:
     return csv.reader(texts, delimiter=DELIMITERS[format], strict=True)
 
 
-def _read(stream: IO[bytes], reading: Reading, format: str) -> Iterator[Record]:
+def _read(stream: IO[bytes], reading: Reading, format: str) -> Iterator[Document]:
     rows = _rows((line.decode(errors="surrogateescape") for _, line in lines(stream, reading)), format)
     names, header = _read_header(reading.path, rows)
     while True:
@@ -121,14 +121,14 @@ def _read(stream: IO[bytes], reading: Reading, format: str) -> Iterator[Record]:
             reading.report(line, str(error))
 
 
-def _record_of(row: list[str], names: Sequence[str], header: list[str], format: str, id: str) -> Record:
+def _record_of(row: list[str], names: Sequence[str], header: list[str], format: str, id: str) -> Document:
     if len(row) != len(names):
         raise ValueError(f"{len(row)} cells; expected {len(names)}: {_listed(header)}.")
     if any(_BYTES.search(cell) for cell in row):
         raise ValueError("bytes that are not UTF-8; expected UTF-8 text.")
     fields: dict[str, Any] = dict(zip(names, row, strict=True))
-    document = document_of_fields(fields, id)
-    record = make_record(document.id, passages_of(fields, document), format=format, native=(header, row))
+    document = article_of_fields(fields, id)
+    record = make_document(document.id, passages_of(fields, document), format=format, native=(header, row))
     if not record.text:
         raise ValueError("no text; expected some in title, abstract or text.")
     return record
@@ -168,14 +168,14 @@ class TableWriter(Writer):
                 self._header = next(_rows(file, format), [])
         super().__init__(target, position)
 
-    def opening(self, record: Record) -> str:
+    def opening(self, record: Document) -> str:
         names, _ = _own_cells(record)
         for column in self._columns:
             names.append(free_name(column, names))
         self._header = names
         return self._as_row(names)
 
-    def encode(self, record: Record) -> str:
+    def encode(self, record: Document) -> str:
         names, head = _own_cells(record)
         if names != self._header[: len(self._header) - len(self._columns)]:
             raise DataError(
@@ -196,7 +196,7 @@ class TableWriter(Writer):
         return row.getvalue().removesuffix("\r\n") + "\n"  # writing \r\n makes it quote cells with a \r
 
 
-def _own_cells(record: Record) -> tuple[list[str], list[str]]:
+def _own_cells(record: Document) -> tuple[list[str], list[str]]:
     """A record's own columns, and its text where they have it in pieces."""
     if record.format in DELIMITERS:
         names, cells = record.native

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
-from biogpt.documents.record import Record
+from biogpt.documents.record import Document
 from biogpt.errors import DataError
 
 _CONTEXT = 4  # bytes of what is already there that a format may look at
@@ -53,11 +53,11 @@ class Writer:
         message = f"has {size:,} bytes. Expected at least {position:,} from the run that stopped. Start anew."
         raise DataError(f"{path} {message}")
 
-    def encode(self, record: Record) -> str:
+    def encode(self, record: Document) -> str:
         """One record as the file holds it."""
         raise NotImplementedError
 
-    def opening(self, record: Record) -> str:
+    def opening(self, record: Document) -> str:
         """What stands before the first record, which is given."""
         return ""
 
@@ -69,7 +69,7 @@ class Writer:
         """What stands behind the last record."""
         return ""
 
-    def write(self, record: Record) -> None:
+    def write(self, record: Document) -> None:
         """Append one record.
 
         Raises:

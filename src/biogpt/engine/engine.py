@@ -17,13 +17,13 @@ from typing import Any, Literal, Self, overload
 import torch
 from transformers import GenerationConfig
 
-from biogpt.decoding.constraint import Rule, Walk
+from biogpt.decoding.constraint import ConstraintState, TokenConstraint
 from biogpt.decoding.sampling import choose_greedily, draw
 from biogpt.decoding.settings import GenerationSettings, change_settings
 from biogpt.decoding.text_stream import Continuation
 from biogpt.engine.padding import check_numbers, pad_left
 from biogpt.engine.prompts import check_prompt, shorten
-from biogpt.engine.search import Likely, find_likely
+from biogpt.engine.search import ScoredSequence, search_sequences
 from biogpt.errors import InputError
 from biogpt.model.cache import make_cache
 from biogpt.model.checkpoint import load_tokenizer, resolve_model
@@ -66,7 +66,7 @@ class _Row:
     max_new_tokens: int
     limit_reason: StopReason  # why max_new_tokens is what it is
     uniforms: random.Random
-    walk: Walk | None = None  # what the row is held to
+    state: ConstraintState | None = None  # what the row is held to
     new_ids: list[int] = field(default_factory=list)  # with the end token, where there is one
     scores: list[float] = field(default_factory=list)  # of new_ids, but for those that were forced last
     unread_ids: list[int] = field(default_factory=list)  # what the model has to read next
@@ -91,7 +91,7 @@ class _Row:
         """
         self.new_ids.append(token_id)
         self.scores += scores
-        num_void = self.walk.take(token_id) if self.walk else 0
+        num_void = self.state.accept(token_id) if self.state else 0
         if num_void:
             # The token before the void ones is read again: what followed it was chosen by what the model said there.
             del self.new_ids[-num_void:], self.scores[-num_void:]
@@ -108,10 +108,10 @@ class _Row:
     def _force(self, end_id: int) -> None:
         """Take what must come next, short of the end, so that it is read in one pass."""
         forced = []
-        if self.walk:
-            forced = [index for index in self.walk.forced() if index != end_id]
+        if self.state:
+            forced = [index for index in self.state.fast_forward() if index != end_id]
             for index in forced:
-                self.walk.take(index)
+                self.state.accept(index)
         self.new_ids += forced
         self.unread_ids += forced
         self.num_forced = len(forced)
@@ -204,7 +204,7 @@ class Engine:
         self,
         prompts: Sequence[Sequence[int]],
         settings: GenerationSettings = DEFAULT_SETTINGS,
-        rules: Sequence[Rule] | None = None,
+        constraints: Sequence[TokenConstraint] | None = None,
     ) -> Iterator[Completion]:
         """Complete prompts that are ids already: special tokens and whatever else the model was trained to see.
 
@@ -214,7 +214,7 @@ class Engine:
         Args:
             prompts: the ids of each prompt, with the `</s>` that begins a text.
             settings: how; one completion each.
-            rules: for each prompt, what its completion is held to. It then always ends with the end token, however few
+            constraints: one for each prompt. A constrained completion always ends with the end token, however few
                 `max_new_tokens` there are, and tokens that must come are read together, in one pass.
 
         Raises:
@@ -226,18 +226,20 @@ class Engine:
                 f"Got num_return_sequences {settings.num_return_sequences} for prompts given as ids, expected 1. "
                 "Repeat the call with other seeds, or leave out num_return_sequences."
             )
-        if rules is not None:
-            _check_rules(rules, len(prompts), settings)
+        if constraints is not None:
+            _check_rules(constraints, len(prompts), settings)
         for number, ids in enumerate(prompts, start=1):
             self._check_ids(ids, f"Prompt {number}")
             self._check_room(len(ids), f"Prompt {number}", settings)
-        held: list[tuple[Sequence[int], Rule | None]] = list(zip(prompts, rules or repeat(None)))  # noqa: B905
-        for ids, rule in held:
-            if rule:
-                rule.begin(self._room(ids, settings))  # whether that is enough
+        held: list[tuple[Sequence[int], TokenConstraint | None]] = list(zip(prompts, constraints or repeat(None)))  # noqa: B905
+        for ids, constraint in held:
+            if constraint:
+                constraint.begin(self._room(ids, settings))  # whether that is enough
         rows = (
-            self._make_row(self.tokenizer.decode(list(ids), skip_special_tokens=True), list(ids), settings, 0, rule)
-            for ids, rule in held
+            self._make_row(
+                self.tokenizer.decode(list(ids), skip_special_tokens=True), list(ids), settings, 0, constraint
+            )
+            for ids, constraint in held
         )
         return (
             self._complete(row, self.tokenizer.decode(row.new_ids, skip_special_tokens=True))
@@ -296,14 +298,15 @@ class Engine:
             scores |= {index: row[: len(continuations[index])] for index, row in zip(batch, values, strict=True)}
         return [scores[index] for index in range(len(continuations))]
 
-    def find_likely(self, prompt_ids: Sequence[int], rule: Rule, min_probability: float) -> list[Likely]:
-        """All texts that a rule allows after a prompt and that are likely enough: no list that the model writes, but
-        everything it might have begun that list with.
+    def search_sequences(
+        self, prompt_ids: Sequence[int], constraint: TokenConstraint, threshold: float
+    ) -> list[ScoredSequence]:
+        """The sequences that a constraint allows after a prompt and whose probability reaches a threshold.
 
         Args:
             prompt_ids: with the `</s>` that begins a text.
-            rule: what the texts are held to; see `Rule.once`.
-            min_probability: of a text among all that the rule allows. There are at most 1 / `min_probability` of them,
+            constraint: what the texts are held to; see `TokenConstraint.once`.
+            threshold: of a text among all that the constraint allows. There are at most 1 / `threshold` of them,
                 and as many are read at once at the most.
 
         Returns:
@@ -312,12 +315,12 @@ class Engine:
         Raises:
             InputError: the prompt cannot be completed, or the probability is none.
         """
-        if not 0 < min_probability <= 1:
-            raise InputError(f"Got min_probability {min_probability}, expected above 0 and at most 1.")
+        if not 0 < threshold <= 1:
+            raise InputError(f"Got threshold {threshold}, expected above 0 and at most 1.")
         self._check_ids(prompt_ids, "The prompt")
         self._check_room(len(prompt_ids), "The prompt", DEFAULT_SETTINGS)
-        walk = rule.begin(self.max_positions - len(prompt_ids))
-        return find_likely(self.model, prompt_ids, walk, min_probability, self._pad_id)
+        state = constraint.begin(self.max_positions - len(prompt_ids))
+        return search_sequences(self.model, prompt_ids, state, threshold, self._pad_id)
 
     def stream(self, prompt: str, settings: GenerationSettings = DEFAULT_SETTINGS) -> Iterator[str]:
         """Complete one prompt, handing over the text as it is made.
@@ -374,7 +377,12 @@ class Engine:
         return min(settings.max_new_tokens, self.max_positions - len(prompt_ids))
 
     def _make_row(
-        self, prompt: str, ids: list[int], settings: GenerationSettings, index: int, rule: Rule | None = None
+        self,
+        prompt: str,
+        ids: list[int],
+        settings: GenerationSettings,
+        index: int,
+        constraint: TokenConstraint | None = None,
     ) -> _Row:
         """The prompt's completion number `index`, not begun."""
         # The seed covers the prompt, so that a text's completions do not depend on the texts around it, and the hash
@@ -387,7 +395,7 @@ class Engine:
             max_new_tokens=room,
             limit_reason="length" if settings.max_new_tokens == room else "positions",
             uniforms=random.Random(int.from_bytes(seed)),
-            walk=rule.begin(room) if rule else None,
+            state=constraint.begin(room) if constraint else None,
         )
 
     def _generate_encoded(
@@ -462,8 +470,8 @@ class Engine:
         allowed = logits.clone()
         allowed[:, self._forbidden_ids] = float("-inf")
         for index, row in enumerate(rows):
-            if row.walk and row.stop_reason is None:
-                ids = list(row.walk.allowed())
+            if row.state and row.stop_reason is None:
+                ids = list(row.state.allowed())
                 allowed[index] = float("-inf")
                 allowed[index, ids] = logits[index, ids]
         too_short = [index for index, row in enumerate(rows) if len(row.new_ids) < settings.min_new_tokens]
@@ -532,14 +540,12 @@ class Engine:
         return pieces
 
 
-def _check_rules(rules: Sequence[Rule], num_prompts: int, settings: GenerationSettings) -> None:
-    if len(rules) != num_prompts:
-        raise InputError(
-            f"Got {len(rules)} rules for {num_prompts} prompts, expected one each. Leave rules out, or add."
-        )
+def _check_rules(constraints: Sequence[TokenConstraint], num_prompts: int, settings: GenerationSettings) -> None:
+    if len(constraints) != num_prompts:
+        raise InputError(f"Got {len(constraints)} constraints for {num_prompts} prompts, expected one each.")
     for name, default in (("num_beams", 1), ("min_new_tokens", 0)):
         if getattr(settings, name) != default:
             raise InputError(
-                f"Got rules and {name} {getattr(settings, name)}, expected only one of them: a rule decides where a "
-                f"text ends, and holds one text, not beams. Leave out {name} or the rules."
+                f"Got constraints and {name} {getattr(settings, name)}, expected only one: a constraint decides "
+                f"where a text ends, and holds one text, not beams. Leave out {name} or the constraints."
             )

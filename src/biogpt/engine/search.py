@@ -1,7 +1,7 @@
-"""All that a model might well say: every text that a rule allows and that the model holds for likely enough.
+"""Search: the sequences that a constraint allows and whose probability reaches a threshold.
 
 Unlike a beam search it needs no number of beams: texts that exclude each other have at most the probability 1 together,
-so there are never more than 1 / `min_probability` of them, finished or not. It knows ids alone.
+so there are never more than 1 / `threshold` of them, finished or not. It knows ids alone.
 
 Shapes in comments: B texts that are begun, T tokens to read, S tokens seen so far including them, V vocabulary.
 """
@@ -12,43 +12,42 @@ from dataclasses import dataclass
 
 import torch
 
-from biogpt.decoding.constraint import Walk
+from biogpt.decoding.constraint import ConstraintState
 from biogpt.engine.padding import check_numbers, pad_left
 from biogpt.model.cache import make_cache
 from biogpt.model.modeling import BioGptForCausalLM
 
 
 @dataclass(frozen=True)
-class Likely:
+class ScoredSequence:
     """One of the texts that a model might say."""
 
     ids: tuple[int, ...]
     """With the end token."""
     probability: float
-    """That the model says just this text among all that the rule allows: at each token, its part of the probability of
-    the tokens that may come next."""
+    """The product over its tokens of each one's share in the probability of all tokens that are allowed there."""
 
 
 @dataclass(frozen=True)
 class _Begun:
     """A text that is begun."""
 
-    walk: Walk
+    state: ConstraintState
     log_probability: float
     unread_ids: Sequence[int]
 
 
 @torch.inference_mode()
-def find_likely(
-    model: BioGptForCausalLM, prompt_ids: Sequence[int], walk: Walk, min_probability: float, pad_id: int
-) -> list[Likely]:
+def search_sequences(
+    model: BioGptForCausalLM, prompt_ids: Sequence[int], state: ConstraintState, threshold: float, pad_id: int
+) -> list[ScoredSequence]:
     """The texts that may follow a prompt and are likely enough.
 
     Args:
         model: in evaluation mode.
         prompt_ids: what stands before the text.
-        walk: at the text's first id; it stays there.
-        min_probability: above 0, what a text must have.
+        state: at the text's first id; it stays there.
+        threshold: above 0, what a text must have.
         pad_id: fills up what is read together.
 
     Returns:
@@ -57,12 +56,12 @@ def find_likely(
     Raises:
         CheckpointError: the model's predictions are no numbers.
     """
-    floor = math.log(min_probability)
-    found: list[Likely] = []
-    first = walk.fork()
+    floor = math.log(threshold)
+    found: list[ScoredSequence] = []
+    first = state.fork()
     forced = _take_forced(first)
     if first.is_done:
-        return [Likely(tuple(first.ids), 1.0)]  # there is but one text
+        return [ScoredSequence(tuple(first.ids), 1.0)]  # there is but one text
     begun = [_Begun(first, 0.0, [*prompt_ids, *forced])]
     device = model.device
     attention_mask = torch.zeros((1, 0), dtype=torch.long, device=device)  # (B, S)
@@ -82,8 +81,8 @@ def find_likely(
         longer: list[_Begun] = []
         for parent, (text, row) in enumerate(zip(begun, logits, strict=True)):
             for onward in _go_on(text, row, floor):
-                if onward.walk.is_done:
-                    found.append(Likely(tuple(onward.walk.ids), math.exp(onward.log_probability)))
+                if onward.state.is_done:
+                    found.append(ScoredSequence(tuple(onward.state.ids), math.exp(onward.log_probability)))
                 else:
                     parents.append(parent)
                     longer.append(onward)
@@ -97,18 +96,18 @@ def find_likely(
 
 def _go_on(text: _Begun, logits: torch.Tensor, floor: float) -> Iterator[_Begun]:
     """A text with each token that leaves it likely enough, and with what must follow that token."""
-    allowed = sorted(text.walk.allowed())
+    allowed = sorted(text.state.allowed())
     values = logits[torch.tensor(allowed, device=logits.device)].log_softmax(dim=-1)
     for index, value in zip(allowed, values.tolist(), strict=True):
         log_probability = text.log_probability + value
         if log_probability >= floor:
-            walk = text.walk.fork()
-            walk.take(index)
-            yield _Begun(walk, log_probability, [index, *_take_forced(walk)])
+            state = text.state.fork()
+            state.accept(index)
+            yield _Begun(state, log_probability, [index, *_take_forced(state)])
 
 
-def _take_forced(walk: Walk) -> list[int]:
-    forced = walk.forced()
+def _take_forced(state: ConstraintState) -> list[int]:
+    forced = state.fast_forward()
     for index in forced:
-        walk.take(index)
+        state.accept(index)
     return forced

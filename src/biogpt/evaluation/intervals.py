@@ -3,18 +3,18 @@
 The percentile bootstrap over examples. Figures of a collection as a whole, which are no sums over examples, have none.
 """
 
-from biogpt.tasks.metrics import Tally
+from biogpt.tasks.metrics import Counts
 
 NUM_RESAMPLES = 1000
 LEVEL = 0.95
 _CHUNK = 50  # resamples at a time: bounds the memory for large data sets
 
 
-def bootstrap(tally: Tally, *, seed: int = 0, num_resamples: int = NUM_RESAMPLES) -> dict[str, tuple[float, float]]:
+def bootstrap(counts: Counts, *, seed: int = 0, num_resamples: int = NUM_RESAMPLES) -> dict[str, tuple[float, float]]:
     """The 95 % interval of each figure.
 
     Args:
-        tally: the rows that are drawn from, with replacement.
+        counts: the rows that are drawn from, with replacement.
         seed: the same seed gives the same intervals.
         num_resamples: how often as many rows as there are get drawn.
 
@@ -23,14 +23,14 @@ def bootstrap(tally: Tally, *, seed: int = 0, num_resamples: int = NUM_RESAMPLES
     """
     import numpy as np
 
-    rows = np.asarray(tally.rows, dtype=np.float64)
+    rows = np.asarray(counts.rows, dtype=np.float64)
     num_rows = len(rows)
     generator = np.random.default_rng(seed)
     drawn: list[dict[str, float]] = []
     while len(drawn) < num_resamples:
         size = min(_CHUNK, num_resamples - len(drawn))
         weights = generator.multinomial(num_rows, np.full(num_rows, 1 / num_rows), size=size)
-        drawn += [tally.derive(sums, num_rows) for sums in (weights @ rows).tolist()]
+        drawn += [counts.derive(sums, num_rows) for sums in (weights @ rows).tolist()]
     tail = (1 - LEVEL) / 2
     intervals = {}
     for name in drawn[0]:

@@ -31,7 +31,7 @@ class Report:
     """How many predictions there were, and how many were missing, unknown, failed."""
     published: dict[str, float]
     published_source: str
-    traps: Sequence[str]
+    caveats: Sequence[str]
     problems: list[tuple[str, str]]
     """(example id, what could not be read)."""
     settings: dict[str, str | int]
@@ -52,8 +52,8 @@ class Report:
         lines += [f"  {id}: {problem}" for id, problem in self.problems[:_SHOWN_PROBLEMS]]
         if len(self.problems) > _SHOWN_PROBLEMS:
             lines.append(f"  ... and {len(self.problems) - _SHOWN_PROBLEMS} more problems")
-        if self.traps:
-            lines += ["", "About the data:", *(f"  - {trap}" for trap in self.traps)]
+        if self.caveats:
+            lines += ["", "About the data:", *(f"  - {trap}" for trap in self.caveats)]
         return "\n".join(lines) + "\n"
 
     def as_markdown(self) -> str:
@@ -66,8 +66,8 @@ class Report:
         parts += ["## Predictions", self._outcome_line()]
         if self.problems:
             parts.append("\n".join(f"- `{id}`: {problem}" for id, problem in self.problems[:_SHOWN_PROBLEMS]))
-        if self.traps:
-            parts += ["## About the data", "\n".join(f"- {trap}" for trap in self.traps)]
+        if self.caveats:
+            parts += ["## About the data", "\n".join(f"- {trap}" for trap in self.caveats)]
         parts += ["## Settings", "\n".join(f"- {key}: `{value}`" for key, value in self.settings.items())]
         return "\n\n".join(parts) + "\n"
 

@@ -15,8 +15,8 @@ from biogpt.errors import DataError
 from biogpt.evaluation.prediction_files import as_record, read_predictions
 from biogpt.evaluation.report import Report
 from biogpt.evaluation.scores import score_predictions
-from biogpt.extraction.task_models import TunedModel, find_tuned_model
-from biogpt.run_state import Journal
+from biogpt.extraction.task_models import TaskModel, find_task_model
+from biogpt.run_state import RunState
 from biogpt.tasks.example import Example, Prediction
 from biogpt.tasks.task import Task
 
@@ -56,7 +56,7 @@ def evaluate_model(
         CheckpointError: there is no such model, or its files are damaged.
     """
     examples = task.read(data_path, split)
-    found = find_tuned_model(model, task)
+    found = find_task_model(model, task)
     settings = {
         "task": task.name,
         "model": str(model),
@@ -78,31 +78,31 @@ def evaluate_model(
         made = predictor.predict(examples, constrained)
         predictions = list(_report_progress(made, 0, len(examples), on_progress))
     else:
-        journal = Journal([output / PREDICTIONS_FILE], settings)
-        predictions = _continue_run(journal, task, found, examples, constrained, batch_size, on_progress)
+        run_state = RunState([output / PREDICTIONS_FILE], settings)
+        predictions = _continue_run(run_state, task, found, examples, constrained, batch_size, on_progress)
     sources = {"data": str(data_path), "model": str(model), "decoding": "constrained" if constrained else "free"}
     return score_predictions(task, predictions, examples, split=split, seed=seed, sources=sources)
 
 
 def _continue_run(
-    journal: Journal,
+    run_state: RunState,
     task: Task,
-    found: TunedModel,
+    found: TaskModel,
     examples: Sequence[Example],
     constrained: bool,
     batch_size: int,
     on_progress: Callable[[int, int], None] | None,
 ) -> list[Prediction]:
     """All predictions, of which those that are kept are not made again."""
-    path, num_done = journal.paths[0], journal.num_records
-    journal.begin()
+    path, num_done = run_state.paths[0], run_state.num_records
+    run_state.begin()
     with path.open("r+b" if path.exists() else "xb") as file:
-        if file.seek(0, os.SEEK_END) < journal.positions[0]:
-            raise DataError(f"{path} is shorter than {journal.note_path} says. Remove both to begin again.")
-        file.truncate(journal.positions[0])
-        file.seek(journal.positions[0])
+        if file.seek(0, os.SEEK_END) < run_state.positions[0]:
+            raise DataError(f"{path} is shorter than {run_state.note_path} says. Remove both to begin again.")
+        file.truncate(run_state.positions[0])
+        file.seek(run_state.positions[0])
         done = read_predictions(task, path, examples[:num_done]) if num_done else []
-        if journal.is_complete:
+        if run_state.is_complete:
             return done
         from biogpt.extraction.predictor import Predictor
 
@@ -114,8 +114,8 @@ def _continue_run(
             file.flush()
             os.fsync(file.fileno())
             done += group
-            journal.commit(len(done), [file.tell()])
-        journal.finish()
+            run_state.commit(len(done), [file.tell()])
+        run_state.finish()
     return done
 
 

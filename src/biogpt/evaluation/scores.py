@@ -56,9 +56,9 @@ def score_predictions(
         DataError: no examples.
         ConfigError: the schema's main figure is none of its metric's.
     """
-    tally = task.tally(predictions, examples)
+    counts = task.counts(predictions, examples)
     schema = task.schema
-    figures = tally.figures()
+    figures = counts.figures()
     task.main_figure(figures)  # whether there is one
     return Report(
         task=task.name,
@@ -66,12 +66,12 @@ def score_predictions(
         split=split,
         main=schema.score.main,
         figures=figures,
-        intervals=bootstrap(tally, seed=seed),
-        classes=tally.classes,
+        intervals=bootstrap(counts, seed=seed),
+        classes=counts.classes,
         outcomes=count_outcomes(predictions, examples),
         published=dict(schema.score.published),
         published_source=schema.score.source,
-        traps=schema.traps,
+        caveats=schema.caveats,
         problems=[(prediction.id, problem) for prediction in predictions for problem in prediction.problems],
         settings={
             **(sources or {}),

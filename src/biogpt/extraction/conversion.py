@@ -1,4 +1,4 @@
-"""Documents and predictions: a record -> the examples that a task asks about it, and their answers -> `Findings`.
+"""Documents and predictions: a record -> the examples that a task asks about it, and their answers -> `Extraction`.
 
 Whatever a prediction says of places is said of the record's own text here. Knows nothing of files and of how a model
 predicts, and never imports torch.
@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from biogpt.documents import Entity, EntityRelation, Findings, Label, Record
+from biogpt.documents import Document, Entity, EntityRelation, Extraction, Label
 from biogpt.errors import DataError
 from biogpt.tasks.example import NO_ID, Example, Item, Prediction
 from biogpt.tasks.kinds.tagging import word_spans
@@ -22,7 +22,7 @@ from biogpt.text.sentences import Span, split_sentences, split_words
 if TYPE_CHECKING:
     from biogpt.extraction.predictor import Predictor
 
-Asked = tuple[Record, Mapping[str, str]]
+Asked = tuple[Document, Mapping[str, str]]
 """A record and its named fields, which are empty where the task only reads its text."""
 
 CUT = "the text is longer than the model reads: its end was not looked at"
@@ -40,9 +40,9 @@ class Question:
     """For tagging: where in the record's text the words of the example stand."""
 
 
-def find_in_records(
+def extract_from_documents(
     predictor: "Predictor", asked: Sequence[Asked], annotator: str, constrained: bool = True
-) -> Iterator[Record]:
+) -> Iterator[Document]:
     """Records with what a model finds in them; all that they ask is asked together.
 
     Args:
@@ -60,13 +60,13 @@ def find_in_records(
     predictions = predictor.predict(examples, constrained)
     for (record, _), each in zip(asked, questions, strict=True):
         made = list(islice(predictions, len(each)))
-        findings = read_findings(task, record, each, made, annotator)
+        findings = read_extraction(task, record, each, made, annotator)
         if any(prediction.is_source_cut for prediction in made):
             findings = replace(findings, problems=(*findings.problems, CUT))
-        yield record.with_findings(findings)
+        yield record.with_extraction(findings)
 
 
-def make_questions(task: Task, record: Record, fields: Mapping[str, str] | None = None) -> list[Question]:
+def make_questions(task: Task, record: Document, fields: Mapping[str, str] | None = None) -> list[Question]:
     """What the task asks about a record: for tagging each sentence, for other kinds the text as a whole.
 
     Args:
@@ -87,9 +87,9 @@ def make_questions(task: Task, record: Record, fields: Mapping[str, str] | None 
     return [Question(Example(record.id, text, vocabulary=_known_names(task, record)))] if text.strip() else []
 
 
-def read_findings(
-    task: Task, record: Record, questions: Sequence[Question], predictions: Sequence[Prediction], annotator: str
-) -> Findings:
+def read_extraction(
+    task: Task, record: Document, questions: Sequence[Question], predictions: Sequence[Prediction], annotator: str
+) -> Extraction:
     """What was found in a record.
 
     Args:
@@ -108,12 +108,12 @@ def read_findings(
     kind = task.schema.kind
     if kind == "tagging":
         entities = tuple(_as_mention(record, question, item) for question, item in items)
-        return Findings(entities=entities, problems=problems, annotator=annotator)
+        return Extraction(entities=entities, problems=problems, annotator=annotator)
     if kind == "relation":
         relations = tuple(_as_relation(task, record, item) for _, item in items)
-        return Findings(relations=relations, problems=problems, annotator=annotator)
+        return Extraction(relations=relations, problems=problems, annotator=annotator)
     labels = tuple(Label(slot, value, item.score) for _, item in items for slot, value in item.slots.items())
-    return Findings(labels=labels, problems=problems, annotator=annotator)
+    return Extraction(labels=labels, problems=problems, annotator=annotator)
 
 
 def entity_type(slot: str) -> str:
@@ -127,7 +127,7 @@ def source_fields(task: Task) -> list[str]:
     return names if len(names) > 1 else []
 
 
-def _render(task: Task, record: Record, fields: Mapping[str, str]) -> str:
+def _render(task: Task, record: Document, fields: Mapping[str, str]) -> str:
     names = slots_of(task.schema.source)
     if not names:
         return record.text
@@ -144,7 +144,7 @@ def _render(task: Task, record: Record, fields: Mapping[str, str]) -> str:
     return task.schema.render_source({names[0]: record.text})
 
 
-def _known_names(task: Task, record: Record) -> dict[str, dict[str, str]]:
+def _known_names(task: Task, record: Document) -> dict[str, dict[str, str]]:
     """For each entity slot whose type the record annotates: lower-cased name -> identifier."""
     known: dict[str, dict[str, str]] = {}
     for slot in (name for name, slot in task.schema.slots.items() if slot.is_entity):
@@ -154,7 +154,7 @@ def _known_names(task: Task, record: Record) -> dict[str, dict[str, str]]:
     return known
 
 
-def _as_mention(record: Record, question: Question, item: Item) -> Entity:
+def _as_mention(record: Document, question: Question, item: Item) -> Entity:
     start, end = item.spans["mention"][0]
     inside = [
         place
@@ -165,7 +165,7 @@ def _as_mention(record: Record, question: Question, item: Item) -> Entity:
     return Entity(item.slots["label"], record.text[slice(*span)], (span,), score=item.score)
 
 
-def _as_relation(task: Task, record: Record, item: Item) -> EntityRelation:
+def _as_relation(task: Task, record: Document, item: Item) -> EntityRelation:
     slots = task.schema.slots
     roles = {}
     for name, value in item.slots.items():

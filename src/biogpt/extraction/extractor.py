@@ -8,13 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
 
-from biogpt.documents import Record
-from biogpt.documents.json_lines import document_of_fields, passages_of
-from biogpt.documents.record import Passage, items_of, make_record
+from biogpt.documents import Document
+from biogpt.documents.json_lines import article_of_fields, passages_of
+from biogpt.documents.record import Passage, items_of, make_document
 from biogpt.errors import InputError
-from biogpt.extraction.conversion import find_in_records, source_fields
+from biogpt.extraction.conversion import extract_from_documents, source_fields
 from biogpt.extraction.predictor import Predictor
-from biogpt.extraction.task_models import find_tuned_model
+from biogpt.extraction.task_models import find_task_model
 from biogpt.tasks.task import Task
 
 Text = str | Mapping[str, Any]
@@ -74,7 +74,7 @@ class Pipeline:
         fields = source_fields(self.task)
         records = [_as_record(text, number, fields) for number, text in enumerate(texts, start=1)]
         found = []
-        for record in find_in_records(self.predictor, records, self.name, self.constrained):
+        for record in extract_from_documents(self.predictor, records, self.name, self.constrained):
             for problem in record.findings.problems if record.findings else ():
                 warnings.warn(f"{record.id}: {problem}", stacklevel=3)
             found.append(items_of(record, record.parts[0].offset if record.parts else 0))
@@ -104,15 +104,15 @@ def pipeline(
     """
     if model is None and isinstance(task, str | Path) and Path(task).is_dir():
         task, model = None, task
-    found = find_tuned_model(model, task)
+    found = find_task_model(model, task)
     return Pipeline(Predictor.of(found, device, batch_size), found.label, constrained)
 
 
-def _as_record(text: Text, number: int, fields: Sequence[str]) -> tuple[Record, Mapping[str, str]]:
+def _as_record(text: Text, number: int, fields: Sequence[str]) -> tuple[Document, Mapping[str, str]]:
     """The record of one text, and its named fields where the task reads some."""
     name = f"text {number}"
     if isinstance(text, str) and not fields:
-        return make_record(name, [Passage(text)]), {}
+        return make_document(name, [Passage(text)]), {}
     if not isinstance(text, Mapping):
         expected = f"a dictionary with {', '.join(fields)}" if fields else "a string or a dictionary"
         raise InputError(f"Got {type(text).__name__} as {name}, expected {expected}.")
@@ -124,9 +124,9 @@ def _as_record(text: Text, number: int, fields: Sequence[str]) -> tuple[Record, 
                 f"{name} has no '{missing[0]}', expected a dictionary with {', '.join(fields)}. Got: "
                 f"{', '.join(values)}."
             )
-        return make_record(name, [Passage(values[field]) for field in fields]), values
+        return make_document(name, [Passage(values[field]) for field in fields]), values
     try:
-        document = document_of_fields(values, name)
+        document = article_of_fields(values, name)
     except ValueError as error:
         raise InputError(f"{name}: {error}") from error
-    return make_record(document.id, passages_of(values, document)), {}
+    return make_document(document.id, passages_of(values, document)), {}

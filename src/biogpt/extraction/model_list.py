@@ -5,7 +5,7 @@ import struct
 from math import prod
 from pathlib import Path
 
-from biogpt.extraction.task_models import bundled_tasks, find_tuned_model
+from biogpt.extraction.task_models import bundled_tasks, find_task_model
 from biogpt.model.checkpoint import BUNDLED, SAFETENSORS_FILE
 
 
@@ -14,7 +14,7 @@ def list_models() -> str:
     lines = []
     for name, path in BUNDLED.items():
         if name in bundled_tasks():
-            found = find_tuned_model(name)
+            found = find_task_model(name)
             num_parameters = int(found.record.get("parameters", 0))
             quality, purpose = found.quality() or "not measured", found.task.schema.title
         else:

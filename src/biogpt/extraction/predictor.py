@@ -15,13 +15,13 @@ from typing import Any, Self
 
 import torch
 
-from biogpt.decoding.constraint import Rule, compile_rule
+from biogpt.decoding.constraint import TokenConstraint, compile_constraint
 from biogpt.decoding.settings import GenerationSettings
 from biogpt.engine.engine import Completion, Engine
 from biogpt.engine.padding import check_numbers
 from biogpt.errors import CheckpointError, InputError
 from biogpt.extraction.item_scores import score_items
-from biogpt.extraction.task_models import TASK_FILE, TunedModel, find_tuned_model
+from biogpt.extraction.task_models import TASK_FILE, TaskModel, find_task_model
 from biogpt.model.checkpoint import load_tokenizer
 from biogpt.model.loading import load_model
 from biogpt.model.modeling import (
@@ -56,7 +56,7 @@ class Predictor:
         model: in evaluation mode, on the device where it shall run.
         tokenizer: the model's own.
         batch_size: how many texts are read at once. More is faster and takes more memory. Where all likely relations
-            are given (the schema's `min_score`) texts are read one by one, each with up to 1 / `min_score` beginnings
+            are given (the schema's `threshold`) texts are read one by one, each with up to 1 / `threshold` beginnings
             of a sentence at once.
 
     Raises:
@@ -70,7 +70,7 @@ class Predictor:
         self.model = model
         self.tokenizer = tokenizer
         self.batch_size = batch_size
-        finds_likely = task.schema.kind == "relation" and bool(task.schema.min_score)  # one text after the other
+        finds_likely = task.schema.kind == "relation" and bool(task.schema.threshold)  # one text after the other
         self.window_size = batch_size if finds_likely else _NUM_BATCHES * batch_size
         """Predictions come in groups of so many examples. What is in a group can, by the rounding of floating-point
         sums, touch the last digits of its scores; whoever resumes a run begins with a whole group."""
@@ -99,11 +99,11 @@ class Predictor:
             InputError: there is no such task, or the model is not one of that task.
             CheckpointError: there is no such model, or its files are damaged or do not fit together.
         """
-        return cls.of(find_tuned_model(model, task), device, batch_size)
+        return cls.of(find_task_model(model, task), device, batch_size)
 
     @classmethod
-    def of(cls, found: TunedModel, device: str | None = None, batch_size: int = 8) -> Self:
-        """A predictor with a model that `find_tuned_model` has found; see `load`."""
+    def of(cls, found: TaskModel, device: str | None = None, batch_size: int = 8) -> Self:
+        """A predictor with a model that `find_task_model` has found; see `load`."""
         loaded = load_model(found.path)
         tokenizer = load_tokenizer(found.path, loaded.config.vocab_size)
         if not found.is_tuned and isinstance(loaded, BioGptForCausalLM) and not learned_ids(tokenizer):
@@ -125,7 +125,7 @@ class Predictor:
         Returns:
             For each example what was predicted, with scores from 0 to 1: of a generated item the geometric mean of
             the probabilities of the tokens that fill its slots, or, where all likely relations are given (the schema's
-            `min_score`), the probability that it is stated first among all that the schema allows; of a mention the
+            `threshold`), the probability that it is stated first among all that the schema allows; of a mention the
             mean probability of its tags; of a label that a head gives its probability.
         """
         remaining = iter(examples)
@@ -145,11 +145,11 @@ class Predictor:
         prompt, is_cut = encode_prompt_or_cut(self.task, self.tokenizer, example)
         grammar = self.task.grammar(example)
         assert grammar is not None
-        rule = compile_rule(grammar, self.tokenizer, prompt).once()
+        constraint = compile_constraint(grammar, self.tokenizer, prompt).once()
         entities = [name for name, slot in self.task.schema.slots.items() if slot.is_entity]
         found: dict[tuple[str, ...], Item] = {}
         problems: list[str] = []
-        for likely in engine.find_likely(prompt, rule, self.task.schema.min_score):
+        for likely in engine.search_sequences(prompt, constraint, self.task.schema.threshold):
             read = self.task.parse(self._decode(likely.ids), example)
             problems += read.problems
             for item in read.items:
@@ -164,15 +164,15 @@ class Predictor:
         return Prediction(example.id, items, tuple(problems), text, is_cut)
 
     def _generate(self, engine: Engine, window: Sequence[Example], constrained: bool) -> list[Prediction]:
-        if constrained and self.task.schema.kind == "relation" and self.task.schema.min_score:
+        if constrained and self.task.schema.kind == "relation" and self.task.schema.threshold:
             return [self._find_likely(engine, example) for example in window]
         prompts, are_cut = self._encode_prompts(window)
         order = sorted(range(len(window)), key=lambda index: len(prompts[index]))
         limit = self.task.schema.target_limit or engine.max_positions
         settings = GenerationSettings(temperature=0, max_new_tokens=limit)
         ordered = [prompts[index] for index in order]
-        rules = self._make_rules([window[index] for index in order], ordered) if constrained else None
-        completions = engine.generate_ids(ordered, settings, rules)
+        constraints = self._compile_constraints([window[index] for index in order], ordered) if constrained else None
+        completions = engine.generate_ids(ordered, settings, constraints)
         made = {
             index: self._read_completion(completion, window[index])
             for index, completion in zip(order, completions, strict=True)
@@ -184,15 +184,17 @@ class Predictor:
         encoded = [encode_prompt_or_cut(self.task, self.tokenizer, example) for example in window]
         return [prompt for prompt, _ in encoded], [is_cut for _, is_cut in encoded]
 
-    def _make_rules(self, examples: Sequence[Example], prompts: Sequence[Sequence[int]]) -> list[Rule] | None:
+    def _compile_constraints(
+        self, examples: Sequence[Example], prompts: Sequence[Sequence[int]]
+    ) -> list[TokenConstraint] | None:
         """What each completion is held to; None where the task lets anything be written."""
-        rules = []
+        constraints = []
         for example, prompt in zip(examples, prompts, strict=True):
             grammar = self.task.grammar(example)
             if grammar is None:
                 return None
-            rules.append(compile_rule(grammar, self.tokenizer, prompt))
-        return rules
+            constraints.append(compile_constraint(grammar, self.tokenizer, prompt))
+        return constraints
 
     def _read_completion(self, completion: Completion, example: Example) -> Prediction:
         prediction = self.task.parse(completion.text, example)
@@ -219,7 +221,7 @@ class Predictor:
             position += len(encoded)
             values, indices = words.softmax(dim=-1).max(dim=-1)
             tags = [names[index] for index in indices.tolist()]
-            predictions.append(_as_mentions(example, tags, values.tolist(), self.task.schema.min_score))
+            predictions.append(_as_mentions(example, tags, values.tolist(), self.task.schema.threshold))
         return predictions
 
     def _classify(self, window: Sequence[Example]) -> list[Prediction]:
@@ -287,7 +289,7 @@ def _pick_words(encoded: Sequence[EncodedWords], logits: Sequence[torch.Tensor])
     return torch.cat([rows[part.places] for part, rows in zip(encoded, logits, strict=True)])
 
 
-def _as_mentions(example: Example, tags: Sequence[str], probabilities: Sequence[float], min_score: float) -> Prediction:
+def _as_mentions(example: Example, tags: Sequence[str], probabilities: Sequence[float], threshold: float) -> Prediction:
     spans = word_spans(example.text)
     places = [start for start, _ in spans]
     # Two blanks in a row have an empty word between them, which names nothing.
@@ -297,7 +299,7 @@ def _as_mentions(example: Example, tags: Sequence[str], probabilities: Sequence[
         start, end = item.spans["mention"][0]
         scores = [value for place, value in zip(places, probabilities, strict=True) if start <= place < end]
         score = sum(scores) / len(scores)
-        if score >= min_score:
+        if score >= threshold:
             items.append(replace(item, score=score))
     return Prediction(example.id, tuple(items))
 

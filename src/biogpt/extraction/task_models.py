@@ -20,7 +20,7 @@ RECORD_FILE = "finetune.json"
 
 
 @dataclass(frozen=True)
-class TunedModel:
+class TaskModel:
     """A model's directory, and the task that it is to do."""
 
     name: str
@@ -54,7 +54,7 @@ class TunedModel:
         return ""
 
 
-def find_tuned_model(model: str | Path | None = None, task: str | Path | Task | None = None) -> TunedModel:
+def find_task_model(model: str | Path | None = None, task: str | Path | Task | None = None) -> TaskModel:
     """The model to use.
 
     Args:
@@ -81,11 +81,11 @@ def find_tuned_model(model: str | Path | None = None, task: str | Path | Task | 
                 f"The model '{name}' does not say its task: it has no {TASK_FILE}, expected that of a tuned model. "
                 "Name the task, too, or tune the model: 'biogpt finetune'."
             )
-        return TunedModel(name, path, asked, False, {})
+        return TaskModel(name, path, asked, False, {})
     own = load_task(path / TASK_FILE)
     if asked is not None:
         _check_same(name, own, asked)
-    return TunedModel(name, path, own, True, _read_record(path / RECORD_FILE))
+    return TaskModel(name, path, own, True, _read_record(path / RECORD_FILE))
 
 
 def bundled_tasks() -> list[str]:

@@ -14,8 +14,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
-from biogpt.documents import INPUT_FORMATS, Problem, Record, check_records, detect_format, read_records, read_stream
-from biogpt.documents.record import Passage, make_record
+from biogpt.documents import (
+    INPUT_FORMATS,
+    Document,
+    Problem,
+    check_documents,
+    detect_format,
+    read_documents,
+    read_stream,
+)
+from biogpt.documents.record import Passage, make_document
 from biogpt.documents.tables import DELIMITERS, IDS, looks_like_table
 from biogpt.errors import DataError, InputError, suggest
 from biogpt.files import (
@@ -98,7 +106,7 @@ def find_inputs(
     return inputs
 
 
-def read_input(source: Input, on_problem: Callable[[Problem], None]) -> Iterator[tuple[Record, Mapping[str, str]]]:
+def read_input(source: Input, on_problem: Callable[[Problem], None]) -> Iterator[tuple[Document, Mapping[str, str]]]:
     """The records of an input, each with its named fields, which are empty where the input has its text as a whole.
 
     Args:
@@ -111,7 +119,7 @@ def read_input(source: Input, on_problem: Callable[[Problem], None]) -> Iterator
     """
     if not source.fields:
         if source.stream is None:
-            records = read_records(source.path, on_problem, source.format)
+            records = read_documents(source.path, on_problem, source.format)
         else:
             records = read_stream(source.stream, source.path, on_problem, source.format)
         for record in records:
@@ -159,7 +167,7 @@ def _prepare(task: Task, source: Input) -> Input:
             _check_columns(source.path, names, parts)
         return replace(source, fields=tuple(parts))
     if source.stream is None:
-        check_records(source.path, source.format)
+        check_documents(source.path, source.format)
     return source
 
 
@@ -230,7 +238,9 @@ def _is_result(file: Path) -> bool:
     return file.name.endswith(NOTE_SUFFIX) or file.with_name(file.name + NOTE_SUFFIX).exists()
 
 
-def _read_json_lines(stream: IO[bytes], reading: Reading, source: Input) -> Iterator[tuple[Record, Mapping[str, str]]]:
+def _read_json_lines(
+    stream: IO[bytes], reading: Reading, source: Input
+) -> Iterator[tuple[Document, Mapping[str, str]]]:
     for number, line in lines(stream, reading):
         if not line.strip():
             continue
@@ -253,7 +263,7 @@ def _read_json_lines(stream: IO[bytes], reading: Reading, source: Input) -> Iter
         yield _make_record(values, values, source, f"{reading.path.name}:{number}")
 
 
-def _read_table(stream: IO[bytes], reading: Reading, source: Input) -> Iterator[tuple[Record, Mapping[str, str]]]:
+def _read_table(stream: IO[bytes], reading: Reading, source: Input) -> Iterator[tuple[Document, Mapping[str, str]]]:
     decoded = (line.decode(errors="surrogateescape") for _, line in lines(stream, reading))
     rows = csv.reader(decoded, delimiter=DELIMITERS[source.format], strict=True)
     try:
@@ -298,10 +308,10 @@ def _is_text(cell: str) -> bool:
 
 def _make_record(
     values: Mapping[str, Any], native: Any, source: Input, fallback_id: str
-) -> tuple[Record, Mapping[str, str]]:
+) -> tuple[Document, Mapping[str, str]]:
     known = (str(values[name]).strip() for name in (source.id_field, *IDS) if values.get(name))
     passages = [Passage(values[name]) for name in source.fields]
-    record = make_record(next(known, fallback_id), passages, format=source.format, native=native)
+    record = make_document(next(known, fallback_id), passages, format=source.format, native=native)
     return record, {name: values[name] for name in source.fields}
 
 

@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import BinaryIO
 
 import biogpt
-from biogpt.documents import OUTPUT_FORMATS, Problem, Record, Writer, open_writer, output_format
+from biogpt.documents import OUTPUT_FORMATS, Document, Problem, Writer, open_writer, output_format
 from biogpt.documents.html import Heading, PageWriter
 from biogpt.documents.record import items_of
 from biogpt.documents.tables import item_columns
 from biogpt.errors import DataError, InputError, suggest
-from biogpt.extraction.conversion import Asked, entity_type, find_in_records
-from biogpt.extraction.task_models import TunedModel
+from biogpt.extraction.conversion import Asked, entity_type, extract_from_documents
+from biogpt.extraction.task_models import TaskModel
 from biogpt.mining.inputs import Input, prepare_inputs, read_input
-from biogpt.run_state import Journal
+from biogpt.run_state import RunState
 from biogpt.tasks.task import Task
 
 DEFAULT_FORMAT = "jsonl"
@@ -55,7 +55,7 @@ class Summary:
             parts.append(f"{self.num_skipped} skipped")
         return ", ".join(parts)
 
-    def count(self, record: Record) -> None:
+    def count(self, record: Document) -> None:
         """Count a record that is written."""
         self.num_records += 1
         if record.findings is not None:
@@ -81,11 +81,11 @@ class Summary:
                 f"{self.damaged[0]}"
             )
 
-    def take_up(self, journal: Journal) -> None:
+    def take_up(self, run_state: RunState) -> None:
         """Begin with what earlier calls have counted."""
-        self.num_records = self.num_resumed = journal.num_records
-        self.num_items = journal.facts.get("num_items", 0)
-        self.num_with_problems = journal.facts.get("num_with_problems", 0)
+        self.num_records = self.num_resumed = run_state.num_records
+        self.num_items = run_state.facts.get("num_items", 0)
+        self.num_with_problems = run_state.facts.get("num_with_problems", 0)
 
 
 def _count(number: int, name: str) -> str:
@@ -128,7 +128,7 @@ def choose_format(task: Task, wanted: str | None, path: Path | None, inputs: Seq
 
 
 def predict_files(
-    found: TunedModel,
+    found: TaskModel,
     inputs: Sequence[Input],
     target: Target,
     *,
@@ -157,16 +157,16 @@ def predict_files(
     task = found.task
     inputs = prepare_inputs(task, inputs)
     _check_target(inputs, target)
-    journal = _open_journal(found, inputs, target, constrained, batch_size)
+    run_state = _open_run_state(found, inputs, target, constrained, batch_size)
     summary = Summary()
 
     def report(problem: Problem) -> None:
         summary.num_skipped += 1
         on_problem(problem)
 
-    if journal is not None and journal.is_complete:
-        summary.take_up(journal)
-        _check_unchanged(_read_all(inputs, summary, report), journal)
+    if run_state is not None and run_state.is_complete:
+        summary.take_up(run_state)
+        _check_unchanged(_read_all(inputs, summary, report), run_state)
         return summary
 
     if target.page_path is not None:
@@ -174,26 +174,26 @@ def predict_files(
     from biogpt.extraction.predictor import Predictor  # torch, which takes a while: what was typed is checked by now
 
     predictor = Predictor.of(found, device, batch_size)
-    if journal is not None:
-        journal.begin()
-        summary.take_up(journal)
+    if run_state is not None:
+        run_state.begin()
+        summary.take_up(run_state)
     with contextlib.ExitStack() as stack:
-        outputs = _open_outputs(stack, found, target, journal)
+        outputs = _open_outputs(stack, found, target, run_state)
         records = _read_all(inputs, summary, report)
-        seen = _skip(records, journal)
+        seen = _skip(records, run_state)
         # The predictor sorts by length. For that a few records of a tagging task are enough: each is many sentences.
         group_size = batch_size if task.schema.kind == "tagging" else predictor.window_size
         while group := list(islice(records, group_size)):
-            for record in find_in_records(predictor, group, found.label, constrained):
+            for record in extract_from_documents(predictor, group, found.label, constrained):
                 summary.count(record)
                 for output in outputs:
                     output.write(record)
             for output in outputs:
                 output.flush()
-            if journal is not None:
+            if run_state is not None:
                 _note_down(seen, group)
                 positions = [output.position for output in outputs]
-                journal.commit(
+                run_state.commit(
                     summary.num_records,
                     positions,
                     digest=seen.hexdigest(),
@@ -201,8 +201,8 @@ def predict_files(
                     num_with_problems=summary.num_with_problems,
                 )
             on_progress(summary)
-    if journal is not None:
-        journal.finish()
+    if run_state is not None:
+        run_state.finish()
     return summary
 
 
@@ -228,19 +228,19 @@ def _make_parent(path: Path) -> None:
         ) from error
 
 
-def _check_unchanged(records: Iterator[Asked], journal: Journal) -> None:
+def _check_unchanged(records: Iterator[Asked], run_state: RunState) -> None:
     """Raise unless a finished run's documents are those of the input now: names and sizes do not tell."""
-    _skip(records, journal)
+    _skip(records, run_state)
     if next(records, None) is not None:
         raise DataError(
-            f"{journal.paths[0]} is finished with {journal.num_records} documents, but the input has more now. Name "
-            "another output to begin anew."
+            f"{run_state.paths[0]} is finished with {run_state.num_records} documents, but the input has more now. "
+            "Name another output to begin anew."
         )
 
 
-def _open_journal(
-    found: TunedModel, inputs: Sequence[Input], target: Target, constrained: bool, batch_size: int
-) -> Journal | None:
+def _open_run_state(
+    found: TaskModel, inputs: Sequence[Input], target: Target, constrained: bool, batch_size: int
+) -> RunState | None:
     """The note on the run, where its output is one that can be taken up again."""
     if target.path is None:
         return None
@@ -255,15 +255,15 @@ def _open_journal(
         "batch_size": batch_size,
         "biogpt": biogpt.__version__,
     }
-    return Journal([path for path in (target.path, target.page_path) if path], settings)
+    return RunState([path for path in (target.path, target.page_path) if path], settings)
 
 
 def _open_outputs(
-    stack: contextlib.ExitStack, found: TunedModel, target: Target, journal: Journal | None
+    stack: contextlib.ExitStack, found: TaskModel, target: Target, run_state: RunState | None
 ) -> list[Writer]:
     """The writers of the run, closed with `stack`."""
     task = found.task
-    positions = journal.positions if journal else [0, 0]
+    positions = run_state.positions if run_state else [0, 0]
     place = target.path or target.stream
     assert place is not None
     outputs = [open_writer(place, target.format, position=positions[0], columns=_columns(task))]
@@ -301,19 +301,19 @@ def _read_all(inputs: Sequence[Input], summary: Summary, report: Callable[[Probl
             report(Problem(str(source.path), f"read only in part: {error}"))
 
 
-def _skip(records: Iterator[Asked], journal: Journal | None) -> "hashlib._Hash":
+def _skip(records: Iterator[Asked], run_state: RunState | None) -> "hashlib._Hash":
     """Read past the records that the output has, which must be those of before; a digest of them."""
     seen = hashlib.sha256()
-    if journal is None or not journal.num_records:
+    if run_state is None or not run_state.num_records:
         return seen
     num_read = 0
-    for asked in islice(records, journal.num_records):
+    for asked in islice(records, run_state.num_records):
         _note_down(seen, [asked])
         num_read += 1
-    if num_read < journal.num_records or seen.hexdigest() != journal.facts.get("digest"):
+    if num_read < run_state.num_records or seen.hexdigest() != run_state.facts.get("digest"):
         raise DataError(
-            f"{journal.paths[0]} was begun with other documents: its first {journal.num_records} are not those of the "
-            "input now. Give the same input to go on, or another name to begin anew."
+            f"{run_state.paths[0]} was begun with other documents: its first {run_state.num_records} are not those of "
+            "the input now. Give the same input to go on, or another name to begin anew."
         )
     return seen
 

@@ -42,8 +42,8 @@ def describe_task(name: str) -> str:
     }
     lines = [f"{task.name}: {schema.title}", ""]
     lines += [f"{key + ':':17}{value}" for key, value in rows.items() if value]
-    if schema.traps:
-        lines += ["", "About the data:", *(f"  - {trap}" for trap in schema.traps)]
+    if schema.caveats:
+        lines += ["", "About the data:", *(f"  - {trap}" for trap in schema.caveats)]
     if schema.example:
         lines += ["", "Example, as the model reads it and should answer:", *_render_example(task)]
     return "\n".join(lines)

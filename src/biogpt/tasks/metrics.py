@@ -1,8 +1,8 @@
 """Scores, as each data set's official evaluation counts them.
 
-A metric makes a `Tally`: one row of numbers per example, and how their sums become figures. That is all that a score or
-a bootstrap needs. Figures run from 0 to 1; a ratio with nothing below the line is 0 unless a rule says otherwise. This
-module knows nothing of files and texts.
+A metric makes `Counts`: one row of numbers per example, and how their sums become figures. That is all that a score
+or a bootstrap needs. Figures run from 0 to 1; a ratio with nothing below the line is 0 unless a rule says otherwise.
+This module knows nothing of files and texts.
 """
 
 import re
@@ -30,7 +30,7 @@ class Pair(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Tally:
+class Counts:
     """Numbers per example and what their sums mean."""
 
     rows: Sequence[tuple[float, ...]]
@@ -50,7 +50,7 @@ class Tally:
         return {**self.derive(self.sums(), len(self.rows)), **self.whole}
 
 
-Metric = Callable[[Schema, Sequence[Pair], Sequence[Prediction]], Tally]
+Metric = Callable[[Schema, Sequence[Pair], Sequence[Prediction]], Counts]
 
 
 def ratio(part: float, whole: float) -> float:
@@ -71,7 +71,7 @@ def prf(hits: float, predicted: float, gold: float) -> dict[str, float]:
 
 def count_matches(
     pairs: Iterable[tuple[set[H], set[H]]], class_of: Callable[[H], str], classes: Sequence[str] = ()
-) -> Tally:
+) -> Counts:
     """Compare sets of predicted and gold things, example by example.
 
     Args:
@@ -103,14 +103,14 @@ def count_matches(
         macro = ratio(sum(prf(*counts)["f1"] for counts in by_class), len(by_class))
         return {**prf(*micro), "macro_f1": macro, "accuracy": ratio(sums[0], num_rows)}
 
-    tally = Tally(rows, derive)
-    sums = tally.sums()
+    counts = Counts(rows, derive)
+    sums = counts.sums()
     for name, index in place.items():
-        tally.classes[name] = {**prf(*sums[index : index + 3]), "support": sums[index + 2]}
-    return tally
+        counts.classes[name] = {**prf(*sums[index : index + 3]), "support": sums[index + 2]}
+    return counts
 
 
-def score_exact(schema: Schema, pairs: Sequence[Pair], unknown: Sequence[Prediction]) -> Tally:
+def score_exact(schema: Schema, pairs: Sequence[Pair], unknown: Sequence[Prediction]) -> Counts:
     """Relations as tuples of names, lower-cased and without blanks; micro over documents.
 
     Predictions for documents that the gold lacks are wrong.
@@ -119,11 +119,11 @@ def score_exact(schema: Schema, pairs: Sequence[Pair], unknown: Sequence[Predict
         (_plain_triples(schema, pair.prediction.items), _plain_triples(schema, pair.example.items)) for pair in pairs
     ]
     tuples += [(_plain_triples(schema, prediction.items), set()) for prediction in unknown]
-    tally = count_matches(tuples, _class_of_triple(schema))
-    return _only(tally, ("precision", "recall", "f1"))
+    counts = count_matches(tuples, _class_of_triple(schema))
+    return _only(counts, ("precision", "recall", "f1"))
 
 
-def score_linked(schema: Schema, pairs: Sequence[Pair], unknown: Sequence[Prediction]) -> Tally:
+def score_linked(schema: Schema, pairs: Sequence[Pair], unknown: Sequence[Prediction]) -> Counts:
     """Relations as tuples of identifiers, distinct within a document; micro over documents.
 
     The rules of the BC5CDR evaluation tool. A name without an identifier counts as "-1" and is wrong, as is every
@@ -131,11 +131,11 @@ def score_linked(schema: Schema, pairs: Sequence[Pair], unknown: Sequence[Predic
     """
     tuples = [(_linked(schema, pair.prediction.items), _linked(schema, pair.example.items)) for pair in pairs]
     tuples += [(_linked(schema, prediction.items), set()) for prediction in unknown]
-    tally = count_matches(tuples, lambda _: "all")
-    return _only(tally, ("precision", "recall", "f1"), has_classes=False)
+    counts = count_matches(tuples, lambda _: "all")
+    return _only(counts, ("precision", "recall", "f1"), has_classes=False)
 
 
-def score_hard_match(schema: Schema, pairs: Sequence[Pair], unknown: Sequence[Prediction]) -> Tally:
+def score_hard_match(schema: Schema, pairs: Sequence[Pair], unknown: Sequence[Prediction]) -> Counts:
     """Relations by normalised names, averaged over documents: the reference's hard match for KD-DTI and DDI.
 
     precision, recall and f1 are means over the documents (the last is what the reference prints as "micro" and what the
@@ -169,27 +169,27 @@ def score_hard_match(schema: Schema, pairs: Sequence[Pair], unknown: Sequence[Pr
     for index, slot in enumerate(slots):
         names = _column(predicted, index), _column(gold, index)
         whole[f"collection_{slot}_f1"] = f1_of(_best(_precision, *names), _best(_recall, *names))
-    return Tally(rows, derive, whole, count_matches(triples, _class_of_triple(schema)).classes)
+    return Counts(rows, derive, whole, count_matches(triples, _class_of_triple(schema)).classes)
 
 
-def score_answers(schema: Schema, pairs: Sequence[Pair], unknown: Sequence[Prediction]) -> Tally:
+def score_answers(schema: Schema, pairs: Sequence[Pair], unknown: Sequence[Prediction]) -> Counts:
     """Accuracy, and macro F1 over the answers that stand in the gold or in a prediction."""
     return _only(_count_labels(schema, pairs, ()), ("accuracy", "macro_f1"))
 
 
-def score_labels(schema: Schema, pairs: Sequence[Pair], unknown: Sequence[Prediction]) -> Tally:
+def score_labels(schema: Schema, pairs: Sequence[Pair], unknown: Sequence[Prediction]) -> Counts:
     """Micro and macro F1 over all labels of the schema, as multi-hot vectors, and the share of exact label sets."""
     return _count_labels(schema, pairs, next(iter(schema.slots.values())).choices)
 
 
-def score_spans(schema: Schema, pairs: Sequence[Pair], unknown: Sequence[Prediction]) -> Tally:
+def score_spans(schema: Schema, pairs: Sequence[Pair], unknown: Sequence[Prediction]) -> Counts:
     """Mentions with the right label and both ends right; micro and macro F1 as seqeval's."""
     spans = [(_spans(pair.prediction.items), _spans(pair.example.items)) for pair in pairs]
     spans += [(_spans(prediction.items), set()) for prediction in unknown]
     return _only(count_matches(spans, lambda span: span[0]), ("precision", "recall", "f1", "macro_f1"))
 
 
-def describe_texts(schema: Schema, pairs: Sequence[Pair], unknown: Sequence[Prediction]) -> Tally:
+def describe_texts(schema: Schema, pairs: Sequence[Pair], unknown: Sequence[Prediction]) -> Counts:
     """Words per text, and the share of its word pairs that are different (1: nothing is repeated)."""
     rows = []
     for pair in pairs:
@@ -200,7 +200,7 @@ def describe_texts(schema: Schema, pairs: Sequence[Pair], unknown: Sequence[Pred
     def derive(sums: Sequence[float], num_rows: float) -> dict[str, float]:
         return {"mean_words": ratio(sums[0], num_rows), "distinct_2": ratio(sums[1], sums[2])}
 
-    return Tally(rows, derive)
+    return Counts(rows, derive)
 
 
 RELATION_METRICS: dict[str, Metric] = {"exact": score_exact, "linked": score_linked, "hard_match": score_hard_match}
@@ -284,7 +284,7 @@ def _spans(items: Iterable[Item]) -> set[tuple[str, int, int]]:
     return {(item.slots["label"], *span) for item in items for span in item.spans["mention"]}
 
 
-def _count_labels(schema: Schema, pairs: Sequence[Pair], classes: Sequence[str]) -> Tally:
+def _count_labels(schema: Schema, pairs: Sequence[Pair], classes: Sequence[str]) -> Counts:
     slot = next(iter(schema.slots))
     labels = [
         ({item.slots[slot] for item in pair.prediction.items}, {item.slots[slot] for item in pair.example.items})
@@ -293,12 +293,12 @@ def _count_labels(schema: Schema, pairs: Sequence[Pair], classes: Sequence[str])
     return count_matches(labels, str, classes)
 
 
-def _only(tally: Tally, names: Sequence[str], *, has_classes: bool = True) -> Tally:
-    """The tally with these figures alone, and with its classes only where there are several."""
+def _only(counts: Counts, names: Sequence[str], *, has_classes: bool = True) -> Counts:
+    """The counts with these figures alone, and with its classes only where there are several."""
 
     def derive(sums: Sequence[float], num_rows: float) -> dict[str, float]:
-        figures = tally.derive(sums, num_rows)
+        figures = counts.derive(sums, num_rows)
         return {name: figures[name] for name in names}
 
-    classes = tally.classes if has_classes and len(tally.classes) > 1 else {}
-    return Tally(tally.rows, derive, tally.whole, classes)
+    classes = counts.classes if has_classes and len(counts.classes) > 1 else {}
+    return Counts(counts.rows, derive, counts.whole, classes)

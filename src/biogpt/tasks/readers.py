@@ -19,7 +19,7 @@ from biogpt.tasks.kinds.tagging import read_tags
 from biogpt.tasks.schema import Schema
 from biogpt.tasks.template import slots_of
 
-Record = Mapping[str, Any]
+Document = Mapping[str, Any]
 
 _ENDS_IN_WORD = re.compile(r"\w$")
 _PUBTATOR_TEXT = re.compile(r"([^\t|]+)\|([ta])\|(.*)")
@@ -397,7 +397,7 @@ def _read_pubtator(schema: Schema, path: Path) -> Iterator[Example]:
         yield Example(document.id, text, tuple(items), fields, vocabulary)
 
 
-def _read_documents(path: Path, keys: Iterable[str]) -> dict[str, Record]:
+def _read_documents(path: Path, keys: Iterable[str]) -> dict[str, Document]:
     documents = read_json(path)
     if not isinstance(documents, dict) or not all(isinstance(record, dict) for record in documents.values()):
         raise DataError(f"{path} is not what was expected: one JSON object of id -> document.")
@@ -409,7 +409,7 @@ def _read_documents(path: Path, keys: Iterable[str]) -> dict[str, Record]:
 
 
 def _read_vocabulary(
-    schema: Schema, path: Path, split: str, documents: Mapping[str, Record]
+    schema: Schema, path: Path, split: str, documents: Mapping[str, Document]
 ) -> dict[str, dict[str, str]]:
     """Name -> identifier for each slot: the split's own list, or else what its documents say."""
     name = schema.dataset.vocabularies.get(split)

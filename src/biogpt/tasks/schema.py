@@ -30,6 +30,8 @@ READER_FIELDS: dict[str, tuple[str, ...]] = {
 make the source themselves."""
 EMPTY_DOCUMENTS = ("drop", "keep")
 
+_FORMER_KEYS = {"min_score": "threshold", "traps": "caveats"}  # of version 0.1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Slot:
@@ -87,7 +89,7 @@ class Schema:
     """Where the data set was published."""
     licence: str = ""
     """The terms of the data."""
-    traps: tuple[str, ...] = ()
+    caveats: tuple[str, ...] = ()
     """What one has to know of the data before one believes a score."""
     is_lowercase: bool = False
     """Prompts and targets are lower-cased."""
@@ -97,7 +99,7 @@ class Schema:
     """The most tokens of a source; 0: no limit."""
     target_limit: int = 0
     """The most tokens that a model may write; 0: as many as it has positions for. Fine-tuning sets it by its data."""
-    min_score: float = 0.0
+    threshold: float = 0.0
     """Mentions that a tagging head is less sure of are left out. For relations, where it is not 0: prediction held to
     the schema gives all that the model is at least so likely to state first, instead of one list. Fine-tuning sets it
     to where the score on dev is highest."""
@@ -157,6 +159,9 @@ def read_schema(path: Path, **settings: str | int) -> Schema:
         raise ConfigError(f"{path} is not UTF-8 (byte {error.start}). Save it as UTF-8.") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not TOML: {error}.") from error
+    for old, new in _FORMER_KEYS.items():
+        if old in table:
+            table[new] = table.pop(old)
     schema = _build_schema(path, table)
     check_schema(schema, path)
     return _apply_settings(schema, settings)
@@ -180,7 +185,7 @@ def _build_schema(path: Path, table: dict[str, Any]) -> Schema:
         **{
             **table,
             "name": table.get("name", path.stem),
-            "traps": _as_texts(path, "traps", table.get("traps", [])),
+            "caveats": _as_texts(path, "caveats", table.get("caveats", [])),
             "slots": slots,
             "dataset": _build(path, "dataset", Dataset, table.get("dataset", {})),
             "score": _build(path, "score", Scoring, table.get("score", {})),

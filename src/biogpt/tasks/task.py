@@ -15,7 +15,7 @@ from biogpt.errors import ConfigError, DataError, InputError, suggest
 from biogpt.tasks import readers
 from biogpt.tasks.example import Example, Item, Prediction
 from biogpt.tasks.mentions import find_mentions
-from biogpt.tasks.metrics import Pair, Tally
+from biogpt.tasks.metrics import Counts, Pair
 from biogpt.tasks.schema import Schema, read_schema
 from biogpt.text.grammar import Grammar
 
@@ -30,7 +30,7 @@ class Kind(Protocol):
     def target(self, schema: Schema, example: Example) -> str: ...
     def grammar(self, schema: Schema, example: Example) -> Grammar | None: ...
     def parse(self, schema: Schema, text: str, example: Example) -> Prediction: ...
-    def tally(self, schema: Schema, pairs: "Sequence[Pair]", unknown: Sequence[Prediction]) -> "Tally": ...
+    def counts(self, schema: Schema, pairs: "Sequence[Pair]", unknown: Sequence[Prediction]) -> "Counts": ...
 
 
 class Task:
@@ -92,14 +92,14 @@ class Task:
         """Read a completion. Never raises: what cannot be read is among the prediction's problems."""
         return self._kind.parse(self.schema, text, example)
 
-    def tally(self, predictions: Iterable[Prediction], examples: Sequence[Example]) -> "Tally":
+    def counts(self, predictions: Iterable[Prediction], examples: Sequence[Example]) -> "Counts":
         """Counts per example: what `score` and an interval around it are made of.
 
         Raises:
             DataError: no examples.
         """
         pairs, unknown = match(predictions, examples)
-        return self._kind.tally(self.schema, pairs, unknown)
+        return self._kind.counts(self.schema, pairs, unknown)
 
     def score(self, predictions: Iterable[Prediction], examples: Sequence[Example]) -> dict[str, float]:
         """The metric's figures, from 0 to 1, and how many predictions were missing, unknown and failed.
@@ -111,7 +111,7 @@ class Task:
             DataError: no examples.
         """
         predictions = list(predictions)
-        return {**self.tally(predictions, examples).figures(), **count_outcomes(predictions, examples)}
+        return {**self.counts(predictions, examples).figures(), **count_outcomes(predictions, examples)}
 
     def main_figure(self, figures: Mapping[str, float]) -> float:
         """The one figure that stands for all.

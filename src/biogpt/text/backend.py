@@ -19,7 +19,7 @@ from tokenizers.processors import TemplateProcessing
 
 from biogpt.errors import InputError
 from biogpt.text.bpe import Vocabulary
-from biogpt.text.encoder import Document, Encoder, Pieces, Segment
+from biogpt.text.encoder import Article, Encoder, Pieces, Segment
 
 # What is left to the `tokenizers.Tokenizer` within. Its other attributes would not tell the truth (as serialisation).
 _INNER = frozenset(
@@ -226,7 +226,7 @@ class Backend:
                 segments += [segment._replace(word=number) for segment in document]
         return segments
 
-    def _segments(self, text: str) -> Document:
+    def _segments(self, text: str) -> Article:
         """Take the added tokens out of a text, as transformers' slow tokenizers do.
 
         `lstrip` and `rstrip` tokens take the white space on that side with them. A `single_word` token that touches

@@ -44,7 +44,7 @@ class Segment(NamedTuple):
     """The id of the part, if it is an added token as it stands."""
 
 
-Document = str | Sequence[Segment]
+Article = str | Sequence[Segment]
 """A text, or its parts: in order, without overlap."""
 
 
@@ -139,7 +139,7 @@ class Encoder:
     def __reduce__(self) -> tuple[Any, ...]:
         return Encoder, self._arguments
 
-    def encode(self, documents: Iterable[Document], has_words: bool = False) -> Iterator[Pieces]:
+    def encode(self, documents: Iterable[Article], has_words: bool = False) -> Iterator[Pieces]:
         """Encode documents, in batches of a convenient size.
 
         Args:
@@ -155,7 +155,7 @@ class Encoder:
                     raise
             yield pieces
 
-    def _encode(self, documents: Sequence[Document], has_words: bool) -> Pieces:
+    def _encode(self, documents: Sequence[Article], has_words: bool) -> Pieces:
         segments: list[str | Segment] = []
         chunks = [""]
         segment_bounds = [1]
@@ -378,9 +378,9 @@ def _sum_before(numbers: Array) -> Array:
     return sums - numbers
 
 
-def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
+def _batches(documents: Iterable[Article]) -> Iterator[list[Article]]:
     """Documents by the handful: enough for numpy to pay, few enough to stay in the processor's cache."""
-    batch: list[Document] = []
+    batch: list[Article] = []
     characters = 0
     for document in documents:
         batch.append(document)

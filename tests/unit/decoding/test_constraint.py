@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from biogpt.decoding.constraint import Rule, Walk, compile_rule
+from biogpt.decoding.constraint import ConstraintState, TokenConstraint, compile_constraint
 from biogpt.errors import ConfigError, InputError
 from biogpt.model.checkpoint import resolve_model
 from biogpt.tasks.encoding import encode_target
@@ -42,7 +42,7 @@ TASKS = [
 ]
 
 
-# What a source may have to lead a rule or a reader astray.
+# What a source may have to lead a constraint or a reader astray.
 WORDS = re.findall(
     r"\S+",
     """and exists is of the relation between interaction correlates with inducer effect int affects <h> <t> ; . , :
@@ -63,34 +63,34 @@ def encode(tokenizer):
 
 @pytest.fixture(scope="module")
 def compiled(tokenizer, encode):
-    return lambda grammar, source=SOURCE: compile_rule(grammar, tokenizer, encode(source.lower()))
+    return lambda grammar, source=SOURCE: compile_constraint(grammar, tokenizer, encode(source.lower()))
 
 
-def follow(walk: Walk, ids: list[int]) -> Walk:
+def follow(state: ConstraintState, ids: list[int]) -> ConstraintState:
     for index in ids:
-        assert index in walk.allowed()
-        assert walk.take(index) == 0
-    return walk
+        assert index in state.allowed()
+        assert state.accept(index) == 0
+    return state
 
 
-def accepts(rule: Rule, ids: list[int]) -> bool:
-    walk = rule.begin(1000)
-    return all(index in walk.allowed() and walk.take(index) == 0 for index in ids) and walk.is_done
+def accepts(constraint: TokenConstraint, ids: list[int]) -> bool:
+    state = constraint.begin(1000)
+    return all(index in state.allowed() and state.accept(index) == 0 for index in ids) and state.is_done
 
 
 def load(name: str, wording: str) -> Task:
     return load_task(name, **({"target_format": wording} if wording else {}))
 
 
-def wander(walk: Walk, dice: random.Random, stay: float) -> Walk:
-    """To the end of a rule by chance; `stay` is how often to take the highest id, which makes spans long."""
-    while not walk.is_done:
-        allowed = sorted(walk.allowed())
-        forced = walk.forced() if dice.random() < 0.3 else []
+def wander(state: ConstraintState, dice: random.Random, stay: float) -> ConstraintState:
+    """To the end of a constraint by chance; `stay` is how often to take the highest id, which makes spans long."""
+    while not state.is_done:
+        allowed = sorted(state.allowed())
+        forced = state.fast_forward() if dice.random() < 0.3 else []
         for index in forced or [allowed[-1] if dice.random() < stay else dice.choice(allowed)]:
-            assert index in walk.allowed()
-            walk.take(index)
-    return walk
+            assert index in state.allowed()
+            state.accept(index)
+    return state
 
 
 class TestRelations:
@@ -129,34 +129,34 @@ class TestRelations:
         assert not accepts(compiled(RELATIONS), [*encode(target), tokenizer.eos_token_id])
 
     def test_the_template_is_forced_and_a_choice_is_not(self, compiled, encode):
-        walk = compiled(RELATIONS).begin(100)
-        assert walk.forced() == []
-        assert walk.allowed() == {encode("the")[0], encode("there")[0]}
-        follow(walk, encode("the")[:1])
-        assert walk.forced() == encode("relation between")
-        follow(walk, walk.forced())
-        assert walk.forced() == []
-        follow(walk, encode("ketamine"))
-        assert walk.forced() == encode("and")  # the last word of the source: a span cannot go on
-        follow(walk, [*encode("and"), *encode("focal")])
-        assert {encode("seizures")[0], encode("exists")[0]} == walk.allowed()
-        follow(walk, encode("exists"))
-        assert walk.allowed() == {encode(";")[0], encode(".")[0]}
-        follow(walk, encode(";"))
-        assert walk.forced() == encode("the relation between")
-        assert len(walk.ids) == len(encode("the relation between ketamine and focal exists;")), "it only looked ahead"
+        state = compiled(RELATIONS).begin(100)
+        assert state.fast_forward() == []
+        assert state.allowed() == {encode("the")[0], encode("there")[0]}
+        follow(state, encode("the")[:1])
+        assert state.fast_forward() == encode("relation between")
+        follow(state, state.fast_forward())
+        assert state.fast_forward() == []
+        follow(state, encode("ketamine"))
+        assert state.fast_forward() == encode("and")  # the last word of the source: a span cannot go on
+        follow(state, [*encode("and"), *encode("focal")])
+        assert {encode("seizures")[0], encode("exists")[0]} == state.allowed()
+        follow(state, encode("exists"))
+        assert state.allowed() == {encode(";")[0], encode(".")[0]}
+        follow(state, encode(";"))
+        assert state.fast_forward() == encode("the relation between")
+        assert len(state.ids) == len(encode("the relation between ketamine and focal exists;")), "it only looked ahead"
 
     def test_a_sentence_said_before_ends_the_list(self, compiled, encode, tokenizer):
         first, second = "the relation between cisplatin and nephrotoxicity exists", "the relation between ketamine and"
-        walk = follow(compiled(RELATIONS).begin(200), encode(f"{first}; {second} focal exists; {second} focal"))
-        num_before = len(walk.ids)
+        state = follow(compiled(RELATIONS).begin(200), encode(f"{first}; {second} focal exists; {second} focal"))
+        num_before = len(state.ids)
         # "focal seizures" would be new
-        assert walk.take(encode("exists")[0]) == num_before + 1 - len(encode(f"{first}; {second} focal"))
-        assert walk.ids == encode(f"{first}; {second} focal")
-        assert walk.forced() == [*encode("exists."), tokenizer.eos_token_id]
-        follow(walk, walk.forced())
-        assert walk.is_done
-        assert walk.allowed() == set()
+        assert state.accept(encode("exists")[0]) == num_before + 1 - len(encode(f"{first}; {second} focal"))
+        assert state.ids == encode(f"{first}; {second} focal")
+        assert state.fast_forward() == [*encode("exists."), tokenizer.eos_token_id]
+        follow(state, state.fast_forward())
+        assert state.is_done
+        assert state.allowed() == set()
 
     def test_one_with_the_same_beginning_does_not(self, compiled, encode, tokenizer):
         target = (
@@ -165,15 +165,15 @@ class TestRelations:
         assert accepts(compiled(RELATIONS), [*encode(target), tokenizer.eos_token_id])
 
     def test_names_with_the_templates_own_words_are_followed_in_all_ways(self, compiled, encode):
-        walk = compiled(RELATIONS).begin(200)
-        follow(walk, encode("the relation between generalised and focal seizures"))
-        assert encode("were")[0] in walk.allowed(), "one span of five words"
-        assert encode("exists")[0] in walk.allowed(), "or 'generalised' and 'focal seizures'"
-        assert encode("and")[0] in walk.allowed()
+        state = compiled(RELATIONS).begin(200)
+        follow(state, encode("the relation between generalised and focal seizures"))
+        assert encode("were")[0] in state.allowed(), "one span of five words"
+        assert encode("exists")[0] in state.allowed(), "or 'generalised' and 'focal seizures'"
+        assert encode("and")[0] in state.allowed()
 
     def test_a_source_without_words_leaves_only_what_says_none(self, compiled, encode, tokenizer):
-        walk = compiled(RELATIONS, " -- (;) ... ").begin(10)
-        assert walk.forced() == [*encode(RELATIONS.none), tokenizer.eos_token_id]
+        state = compiled(RELATIONS, " -- (;) ... ").begin(10)
+        assert state.fast_forward() == [*encode(RELATIONS.none), tokenizer.eos_token_id]
         with pytest.raises(InputError, match="The source has no word that could fill a slot"):
             compiled(replace(RELATIONS, none=None), " -- (;) ... ").begin(10)
 
@@ -218,7 +218,7 @@ class TestSpans:
             assert not allows(span, source, grammar)
 
     def test_they_neither_begin_nor_end_with_the_templates_words_beside_them(self, compiled, encode, tokenizer):
-        rule = compiled(Grammar((Span(), Words(" and "), Span())), "and one and two and")
+        constraint = compiled(Grammar((Span(), Words(" and "), Span())), "and one and two and")
         for text, is_allowed in {
             "one and two": True,
             "one and two and one": True,
@@ -227,43 +227,45 @@ class TestSpans:
             "one and and": False,
             "one and two and": False,
         }.items():
-            assert accepts(rule, [*encode(text), tokenizer.eos_token_id]) is is_allowed
+            assert accepts(constraint, [*encode(text), tokenizer.eos_token_id]) is is_allowed
 
     def test_special_tokens_and_unknown_characters_interrupt_them(self, tokenizer, encode):
         special = [tokenizer.eos_token_id, *encode("one"), tokenizer.unk_token_id, *encode("two three four")]
-        rule = compile_rule(Grammar((Span(),)), tokenizer, special)
+        constraint = compile_constraint(Grammar((Span(),)), tokenizer, special)
         for span, is_allowed in {"one": True, "one two": False, "two": False, "three four": True}.items():
-            assert accepts(rule, [*encode(span), tokenizer.eos_token_id]) is is_allowed
+            assert accepts(constraint, [*encode(span), tokenizer.eos_token_id]) is is_allowed
 
     def test_a_word_that_was_cut_in_two_is_none(self, tokenizer, encode):
         ids = encode("renal opistothonus")
         assert len(encode("opistothonus")) > 1
-        rule = compile_rule(Grammar((Span(),)), tokenizer, [*ids[:-1], encode("...")[0]])
-        walk = rule.begin(10)
-        follow(walk, encode("renal"))
-        assert walk.forced() == [tokenizer.eos_token_id]
+        constraint = compile_constraint(Grammar((Span(),)), tokenizer, [*ids[:-1], encode("...")[0]])
+        state = constraint.begin(10)
+        follow(state, encode("renal"))
+        assert state.fast_forward() == [tokenizer.eos_token_id]
 
 
 class TestLimits:
     def test_the_text_is_closed_in_time(self, compiled, tokenizer):
-        rule = compiled(RELATIONS)
+        constraint = compiled(RELATIONS)
         for limit in range(9, 60):
             for seed in range(3):
-                walk = wander(rule.begin(limit), random.Random(seed), 0.5)
-                assert len(walk.ids) <= limit
-                assert walk.ids[-1] == tokenizer.eos_token_id
-        endless = [walk for seed in range(30) if len((walk := wander(rule.begin(40), random.Random(seed), 0)).ids) > 36]
+                state = wander(constraint.begin(limit), random.Random(seed), 0.5)
+                assert len(state.ids) <= limit
+                assert state.ids[-1] == tokenizer.eos_token_id
+        endless = [
+            state for seed in range(30) if len((state := wander(constraint.begin(40), random.Random(seed), 0)).ids) > 36
+        ]
         assert endless
 
     def test_too_little_room_is_refused_before_the_first_id(self, compiled):
-        rule = compiled(replace(RELATIONS, none=None))
+        constraint = compiled(replace(RELATIONS, none=None))
         with pytest.raises(InputError, match=r"Got room for 8 new tokens, expected at least 9: no text"):
-            rule.begin(8)
-        assert len(wander(rule.begin(9), random.Random(0), 0).ids) == 9
+            constraint.begin(8)
+        assert len(wander(constraint.begin(9), random.Random(0), 0).ids) == 9
 
     def test_an_id_that_is_not_allowed_is_refused(self, compiled):
         with pytest.raises(InputError, match="Got the id 7, expected one of those that `allowed` gives"):
-            compiled(RELATIONS).begin(100).take(7)
+            compiled(RELATIONS).begin(100).accept(7)
 
 
 @pytest.mark.parametrize(
@@ -291,8 +293,8 @@ class TestTasks:
     def test_the_schemas_own_example_is_allowed(self, tokenizer, encode, name, wording):
         task = load(name, wording)
         example = task.example()
-        rule = compile_rule(task.grammar(example), tokenizer, encode(task.prompt(example)))
-        assert accepts(rule, encode_target(task, tokenizer, example))
+        constraint = compile_constraint(task.grammar(example), tokenizer, encode(task.prompt(example)))
+        assert accepts(constraint, encode_target(task, tokenizer, example))
 
     @settings(max_examples=150, deadline=None)
     @given(
@@ -311,13 +313,13 @@ class TestTasks:
     ):
         task = load(*task)
         example = Example("x", " ".join(words))
-        rule = compile_rule(task.grammar(example), tokenizer, encode(task.prompt(example)))
+        constraint = compile_constraint(task.grammar(example), tokenizer, encode(task.prompt(example)))
         try:
-            walk = rule.begin(limit)
+            state = constraint.begin(limit)
         except InputError:
             return  # the shortest answer is longer
-        text = tokenizer.decode(wander(walk, random.Random(seed), stay).ids, skip_special_tokens=True)
-        assert len(walk.ids) <= limit
+        text = tokenizer.decode(wander(state, random.Random(seed), stay).ids, skip_special_tokens=True)
+        assert len(state.ids) <= limit
         prediction = task.parse(text, example)
         assert prediction.problems == (), text
         assert task.schema.kind == "relation" or prediction.items
@@ -328,17 +330,17 @@ class TestTasks:
     def test_labels_are_each_said_once(self, tokenizer, encode):
         task = load_task("hoc")
         for seed in range(50):
-            rule = compile_rule(task.grammar(task.example()), tokenizer, [])
-            text = tokenizer.decode(wander(rule.begin(200), random.Random(seed), 0).ids, skip_special_tokens=True)
+            constraint = compile_constraint(task.grammar(task.example()), tokenizer, [])
+            text = tokenizer.decode(wander(constraint.begin(200), random.Random(seed), 0).ids, skip_special_tokens=True)
             labels = text.removeprefix("the type of this document is ").removesuffix(".").split(" | ")
             assert len(labels) == len(set(labels)) > 0
             assert set(labels) <= set(task.schema.slots["label"].choices)
 
     def test_an_answer_is_one_of_the_choices(self, tokenizer, encode):
         task = load_task("pubmedqa")
-        rule = compile_rule(task.grammar(task.example()), tokenizer, [])
+        constraint = compile_constraint(task.grammar(task.example()), tokenizer, [])
         texts = {
-            tokenizer.decode(wander(rule.begin(200), random.Random(seed), 0).ids, skip_special_tokens=True)
+            tokenizer.decode(wander(constraint.begin(200), random.Random(seed), 0).ids, skip_special_tokens=True)
             for seed in range(30)
         }
         assert texts == {

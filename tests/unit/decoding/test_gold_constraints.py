@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from biogpt.decoding.constraint import compile_rule
+from biogpt.decoding.constraint import compile_constraint
 from biogpt.model.checkpoint import resolve_model
 from biogpt.tasks.encoding import encode_target
 from biogpt.tasks.example import Example
@@ -69,9 +69,9 @@ def test_gold_is_allowed_wherever_it_can_be_said(data_path, tokenizer, name, fol
     examples = task.read(data_path / "benchmarks" / folder, split)
     for example in examples[:: STEP * 5 if name == "hoc" else STEP]:
         source_ids = tokenizer.encode_ids([task.prompt(example)])[0]
-        walk = compile_rule(task.grammar(example), tokenizer, source_ids).begin(2000)
+        state = compile_constraint(task.grammar(example), tokenizer, source_ids).begin(2000)
         ids = encode_target(task, tokenizer, example)
-        is_allowed = all(index in walk.allowed() and walk.take(index) == 0 for index in ids) and walk.is_done
+        is_allowed = all(index in state.allowed() and state.accept(index) == 0 for index in ids) and state.is_done
         assert is_allowed is can_be_said(task, example), f"{example.id}: {task.target(example)}"
     num_impossible = sum(not can_be_said(task, example) for example in examples)
     assert (len(examples), num_impossible) == COUNTS[name, folder, split]

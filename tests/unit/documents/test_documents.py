@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from biogpt.documents import Document, Problem, document_format, read_documents
+from biogpt.documents import Article, Problem, article_format, read_articles
 from biogpt.errors import DataError
 
 
-def read(path: Path) -> tuple[list[Document], list[Problem]]:
+def read(path: Path) -> tuple[list[Article], list[Problem]]:
     problems: list[Problem] = []
-    return list(read_documents(path, problems.append)), problems
+    return list(read_articles(path, problems.append)), problems
 
 
 def write(path: Path, content: str | bytes) -> Path:
@@ -48,10 +48,10 @@ class TestText:
         ],
     )
     def test_joins_as_the_paper_does(self, title: str, abstract: str, text: str) -> None:
-        assert Document("1", title, abstract, "A body.").text() == text
+        assert Article("1", title, abstract, "A body.").text() == text
 
     def test_takes_the_fields_it_is_told(self) -> None:
-        document = Document("1", "A title", "An abstract.", "A body.")
+        document = Article("1", "A title", "An abstract.", "A body.")
         assert document.text(["title", "abstract", "body"]) == "A title. An abstract. A body."
         assert document.text(["body"]) == "A body."
 
@@ -71,13 +71,13 @@ class TestJsonLines:
         documents, problems = read(path)
         assert problems == []
         assert documents == [
-            Document("12", "T", "A", "B\nC", "12"),
-            Document("12", "", "A", "", "12"),
-            Document("mine", "", "A", "", "12"),
-            Document("PMC3", "T", ""),
-            Document("a.jsonl:5", "", "All of it."),
-            Document("a.jsonl:6", "T", ""),
-            Document("not a number", "", "A"),
+            Article("12", "T", "A", "B\nC", "12"),
+            Article("12", "", "A", "", "12"),
+            Article("mine", "", "A", "", "12"),
+            Article("PMC3", "T", ""),
+            Article("a.jsonl:5", "", "All of it."),
+            Article("a.jsonl:6", "T", ""),
+            Article("not a number", "", "A"),
         ]
 
     def test_gzip_in_several_members_byte_order_mark_and_blank_lines(self, tmp_path: Path) -> None:
@@ -118,13 +118,13 @@ class TestJsonLines:
         path.write_bytes(whole[: len(whole) // 2])
         documents = []
         with pytest.raises(DataError, match=r"a\.jsonl\.gz: the gzip stream is damaged or cut off .* Fetch"):
-            documents.extend(read_documents(path, pytest.fail))
+            documents.extend(read_articles(path, pytest.fail))
         path.write_bytes(whole[:1000] + bytes(100) + whole[1100:])
         with pytest.raises(DataError, match="damaged"):
-            list(read_documents(path, lambda problem: None))
+            list(read_articles(path, lambda problem: None))
         path.write_bytes(b'{"id": "1", "text": "x"}\n')
         with pytest.raises(DataError, match="damaged"):
-            list(read_documents(path, pytest.fail))
+            list(read_articles(path, pytest.fail))
 
     def test_a_line_that_is_a_whole_file_stops(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("biogpt.files.MAX_RECORD_BYTES", 1 << 20)
@@ -150,7 +150,7 @@ class TestPlainText:
     def test_one_document_per_block(self, tmp_path: Path) -> None:
         path = write(tmp_path / "a.txt.gz", "\n\nFirst line\nsecond line\r\n \t\nNext block\n\n\n")
         assert read(path) == (
-            [Document("a.txt.gz:3", "", "First line\nsecond line"), Document("a.txt.gz:6", "", "Next block")],
+            [Article("a.txt.gz:3", "", "First line\nsecond line"), Article("a.txt.gz:6", "", "Next block")],
             [],
         )
 
@@ -181,17 +181,17 @@ class TestPubmedXml:
         documents, problems = read(write(tmp_path / "a.xml", article_set(citation(inside))))
         assert problems == []
         assert documents == [
-            Document("7", "The p53 gene and H2Oβ < 5.", "AIM: To see more. RESULTS: Seen. Also. Done.", "", "7")
+            Article("7", "The p53 gene and H2Oβ < 5.", "AIM: To see more. RESULTS: Seen. Also. Done.", "", "7")
         ]
 
     def test_other_titles_abstracts_and_pmids_are_not_confused(self, tmp_path: Path) -> None:
         whole = (
-            "<MedlineCitation><PMID>1</PMID><Article><Journal><Title>Journal</Title></Journal>"
+            "<MedlineCitation><PMID>1</PMID><Article><RunState><Title>RunState</Title></RunState>"
             "<ArticleTitle>[Titolo.]</ArticleTitle><VernacularTitle>Altro titolo.</VernacularTitle></Article>"
             "<CommentsCorrectionsList><CommentsCorrections><PMID>999</PMID></CommentsCorrections></CommentsCorrectionsList>"
             "<OtherAbstract Language='ita'><AbstractText>Riassunto.</AbstractText></OtherAbstract></MedlineCitation>"
         )
-        assert read(write(tmp_path / "a.xml", article_set(whole))) == ([Document("1", "[Titolo.]", "", "", "1")], [])
+        assert read(write(tmp_path / "a.xml", article_set(whole))) == ([Article("1", "[Titolo.]", "", "", "1")], [])
 
     @pytest.mark.parametrize("title", ["[Not Available].", "[In Process Citation]", ""])
     def test_a_placeholder_is_no_title(self, tmp_path: Path, title: str) -> None:
@@ -200,7 +200,7 @@ class TestPubmedXml:
 
     def test_both_roots_and_book_chapters(self, tmp_path: Path) -> None:
         one = citation("<ArticleTitle>One.</ArticleTitle>")
-        expected = [Document("7", "One.", "", "", "7")]
+        expected = [Article("7", "One.", "", "", "7")]
         assert read(write(tmp_path / "a.xml", f"<MedlineCitationSet>{one}</MedlineCitationSet>"))[0] == expected
         assert read(write(tmp_path / "b.xml.gz", one))[0] == expected
         chapter = "<BookDocument><PMID>8</PMID><ArticleTitle>Two.</ArticleTitle></BookDocument>"
@@ -214,7 +214,7 @@ class TestPubmedXml:
         deletion = "<DeleteCitation><PMID Version='1'>5</PMID><PMID>6</PMID></DeleteCitation>"
         path = write(tmp_path / "a.xml", f"<MedlineCitationSet>{one}{deletion}</MedlineCitationSet>")
         deleted: list[str] = []
-        assert len(list(read_documents(path, pytest.fail, on_deletion=deleted.append))) == 1
+        assert len(list(read_articles(path, pytest.fail, on_deletion=deleted.append))) == 1
         assert deleted == ["5", "6"]
 
     @pytest.mark.parametrize(
@@ -274,8 +274,8 @@ class TestPubmedXml:
         path = write(tmp_path / "a.xml", article_set(*[citation(inside)] * 30_000))  # 64 MB
         program = (
             "import resource, sys\n"
-            "from biogpt.documents import read_documents\n"
-            "documents = read_documents(sys.argv[1], print)\n"
+            "from biogpt.documents import read_articles\n"
+            "documents = read_articles(sys.argv[1], print)\n"
             "next(documents)\n"
             "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
             "count = 1 + sum(1 for _ in documents)\n"
@@ -303,7 +303,7 @@ class TestPubmedXml:
         self, data_path: Path, name: str, num_documents: int, num_without_abstract: int, deleted: list[str]
     ) -> None:
         seen: list[str] = []
-        documents = list(read_documents(data_path / "pubmed_xml" / name, pytest.fail, on_deletion=seen.append))
+        documents = list(read_articles(data_path / "pubmed_xml" / name, pytest.fail, on_deletion=seen.append))
         assert len({document.pmid for document in documents}) == len(documents) == num_documents
         assert sum(not document.abstract for document in documents) == num_without_abstract
         assert all(document.title for document in documents)
@@ -312,23 +312,23 @@ class TestPubmedXml:
 
 def test_an_unknown_kind_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"Expected a name ending in \.jsonl, \.xml, \.txt, or these with \.gz"):
-        read_documents(write(tmp_path / "a.csv", ""), pytest.fail)
+        read_articles(write(tmp_path / "a.csv", ""), pytest.fail)
 
 
 @pytest.mark.parametrize("name", ["missing.jsonl", "folder.txt"])
 def test_an_unreadable_file_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "folder.txt").mkdir()
     with pytest.raises(DataError, match=r"Cannot read .*(missing\.jsonl|folder\.txt): .*; check the path"):
-        read_documents(tmp_path / name, pytest.fail)
+        read_articles(tmp_path / name, pytest.fail)
 
 
 def test_on_read_counts_the_stored_bytes(tmp_path: Path) -> None:
     path = write(tmp_path / "a.txt.gz", "\n\n".join(str(i) for i in range(100_000)))
     counts: list[int] = []
-    assert len(list(read_documents(path, pytest.fail, on_read=counts.append))) == 100_000
+    assert len(list(read_articles(path, pytest.fail, on_read=counts.append))) == 100_000
     assert sum(counts) == path.stat().st_size
 
 
 def test_format_is_told_by_the_name() -> None:
     names = ("a.jsonl", "a.JSONL.GZ", "a.b.xml", "a.gz", "a")
-    assert [document_format(Path(name)) for name in names] == [".jsonl", ".jsonl", ".xml", "", ""]
+    assert [article_format(Path(name)) for name in names] == [".jsonl", ".jsonl", ".xml", "", ""]

@@ -9,23 +9,32 @@ from typing import Any
 import pytest
 from bioc import biocxml
 
-from biogpt.documents import Entity, EntityRelation, Findings, Label, Record, item_columns, open_writer, read_records
-from biogpt.documents.record import Passage, make_record, title_and_abstract
+from biogpt.documents import (
+    Document,
+    Entity,
+    EntityRelation,
+    Extraction,
+    Label,
+    item_columns,
+    open_writer,
+    read_documents,
+)
+from biogpt.documents.record import Passage, make_document, title_and_abstract
 
 
-def read(path: Path, content: str, format: str | None = None) -> list[Record]:
+def read(path: Path, content: str, format: str | None = None) -> list[Document]:
     path.write_text(content, encoding="utf-8")
-    return list(read_records(path, lambda problem: pytest.fail(str(problem)), format))
+    return list(read_documents(path, lambda problem: pytest.fail(str(problem)), format))
 
 
-def write(record: Record, format: str, **settings: Any) -> str:
+def write(record: Document, format: str, **settings: Any) -> str:
     out = io.BytesIO()
     with open_writer(out, format, **settings) as writer:
         writer.write(record)
     return out.getvalue().decode()
 
 
-LABELS = Findings(
+LABELS = Extraction(
     labels=(Label("answer", "yes", 0.75), Label("mark", "a"), Label("mark", "b", 0.5)),
     problems=("x", "y"),
     annotator="m",
@@ -34,7 +43,7 @@ LABELS = Findings(
 
 class TestText:
     def test_a_record_reads_as_its_document(self) -> None:
-        record = make_record("1", title_and_abstract(" Title ", " Abstract. "))
+        record = make_document("1", title_and_abstract(" Title ", " Abstract. "))
         assert (record.text, record.title, record.rest) == ("Title. Abstract.", "Title", 7)
         assert record.locate((0, 6)) == [(record.passages[0], 1, 5)]
         assert record.locate((4, 9)) == [(record.passages[0], 5, 1), (record.passages[1], 9, 2)]
@@ -42,13 +51,13 @@ class TestText:
         assert record.span_of(0, 3) is None  # the blank before the title is not read
 
     def test_without_an_abstract_all_passages_are_read(self) -> None:
-        record = make_record("1", [Passage("One", "", 0), Passage(" ", "", 4), Passage("Two", "title", 6)])
+        record = make_document("1", [Passage("One", "", 0), Passage(" ", "", 4), Passage("Two", "title", 6)])
         assert record.text == "One Two."
         assert record.title == ""
 
     def test_with_an_abstract_nothing_else_is(self) -> None:
         parts = [Passage("Body", "", 20), Passage("Abstract", "abstract", 6), Passage("Title?", "title", 0)]
-        record = make_record("1", parts)
+        record = make_document("1", parts)
         assert record.text == "Title? Abstract"
         assert record.title == "Title?"
         assert [part.passage.path for part in record.parts] == [(2,), (1,)]
@@ -105,7 +114,7 @@ class TestBioc:
         assert [record.text for record in records] == ["Title. Aim To see."] * 2
         assert records[0].collection == {"source": "PMC"}
         entity = Entity("x", "see", ((14, 17),))
-        written = json.loads(write(records[0].with_findings(Findings((entity,))), "bioc-json"))
+        written = json.loads(write(records[0].with_extraction(Extraction((entity,))), "bioc-json"))
         assert [len(passage.get("annotations", ())) for passage in written["documents"][0]["passages"]] == [
             0,
             0,
@@ -122,9 +131,9 @@ class TestBioc:
             assert [record.text for record in read(tmp_path / name, "\n".join(lines))] == ["aaa", "bbb"]
 
     def test_a_mention_over_the_end_of_a_passage_has_two_locations(self) -> None:
-        record = make_record("1", title_and_abstract("tumour necrosis", "factor alpha"))
+        record = make_document("1", title_and_abstract("tumour necrosis", "factor alpha"))
         entity = Entity("gene", "tumour necrosis factor", ((0, 23),))
-        (document,) = json.loads(write(record.with_findings(Findings((entity,))), "bioc-json"))["documents"]
+        (document,) = json.loads(write(record.with_extraction(Extraction((entity,))), "bioc-json"))["documents"]
         (annotation,) = document["passages"][0]["annotations"]
         assert annotation["text"] == "tumour necrosis factor"
         assert annotation["locations"] == [{"offset": 0, "length": 15}, {"offset": 16, "length": 6}]
@@ -141,7 +150,7 @@ class TestBioc:
             "annotator": "m",
             "problems": "x; y",
         }
-        found = record.with_findings(LABELS)
+        found = record.with_extraction(LABELS)
         assert json.loads(write(found, "bioc-json"))["documents"][0]["infons"] == expected
         xml = write(found, "bioc-xml")
         assert xml.index("<infon") < xml.index("<passage")
@@ -156,7 +165,7 @@ class TestTables:
         (record,) = read(tmp_path / "a.csv", 'Text,"a ""b""",mention\n" x, y",1,"2\n3"\n')
         assert (record.id, record.text) == ("a.csv:2", "x, y")
         entities = (Entity("t", "x", ((0, 1), (3, 4)), "I", 0.5), Entity("u", "lost"))
-        found = record.with_findings(Findings(entities, problems=("p", "q")))
+        found = record.with_extraction(Extraction(entities, problems=("p", "q")))
         rows = list(csv.reader(io.StringIO(write(found, "csv", columns=item_columns(has_mentions=True)), newline="")))
         header = [
             "Text",
@@ -180,7 +189,7 @@ class TestTables:
 
     def test_without_columns_items_are_json(self, tmp_path: Path) -> None:
         (record,) = read(tmp_path / "a.tsv", "pmid\ttitle\tabstract\n7\tOne\tTwo.\n")
-        rows = list(csv.reader(io.StringIO(write(record.with_findings(LABELS), "csv"), newline="")))
+        rows = list(csv.reader(io.StringIO(write(record.with_extraction(LABELS), "csv"), newline="")))
         assert rows[0] == ["pmid", "title", "abstract", "text", "items", "problems"]
         assert rows[1][:4] == ["7", "One", "Two.", "One. Two."]
         assert json.loads(rows[1][4]) == [{"answer": "yes", "score": 0.75}, {"mark": "a"}, {"mark": "b", "score": 0.5}]
@@ -198,7 +207,7 @@ class TestJsonLines:
             "x": {"y": 1e400},
         }
         (record,) = read(tmp_path / "a.jsonl", json.dumps(own))
-        fields = json.loads(write(record.with_findings(LABELS), "jsonl"))
+        fields = json.loads(write(record.with_extraction(LABELS), "jsonl"))
         assert {name: fields[name] for name in own} == own
         assert fields["predicted_text"] == "T. A"
         assert fields["predicted_items"][0] == {"answer": "yes", "score": 0.75}
@@ -221,7 +230,7 @@ class TestBrat:
             EntityRelation("is", {"subject": one}),
         )
         with open_writer(tmp_path / "out", "brat") as writer:
-            writer.write(record.with_findings(Findings(relations=relations, labels=LABELS.labels)))
+            writer.write(record.with_extraction(Extraction(relations=relations, labels=LABELS.labels)))
             writer.write(record)
         assert (tmp_path / "out" / "a.txt_1.ann").read_text().splitlines() == [
             "T1\ta_type 0 3\tOne",
@@ -232,7 +241,7 @@ class TestBrat:
             "#2\tAnnotatorNotes R1\tscore 0.25; kind very big",
         ]
         assert (tmp_path / "out" / "documents.tsv").read_text() == "a.txt_1\ta.txt:1\na.txt_1_2\ta.txt:1\n"
-        again = list(read_records(tmp_path / "out", lambda problem: pytest.fail(str(problem))))
+        again = list(read_documents(tmp_path / "out", lambda problem: pytest.fail(str(problem))))
         assert [each.id for each in again] == ["a.txt:1", "a.txt:1"]
         assert [(each.text, each.spans) for each in again[0].annotations] == [
             ("One", ((0, 3),)),
@@ -244,9 +253,9 @@ class TestBrat:
         (tmp_path / "1.txt").write_text("Binding of A to B.")
         marks = "T3\tGene 11 12\tA\nT9\tBinding 0 7\tBinding\nE1\tBinding:T9 Theme:T3\nA1\tNegation E1\n*\tEquiv T3 T9"
         (tmp_path / "1.ann").write_text(marks)
-        (record,) = read_records(tmp_path, lambda problem: pytest.fail(str(problem)))
+        (record,) = read_documents(tmp_path, lambda problem: pytest.fail(str(problem)))
         with open_writer(tmp_path / "out", "brat") as writer:
-            writer.write(record.with_findings(Findings((Entity("Gene", "B", ((16, 17),)),))))
+            writer.write(record.with_extraction(Extraction((Entity("Gene", "B", ((16, 17),)),))))
         assert (tmp_path / "out" / "1.ann").read_text() == f"{marks}\nT1\tGene 16 17\tB\n"
 
 
@@ -255,7 +264,9 @@ class TestPubTator:
         (record,) = read(tmp_path / "a", "1|t|A b\r\n1|a|C\r\n1\t0\t1\tA\tx\tI\r\n1\tr\tI\tJ\r\n", "pubtator")
         first, other = Entity("t", "b", ((2, 3),)), Entity("t", "lost\there", ())
         relation = EntityRelation("CID", {"x": first, "y": other})
-        text = write(record.with_findings(Findings(relations=(relation, relation), labels=LABELS.labels)), "pubtator")
+        text = write(
+            record.with_extraction(Extraction(relations=(relation, relation), labels=LABELS.labels)), "pubtator"
+        )
         assert text.split("\r\n") == [
             "1|t|A b",
             "1|a|C",

@@ -12,15 +12,15 @@ import pytest
 from biogpt.documents import (
     INPUT_FORMATS,
     OUTPUT_FORMATS,
+    Document,
     Entity,
     EntityRelation,
-    Findings,
+    Extraction,
     Label,
-    Record,
     detect_format,
     open_writer,
     output_format,
-    read_records,
+    read_documents,
 )
 from biogpt.errors import DataError, InputError
 
@@ -43,20 +43,20 @@ def write(path: Path, content: str | bytes) -> Path:
     return path
 
 
-def read(path: Path, format: str | None = None) -> tuple[list[Record], list[str]]:
+def read(path: Path, format: str | None = None) -> tuple[list[Document], list[str]]:
     problems: list[str] = []
-    records = list(read_records(path, lambda problem: problems.append(str(problem)), format))
+    records = list(read_documents(path, lambda problem: problems.append(str(problem)), format))
     return records, problems
 
 
-def whole(record: Record) -> Record:
+def whole(record: Document) -> Document:
     """A record with one finding of each sort."""
     first = Entity("chemical", record.text.split()[0], ((0, len(record.text.split()[0])),), "MESH:D1", 0.5)
     last = Entity(
         "disease", record.text.split()[-1], ((len(record.text) - len(record.text.split()[-1]), len(record.text)),)
     )
     relation = EntityRelation("CID", {"chemical": first, "disease": last}, {"effect": "strong"}, 0.25)
-    return record.with_findings(Findings((first,), (relation,), (Label("answer", "yes", 0.75),), ("x",), "mini"))
+    return record.with_extraction(Extraction((first,), (relation,), (Label("answer", "yes", 0.75),), ("x",), "mini"))
 
 
 @pytest.mark.parametrize(
@@ -149,13 +149,13 @@ def test_a_bad_file_stops_in_one_line(tmp_path: Path, name: str, content: str | 
 
 def test_what_can_be_told_at_once_is_told_before_the_first_record(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="has no column"):
-        read_records(write(tmp_path / "a.csv", "a,b\n"), pytest.fail)
+        read_documents(write(tmp_path / "a.csv", "a,b\n"), pytest.fail)
     with pytest.raises(DataError, match="not in UTF-8"):
-        read_records(write(tmp_path / "a.txt", b"\xe9"), pytest.fail)
+        read_documents(write(tmp_path / "a.txt", b"\xe9"), pytest.fail)
     with pytest.raises(DataError, match="Cannot read"):
-        read_records(tmp_path / "missing.jsonl", pytest.fail)
+        read_documents(tmp_path / "missing.jsonl", pytest.fail)
     with pytest.raises(InputError, match=r"Unknown format 'bioc_xml'\. Did you mean 'bioc-xml'\?"):
-        read_records(tmp_path / "a.xml", pytest.fail, "bioc_xml")
+        read_documents(tmp_path / "a.xml", pytest.fail, "bioc_xml")
     with pytest.raises(InputError, match=r"Unknown format 'pubmed'\. .*Expected one of jsonl"):
         open_writer(tmp_path / "a.xml", "pubmed")
     with pytest.raises(DataError, match=r"Cannot write .*missing/a\.jsonl"):
@@ -372,11 +372,11 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, format: str) -> None
     path = write(tmp_path / "a", outside.format(joint.join([document] * 1500)))  # 30 MB
     program = (
         "import resource, sys\n"
-        "from biogpt.documents import Findings, open_writer, read_records\n"
-        "records = read_records(sys.argv[1], print, sys.argv[2])\n"
+        "from biogpt.documents import Extraction, open_writer, read_documents\n"
+        "records = read_documents(sys.argv[1], print, sys.argv[2])\n"
         "with open_writer(sys.argv[3], sys.argv[2]) as writer:\n"
         "    for number, record in enumerate(records):\n"
-        "        writer.write(record.with_findings(Findings()))\n"
+        "        writer.write(record.with_extraction(Extraction()))\n"
         "        if number == 100: before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "print(number, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
     )

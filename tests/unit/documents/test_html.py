@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from biogpt.documents import Entity, EntityRelation, Findings, Label, Record, read_records
+from biogpt.documents import Document, Entity, EntityRelation, Extraction, Label, read_documents
 from biogpt.documents.html import Heading, PageWriter, render_page
-from biogpt.documents.record import Passage, make_record
+from biogpt.documents.record import Passage, make_document
 
 HEADING = Heading("bc5cdr", "mini & co", "F1 41.2 on dev", ("chemical", "disease"))
 
@@ -59,7 +59,7 @@ def read_page(data: bytes) -> Reader:
     return reader
 
 
-def render(*records: Record) -> tuple[str, Reader]:
+def render(*records: Document) -> tuple[str, Reader]:
     out = io.BytesIO()
     render_page(out, records, HEADING)
     return out.getvalue().decode(), read_page(out.getvalue())
@@ -71,28 +71,28 @@ TEXT = st.text(st.sampled_from(list("ab <>&\"'\n測é;#/")), max_size=30)
 @settings(deadline=None)
 @given(TEXT, TEXT, st.lists(st.tuples(st.integers(0, 62), st.integers(0, 62), st.sampled_from("cd<")), max_size=8))
 def test_all_text_stays_and_tags_are_nested(title: str, abstract: str, marks: list[tuple[int, int, str]]) -> None:
-    record = make_record("1", [Passage(title, "title"), Passage(abstract, "abstract")])
+    record = make_document("1", [Passage(title, "title"), Passage(abstract, "abstract")])
     spans = {
         (type, (min(start, end), min(max(start, end), len(record.text))))
         for start, end, type in marks
         if min(start, end) < min(max(start, end), len(record.text))
     }
     entities = tuple(Entity(type, record.text[slice(*span)], (span,)) for type, span in spans)
-    _, reader = render(record.with_findings(Findings(entities)))
+    _, reader = render(record.with_extraction(Extraction(entities)))
     assert reader.articles == [record.text]
     assert sorted(reader.names) == sorted(type for type, _ in spans)  # each mention is named once, where it ends
 
 
 def test_what_is_said_of_a_document() -> None:
-    record = make_record("a<b", [Passage("Naloxone reverses <clonidine>.")])
+    record = make_document("a<b", [Passage("Naloxone reverses <clonidine>.")])
     naloxone = Entity("chemical", "naloxone", ((0, 8),), "MESH:D009270", 0.75)
     relation = EntityRelation(
         "inhibitor", {"drug": naloxone, "target": Entity("gene", "P&G")}, {"interaction": "x<y"}, 0.001
     )
-    findings = Findings(
+    findings = Extraction(
         (naloxone, Entity("disease", "far away")), (relation,), (Label("answer", "yes", 0.914),), ("<script>",)
     )
-    text, reader = render(record.with_findings(findings), record.with_findings(Findings()))
+    text, reader = render(record.with_extraction(findings), record.with_extraction(Extraction()))
     assert "script" not in reader.tags
     assert "mini &amp; co</strong>; F1 41.2 on dev." in text
     assert "<h2>a&lt;b</h2>" in text
@@ -109,7 +109,7 @@ def test_what_is_said_of_a_document() -> None:
 
 
 def test_asks_no_network() -> None:
-    record = make_record("7", [Passage("x")], format="pubmed")
+    record = make_document("7", [Passage("x")], format="pubmed")
     text, reader = render(record)
     assert not {"script", "link", "img", "iframe"} & set(reader.tags)
     assert "url(" not in text
@@ -125,10 +125,10 @@ def test_a_page_without_documents_says_so() -> None:
 def test_a_killed_run_goes_on(tmp_path: Path, data_path: Path) -> None:
     path = data_path / "benchmarks/BC5CDR/CDR_Data/CDR.Corpus.v010516/CDR_TestSet.PubTator.txt"
     records = [
-        record.with_findings(
-            Findings(tuple(Entity(each.type, each.text, each.spans, each.identifier) for each in record.annotations))
+        record.with_extraction(
+            Extraction(tuple(Entity(each.type, each.text, each.spans, each.identifier) for each in record.annotations))
         )
-        for record in itertools.islice(read_records(path, lambda problem: pytest.fail(str(problem))), 20)
+        for record in itertools.islice(read_documents(path, lambda problem: pytest.fail(str(problem))), 20)
     ]
     whole = io.BytesIO()
     render_page(whole, records, HEADING)

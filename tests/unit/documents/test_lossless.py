@@ -11,16 +11,16 @@ from bioc import pubtator as bioc_pubtator
 from lxml import etree
 
 from biogpt.documents import (
+    Article,
     Document,
     Entity,
     EntityRelation,
-    Findings,
+    Extraction,
     Label,
     Problem,
-    Record,
     open_writer,
+    read_articles,
     read_documents,
-    read_records,
 )
 
 pytestmark = pytest.mark.data
@@ -55,29 +55,29 @@ def refuse(problem: Problem) -> None:
     pytest.fail(str(problem))
 
 
-def read(path: Path) -> list[Record]:
-    return list(read_records(path, refuse))
+def read(path: Path) -> list[Document]:
+    return list(read_documents(path, refuse))
 
 
-def count(records: list[Record]) -> tuple[int, int, int, int]:
+def count(records: list[Document]) -> tuple[int, int, int, int]:
     annotations = [annotation for record in records for annotation in record.annotations]
     num_placed = sum(bool(annotation.spans) for annotation in annotations)
     return len(records), len(annotations), num_placed, sum(len(record.relations) for record in records)
 
 
-def write(records: list[Record], path: Path, format: str) -> Path:
+def write(records: list[Document], path: Path, format: str) -> Path:
     with open_writer(path, format) as writer:
         for record in records:
             writer.write(record)
     return path
 
 
-def enrich(record: Record) -> Record:
+def enrich(record: Document) -> Document:
     """A record with two words related, and a label."""
     words = [found.span() for found in itertools.islice(re.finditer(r"\S+", record.text), 2)]
     entities = [Entity("word", record.text[slice(*span)], (span,), score=0.5) for span in words]
     relation = EntityRelation("follows", {"second": entities[-1], "first": entities[0]}, score=0.25)
-    return record.with_findings(Findings(relations=(relation,), labels=(Label("answer", "yes"),), annotator="test"))
+    return record.with_extraction(Extraction(relations=(relation,), labels=(Label("answer", "yes"),), annotator="test"))
 
 
 @pytest.mark.parametrize("name", PUBTATOR)
@@ -174,10 +174,10 @@ def test_brat_to_the_byte(data_path: Path, tmp_path: Path) -> None:
 def test_pubmed_keeps_ids_and_all_that_is_read(data_path: Path, tmp_path: Path, written: str) -> None:
     for name in PUBMED:
         path = data_path / "pubmed_xml" / name
-        documents: dict[str, Document] = {document.id: document for document in read_documents(path, refuse)}
+        documents: dict[str, Article] = {document.id: document for document in read_articles(path, refuse)}
         records = read(path)
         assert {record.id: record.text for record in records} == {id: each.text() for id, each in documents.items()}
-        again = list(read_records(write(records, tmp_path / f"{name}.{written}", written), refuse, written))
+        again = list(read_documents(write(records, tmp_path / f"{name}.{written}", written), refuse, written))
         assert {record.id: record.text for record in again} == {record.id: record.text for record in records}
         if written != "brat":  # whose documents come by name
             assert [record.id for record in again] == [record.id for record in records]
@@ -187,7 +187,7 @@ def test_pubmed_keeps_ids_and_all_that_is_read(data_path: Path, tmp_path: Path, 
 def test_annotations_go_from_format_to_format(data_path: Path, tmp_path: Path, written: str) -> None:
     """The corpus exists as PubTator and as BioC: what is written from the one says the same as the other."""
     records = read(data_path / CDR / "CDR_TestSet.PubTator.txt")[:200]
-    again = list(read_records(write(records, tmp_path / f"out.{written}", written), refuse, written))
+    again = list(read_documents(write(records, tmp_path / f"out.{written}", written), refuse, written))
     if written == "brat":
         again.sort(key=lambda record: record.id)
         records.sort(key=lambda record: record.id)

@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 
 from biogpt.documents import (
     OUTPUT_FORMATS,
+    Document,
     Entity,
     EntityRelation,
-    Findings,
+    Extraction,
     Problem,
-    Record,
     item_columns,
     open_writer,
-    read_records,
+    read_documents,
 )
 
 
@@ -44,7 +44,7 @@ TEXT = st.text(
 
 
 @st.composite
-def findings_for(draw: Callable[..., Any], text: str) -> Findings:
+def findings_for(draw: Callable[..., Any], text: str) -> Extraction:
     """Entities at any spans of a text that are not blank, related two by two, and some not in the text at all."""
     places = st.tuples(*[st.integers(0, len(text))] * 2).map(lambda ends: (min(ends), max(ends)))
     spans = [span for span in draw(st.lists(places, max_size=6)) if text[slice(*span)].strip()]
@@ -60,7 +60,7 @@ def findings_for(draw: Callable[..., Any], text: str) -> Findings:
     relations = [
         EntityRelation("CID", {"chemical": draw(st.sampled_from(entities)), "disease": entities[0]}, score=0.25)
     ]
-    return Findings(tuple(entities), tuple(relations), problems=("a problem",), annotator="test")
+    return Extraction(tuple(entities), tuple(relations), problems=("a problem",), annotator="test")
 
 
 def _lead(text: str) -> int:
@@ -72,7 +72,7 @@ def squeeze(text: str) -> str:
     return re.sub("[.\x00-\x1f\x7f-\x9f\u2028\u2029\ufffd\ufffe\uffff]", "", "".join(text.split()))
 
 
-def expected(record: Record, findings: Findings) -> set[Mention]:
+def expected(record: Document, findings: Extraction) -> set[Mention]:
     entities = [*findings.entities, *(entity for each in findings.relations for entity in each.roles.values())]
     named = {(entity.type, squeeze(record.text[slice(*span)])) for entity in entities for span in entity.spans}
     return {each for each in named if each[1]}
@@ -193,7 +193,7 @@ READERS = {
 COLUMNS = item_columns(("chemical", "disease"), has_mentions=True)
 
 
-def write(record: Record, path: Path, format: str, columns: tuple[str, ...] = ()) -> Path:
+def write(record: Document, path: Path, format: str, columns: tuple[str, ...] = ()) -> Path:
     with open_writer(path, format, columns=columns) as writer:
         writer.write(record)
     return path
@@ -213,32 +213,32 @@ def test_spans_give_their_mentions(data: st.DataObject, title: str, abstract: st
         first.write_text(json.dumps({"id": "a b|c", "title": title, "abstract": abstract}) + "\n", encoding="utf-8")
         if not title.strip() + abstract.strip():
             return
-        (record,) = read_records(first, refuse)
+        (record,) = read_documents(first, refuse)
         if source == "text":
             (home / "first.txt").write_bytes(record.text.encode())
-            found = list(read_records(home / "first.txt", refuse, "text"))
+            found = list(read_documents(home / "first.txt", refuse, "text"))
             if len(found) != 1:  # lines of blanks within
                 return
             (record,) = found
         elif source != "jsonl":
-            (record,) = read_records(write(record, home / f"second.{source}", source), refuse, source)
+            (record,) = read_documents(write(record, home / f"second.{source}", source), refuse, source)
             assert squeeze(record.text) == squeeze(f"{title} {abstract}")
         findings = data.draw(findings_for(record.text))
-        path = write(record.with_findings(findings), home / f"third.{written}", written, COLUMNS)
+        path = write(record.with_extraction(findings), home / f"third.{written}", written, COLUMNS)
         found_mentions = READERS[written](path)
     assert {found for found in found_mentions if found[1]} == expected(record, findings)
 
 
 def test_one_annotation_for_the_same_span_and_type(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("Aspirin helps. Aspirin hurts.")
-    (record,) = read_records(tmp_path / "a.txt", refuse)
+    (record,) = read_documents(tmp_path / "a.txt", refuse)
     aspirin = Entity("chemical", "aspirin", ((0, 7), (15, 22)), score=0.5)
     again = Entity("chemical", "Aspirin", ((0, 7),), "MESH:D001241", 0.75)
     pain = Entity("disease", "pain")
     relations = tuple(EntityRelation("CID", {"chemical": each, "disease": pain}) for each in (aspirin, again))
     out = io.BytesIO()
     with open_writer(out, "bioc-json") as writer:
-        writer.write(record.with_findings(Findings((aspirin,), relations)))
+        writer.write(record.with_extraction(Extraction((aspirin,), relations)))
     (document,) = json.loads(out.getvalue())["documents"]
     annotations = document["passages"][0]["annotations"]
     assert [(each["id"], each["text"], each["infons"]) for each in annotations] == [

@@ -18,9 +18,9 @@ def test_the_interval_of_a_share_is_that_of_the_binomial():
 
 
 def test_the_same_seed_gives_the_same_interval_and_another_one_another():
-    tally = coins(30, 80)
-    assert bootstrap(tally, seed=3) == bootstrap(tally, seed=3)
-    assert bootstrap(tally, seed=3) != bootstrap(tally, seed=4)
+    counts = coins(30, 80)
+    assert bootstrap(counts, seed=3) == bootstrap(counts, seed=3)
+    assert bootstrap(counts, seed=3) != bootstrap(counts, seed=4)
 
 
 def test_what_cannot_vary_does_not():

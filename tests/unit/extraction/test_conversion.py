@@ -1,14 +1,14 @@
 import pytest
 
 from biogpt import load_task
-from biogpt.documents.record import Annotation, Passage, make_record, title_and_abstract
+from biogpt.documents.record import Annotation, Passage, make_document, title_and_abstract
 from biogpt.errors import DataError
-from biogpt.extraction.conversion import make_questions, read_findings, source_fields
+from biogpt.extraction.conversion import make_questions, read_extraction, source_fields
 from biogpt.tasks.example import Prediction
 
 
 def record_of(text: str, **others):
-    return make_record("1", [Passage(text)], **others)
+    return make_document("1", [Passage(text)], **others)
 
 
 def test_mentions_stand_where_the_text_has_them():
@@ -21,7 +21,7 @@ def test_mentions_stand_where_the_text_has_them():
     ]
     tags = ["O B-Disease O", "B-Disease I-Disease I-Disease I-Disease I-Disease I-Disease O B-Disease O O O O"]
     answers = [task.parse(text, question.example) for text, question in zip(tags, questions, strict=True)]
-    findings = read_findings(task, record, questions, answers, "m")
+    findings = read_extraction(task, record, questions, answers, "m")
     assert [(entity.name, entity.spans, entity.type) for entity in findings.entities] == [
         ("fever", ((3, 8),), "Disease"),
         ("Non-Hodgkin's lymphoma", ((10, 32),), "Disease"),
@@ -40,12 +40,12 @@ def test_relations_have_all_mentions_and_the_identifiers_that_the_record_knows()
     record = record_of("Aspirin and rash. Aspirin!", annotations=annotations)
     (question,) = make_questions(task, record)
     answer = task.parse("the relation between aspirin and rash exists; the rest", question.example)
-    (relation,) = read_findings(task, record, [question], [answer], "m").relations
+    (relation,) = read_extraction(task, record, [question], [answer], "m").relations
     assert relation.type == "CID"
     assert relation.roles["chemical"].spans == ((0, 7), (18, 25))
     assert relation.roles["chemical"].identifier == "D001241"
     assert relation.roles["disease"].identifier == ""
-    assert read_findings(task, record, [question], [answer], "m").problems == answer.problems != ()
+    assert read_extraction(task, record, [question], [answer], "m").problems == answer.problems != ()
 
 
 def test_values_are_no_entities():
@@ -53,7 +53,7 @@ def test_values_are_no_entities():
     record = record_of("Aspirin and warfarin.")
     (question,) = make_questions(task, record)
     answer = task.parse(task.target(task.example()), question.example)
-    (relation, *_) = read_findings(task, record, [question], [answer], "m").relations
+    (relation, *_) = read_extraction(task, record, [question], [answer], "m").relations
     assert set(relation.roles) == {"drug", "target"}
     assert relation.values["interaction"] == relation.type
 
@@ -66,7 +66,7 @@ def test_fields_make_the_source():
     assert question.example.text == "question: Why? context: Because. "
     with pytest.raises(DataError, match="no 'question', which the task 'pubmedqa' reads"):
         make_questions(task, record_of("Why?"))
-    findings = read_findings(task, record_of("Why?"), [question], [task.parse("no", question.example)], "m")
+    findings = read_extraction(task, record_of("Why?"), [question], [task.parse("no", question.example)], "m")
     assert findings.labels == ()
     assert findings.problems
 
@@ -79,11 +79,11 @@ def test_a_source_of_one_field_is_the_text_and_its_names_are_looked_for_there(tm
         'columns = { id = "id", text = "text", drug = "drug", gene = "gene" }\n[score]\nmetric = "exact"\n'
     )
     task = load_task(path)
-    record = make_record("1", title_and_abstract("Gefitinib", "It hits EGFR."))
+    record = make_document("1", title_and_abstract("Gefitinib", "It hits EGFR."))
     (question,) = make_questions(task, record)
     assert question.example.text == "read: Gefitinib. It hits EGFR."
     answer = task.parse("Gefitinib hits EGFR.", question.example)
-    (relation,) = read_findings(task, record, [question], [answer], "m").relations
+    (relation,) = read_extraction(task, record, [question], [answer], "m").relations
     assert relation.roles["gene"].spans == ((19, 23),)
     assert record.text[19:23] == "EGFR"
 
@@ -91,5 +91,5 @@ def test_a_source_of_one_field_is_the_text_and_its_names_are_looked_for_there(tm
 def test_no_text_has_no_questions():
     for name in ("bc5cdr", "ncbi_disease", "hoc"):
         assert make_questions(load_task(name), record_of(" ")) == []
-    assert read_findings(load_task("hoc"), record_of(""), [], [], "m").labels == ()
+    assert read_extraction(load_task("hoc"), record_of(""), [], [], "m").labels == ()
     assert Prediction("1").items == ()

@@ -7,7 +7,7 @@ from tuned_models import DOCUMENTS, examples_of
 from biogpt import BioGptForTokenClassification, load_task
 from biogpt.errors import CheckpointError, InputError
 from biogpt.extraction.predictor import Predictor, _is_within
-from biogpt.extraction.task_models import find_tuned_model
+from biogpt.extraction.task_models import find_task_model
 from biogpt.model.checkpoint import load_tokenizer
 from biogpt.model.loading import load_model
 from biogpt.tasks.example import Example, Item
@@ -48,7 +48,7 @@ def test_groups_and_neighbours_change_nothing(tuned_model_paths, name):
 
 def test_with_a_least_score_all_likely_relations_are_given(tuned_model_paths):
     loaded = Predictor.load(tuned_model_paths["bc5cdr"])
-    task = Task(replace(loaded.task.schema, min_score=1e-4))
+    task = Task(replace(loaded.task.schema, threshold=1e-4))
     predictor = Predictor(task, loaded.model, loaded.tokenizer)
     examples = examples_of(task)
     predictions = list(predictor.predict(examples))
@@ -64,7 +64,7 @@ def test_with_a_least_score_all_likely_relations_are_given(tuned_model_paths):
         if example.items:
             assert prediction.items[0].slots == example.items[0].slots
     assert sum(len(prediction.items) for prediction in predictions) > sum(len(example.items) for example in examples)
-    likely = Predictor(Task(replace(task.schema, min_score=0.5)), loaded.model, loaded.tokenizer)
+    likely = Predictor(Task(replace(task.schema, threshold=0.5)), loaded.model, loaded.tokenizer)
     assert [len(prediction.items) for prediction in likely.predict(examples)] == [1, 1, 1, 0]
     assert found_in(likely.predict(examples, constrained=False)) == found_in(examples)  # one list, as published
 
@@ -205,7 +205,7 @@ def test_the_task_of_the_model_reads_its_answers(tuned_model_paths):
 
 
 def test_a_model_says_how_good_it_is(tuned_model_paths):
-    found = find_tuned_model(tuned_model_paths["bc5cdr"])
+    found = find_task_model(tuned_model_paths["bc5cdr"])
     assert (found.label, found.quality()) == ("bc5cdr", "f1 50.0 on dev")
     assert replace(found, record={"scores": {"f1": 0.5}, "test_scores": {"f1": 0.412}}).quality() == "f1 41.2 on test"
     for record in ({}, {"scores": None}, {"scores": {"f1": "?"}}, {"scores": {"accuracy": 1.0}}):

@@ -9,7 +9,7 @@ from biogpt import BioGptForSequenceClassification, BioGptTokenizer
 from biogpt.documents import OUTPUT_FORMATS
 from biogpt.errors import DataError, InputError
 from biogpt.extraction.conversion import CUT
-from biogpt.extraction.task_models import find_tuned_model
+from biogpt.extraction.task_models import find_task_model
 from biogpt.mining.inputs import find_inputs
 from biogpt.mining.local import Summary, Target, choose_format, predict_files
 from biogpt.tasks.task import load_task
@@ -32,7 +32,7 @@ def contents(path: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("format", OUTPUT_FORMATS)
 def test_a_run_that_stopped_ends_with_the_bytes_of_an_unbroken_one(tuned_model_paths, tmp_path, source, format):
-    found, inputs = find_tuned_model(tuned_model_paths["bc5cdr_chem"]), find_inputs([source], io.BytesIO())
+    found, inputs = find_task_model(tuned_model_paths["bc5cdr_chem"]), find_inputs([source], io.BytesIO())
     names = ("whole", "broken")
     targets = {name: Target(format, tmp_path / name, page_path=tmp_path / f"{name}.html") for name in names}
     whole = predict_files(found, inputs, targets["whole"], batch_size=2)
@@ -53,7 +53,7 @@ def test_a_run_that_stopped_ends_with_the_bytes_of_an_unbroken_one(tuned_model_p
 
 
 def test_a_run_is_not_taken_up_with_other_settings_or_documents(tuned_model_paths, tmp_path, source):
-    found, inputs = find_tuned_model(tuned_model_paths["bc5cdr_chem"]), find_inputs([source], io.BytesIO())
+    found, inputs = find_task_model(tuned_model_paths["bc5cdr_chem"]), find_inputs([source], io.BytesIO())
     target = Target("jsonl", tmp_path / "out.jsonl")
 
     def stop(_: Summary) -> None:
@@ -66,7 +66,7 @@ def test_a_run_is_not_taken_up_with_other_settings_or_documents(tuned_model_path
         predict_files(found, inputs, target, batch_size=3)
     with pytest.raises(InputError, match='begun with format "jsonl", not "csv"'):
         predict_files(found, inputs, Target("csv", target.path), batch_size=2)
-    other = find_tuned_model(tuned_model_paths["bc5cdr"])
+    other = find_task_model(tuned_model_paths["bc5cdr"])
     with pytest.raises(InputError, match='begun with task "bc5cdr_chem", not "bc5cdr"'):
         predict_files(other, inputs, target, batch_size=2)
     source.write_text(source.read_text(encoding="utf-8").replace("Aspirin", "Heparin"), encoding="utf-8")
@@ -82,7 +82,7 @@ def test_a_file_damaged_in_its_middle_is_told_and_the_next_one_read(tuned_model_
     inputs.insert(1, find_inputs([broken], io.BytesIO())[0])
     problems = []
     stream = io.BytesIO()
-    found = find_tuned_model(tuned_model_paths["bc5cdr_chem"])
+    found = find_task_model(tuned_model_paths["bc5cdr_chem"])
     summary = predict_files(found, inputs, Target("jsonl", stream=stream), on_problem=problems.append)
     assert (summary.num_records, summary.num_skipped) == (22, 1)
     assert len(stream.getvalue().splitlines()) == 22
@@ -97,7 +97,7 @@ def test_a_text_longer_than_the_model_says_so(tuned_model_paths, tmp_path):
     path.write_text(" ".join(TEXTS * 30), encoding="utf-8")
     stream = io.BytesIO()
     inputs = find_inputs([path], io.BytesIO())
-    summary = predict_files(find_tuned_model(tuned_model_paths["bc5cdr"]), inputs, Target("jsonl", stream=stream))
+    summary = predict_files(find_task_model(tuned_model_paths["bc5cdr"]), inputs, Target("jsonl", stream=stream))
     assert CUT in json.loads(stream.getvalue())["problems"]
     assert summary.num_with_problems == 1
     assert "1 answer with problems" in str(summary)
@@ -121,7 +121,7 @@ def test_texts_of_one_length_are_read_together_and_encoded_once(tuned_model_path
 
     monkeypatch.setattr(BioGptForSequenceClassification, "forward", count_tokens)
     monkeypatch.setattr(BioGptTokenizer, "encode_ids", count_texts)
-    found, inputs = find_tuned_model(tuned_model_paths["hoc"]), find_inputs([path], io.BytesIO())
+    found, inputs = find_task_model(tuned_model_paths["hoc"]), find_inputs([path], io.BytesIO())
     predict_files(found, inputs, Target("jsonl", stream=io.BytesIO()), batch_size=2)
     assert len(shapes) == 4
     assert all(num_tokens == size for num_tokens, size in shapes), "no batch is padded"
@@ -147,7 +147,7 @@ def test_the_format_is_the_wanted_or_the_inputs_or_json_lines(task, wanted, name
 
 
 def test_what_would_be_destroyed_is_refused_before_anything_is_read(tuned_model_paths, tmp_path, source):
-    found, inputs = find_tuned_model(tuned_model_paths["bc5cdr_chem"]), find_inputs([source], io.BytesIO())
+    found, inputs = find_task_model(tuned_model_paths["bc5cdr_chem"]), find_inputs([source], io.BytesIO())
     before = source.read_bytes()
     page = tmp_path / "page.html"
     with pytest.raises(InputError, match="is an input"):
@@ -163,7 +163,7 @@ def test_what_would_be_destroyed_is_refused_before_anything_is_read(tuned_model_
 
 
 def test_a_finished_run_is_not_given_for_other_documents(tuned_model_paths, tmp_path):
-    found, target = find_tuned_model(tuned_model_paths["bc5cdr_chem"]), Target("jsonl", tmp_path / "out.jsonl")
+    found, target = find_task_model(tuned_model_paths["bc5cdr_chem"]), Target("jsonl", tmp_path / "out.jsonl")
 
     def run(text: str) -> Summary:
         return predict_files(found, find_inputs(["-"], io.BufferedReader(io.BytesIO(text.encode()))), target)

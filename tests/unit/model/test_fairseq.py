@@ -217,7 +217,7 @@ class Trap:
         return self.parts
 
 
-def traps(flag: Path) -> dict[str, Trap]:
+def caveats(flag: Path) -> dict[str, Trap]:
     return {
         "posix.system": Trap(os.system, f"touch {flag}"),
         "subprocess.Popen": Trap(subprocess.Popen, ["touch", str(flag)]),
@@ -230,12 +230,12 @@ def traps(flag: Path) -> dict[str, Trap]:
     }
 
 
-@pytest.mark.parametrize("kind", list(traps(Path())))
+@pytest.mark.parametrize("kind", list(caveats(Path())))
 @pytest.mark.parametrize("place", ["args", "cfg", "model", "tensor", "extra_state", "top"])
 @pytest.mark.parametrize("is_archive", [True, False])
 def test_code_is_refused_before_it_runs(tmp_path, weights, kind, place, is_archive):
     flag = tmp_path / "sprung"
-    trap = traps(flag)[kind]
+    trap = caveats(flag)[kind]
     model = as_fairseq(weights)
     content = {"args": argparse.Namespace(**SETTINGS), "cfg": None, "model": model, "extra_state": {}}
     if place == "args":

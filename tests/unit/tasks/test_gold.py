@@ -1,4 +1,4 @@
-"""All gold data of all tasks: sources and targets byte for byte, rendering and parsing back, and the traps as stated.
+"""All gold data of all tasks: sources and targets byte for byte, rendering and parsing back, and the caveats as stated.
 
 The digests are of the files that the reference's own `rebuild_data.py` scripts write for these data sets (`.x`:
 sources, `.y`: targets), made once by running their logic beside this project.
@@ -200,7 +200,7 @@ class TestTraps:
     def test_hoc_dev_is_test(self, data_path):
         folder = data_path / FOLDERS["hoc"]
         assert (folder / "valid.tsv").read_bytes() == (folder / "test.tsv").read_bytes()
-        assert "same bytes" in load_task("hoc").schema.traps[0]
+        assert "same bytes" in load_task("hoc").schema.caveats[0]
 
     def test_hoc_train_repeats_itself_and_is_mostly_empty(self, data_path):
         task = load_task("hoc")
@@ -215,7 +215,7 @@ class TestTraps:
         texts = {document["abstract"].strip(): id for id, document in train.items()}
         shared = {(texts[text], id) for id, document in test.items() if (text := document["abstract"].strip()) in texts}
         assert shared == {("DDI-DrugBank.d457", "DDI-DrugBank.d601"), ("DDI-DrugBank.d261", "DDI-DrugBank.d747")}
-        assert "d457 is d601" in load_task("ddi").schema.traps[0]
+        assert "d457 is d601" in load_task("ddi").schema.caveats[0]
 
     def test_kd_dti_names_entities_by_identifiers(self, data_path):
         task = load_task("kd_dti")

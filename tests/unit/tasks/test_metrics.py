@@ -95,10 +95,10 @@ def test_counts_are_what_counting_by_hand_gives(pairs):
 
 
 def test_classes_are_told_with_their_support():
-    tally = count_matches([({"a"}, {"a", "b"}), ({"c"}, {"a"})], str, "abc")
-    assert tally.classes["a"] == {"precision": 1, "recall": 0.5, "f1": 2 / 3, "support": 2}
-    assert tally.classes["c"] == {"precision": 0, "recall": 0, "f1": 0, "support": 0}
-    assert math.isclose(tally.figures()["macro_f1"], (2 / 3) / 3)
+    counts = count_matches([({"a"}, {"a", "b"}), ({"c"}, {"a"})], str, "abc")
+    assert counts.classes["a"] == {"precision": 1, "recall": 0.5, "f1": 2 / 3, "support": 2}
+    assert counts.classes["c"] == {"precision": 0, "recall": 0, "f1": 0, "support": 0}
+    assert math.isclose(counts.figures()["macro_f1"], (2 / 3) / 3)
 
 
 def test_exact_relations_ignore_case_and_blanks_and_count_strangers_as_wrong(tmp_path):

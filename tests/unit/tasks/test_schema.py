@@ -63,7 +63,7 @@ def test_a_schema_of_ones_own_is_a_task(tmp_path):
             "Expected a table",
         ),
         ("[slots.gene]", "[slots.gene]\nchoices = 'x'", "slots.gene.choices is 'x'. Expected a list"),
-        ("title", "traps = 'x'\ntitle", "traps is 'x'. Expected a list of texts"),
+        ("title", "caveats = 'x'\ntitle", "caveats is 'x'. Expected a list of texts"),
         ("[score]", "alternatives.x = 1\n[score]", "unknown key 'dataset.alternatives'"),
         ("[score]", "[alternatives]\nx = 1\n[score]", "alternatives.x is 1. Expected a table"),
         ("[score]", "[example]\nitems = []\n[score]", "example has no 'text'"),
@@ -131,7 +131,7 @@ def test_a_shipped_schema_says_all_that_one_has_to_know(name):
     assert schema.title
     assert schema.paper
     assert schema.licence
-    assert schema.traps
+    assert schema.caveats
     assert schema.example
     if schema.kind != "generation":
         assert schema.score.published

@@ -38,6 +38,6 @@ def parse(schema: Schema, text: str, example: Example) -> Prediction:
     return Prediction(example.id, tuple(Item({name: answer}) for answer in answers), tuple(problems), text)
 
 
-def tally(schema: Schema, pairs: Sequence[metrics.Pair], unknown: Sequence[Prediction]) -> metrics.Tally:
+def counts(schema: Schema, pairs: Sequence[metrics.Pair], unknown: Sequence[Prediction]) -> metrics.Counts:
     """Count the right answers. Predictions for unknown questions have no gold and count nothing."""
     return metrics.ANSWER_METRICS[schema.score.metric](schema, pairs, unknown)

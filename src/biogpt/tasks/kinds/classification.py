@@ -53,7 +53,7 @@ def parse(schema: Schema, text: str, example: Example) -> Prediction:
     return Prediction(example.id, tuple(Item({name: label}) for label in labels), tuple(problems), text)
 
 
-def tally(schema: Schema, pairs: Sequence[metrics.Pair], unknown: Sequence[Prediction]) -> metrics.Tally:
+def counts(schema: Schema, pairs: Sequence[metrics.Pair], unknown: Sequence[Prediction]) -> metrics.Counts:
     """Count the labels. Predictions for unknown examples have no gold and count nothing."""
     return metrics.LABEL_METRICS[schema.score.metric](schema, pairs, unknown)
 

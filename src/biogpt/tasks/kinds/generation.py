@@ -40,6 +40,6 @@ def parse(schema: Schema, text: str, example: Example) -> Prediction:
     return Prediction(example.id, (Item({"text": cleaned}),), problems, text)
 
 
-def tally(schema: Schema, pairs: Sequence[metrics.Pair], unknown: Sequence[Prediction]) -> metrics.Tally:
+def counts(schema: Schema, pairs: Sequence[metrics.Pair], unknown: Sequence[Prediction]) -> metrics.Counts:
     """Describe the texts: how long, how repetitive."""
     return metrics.TEXT_METRICS[schema.score.metric](schema, pairs, unknown)

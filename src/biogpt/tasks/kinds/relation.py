@@ -72,7 +72,7 @@ def parse(schema: Schema, text: str, example: Example) -> Prediction:
     return Prediction(example.id, tuple(items.values()), tuple(problems), text)
 
 
-def tally(schema: Schema, pairs: Sequence[metrics.Pair], unknown: Sequence[Prediction]) -> metrics.Tally:
+def counts(schema: Schema, pairs: Sequence[metrics.Pair], unknown: Sequence[Prediction]) -> metrics.Counts:
     """Count by the schema's metric."""
     return metrics.RELATION_METRICS[schema.score.metric](schema, pairs, unknown)
 

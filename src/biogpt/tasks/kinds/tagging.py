@@ -57,7 +57,7 @@ def parse(schema: Schema, text: str, example: Example) -> Prediction:
     return Prediction(example.id, items, tuple(problems), text)
 
 
-def tally(schema: Schema, pairs: Sequence[metrics.Pair], unknown: Sequence[Prediction]) -> metrics.Tally:
+def counts(schema: Schema, pairs: Sequence[metrics.Pair], unknown: Sequence[Prediction]) -> metrics.Counts:
     """Count the mentions whose label and both ends are right."""
     return metrics.TAG_METRICS[schema.score.metric](schema, pairs, unknown)
 

@@ -15,7 +15,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from biogpt.documents import Document
+from biogpt.documents import Article
 
 NUM_BANDS = 20
 """With 5 minima a band, pairs of similarity 0.8 are proposed with probability 0.9996, of 0.7 with 0.97, of 0.3 with
@@ -38,7 +38,7 @@ _BAND_FACTORS = _CONSTANTS[200 : 200 + _ROWS_PER_BAND] | np.uint64(1)
 _WORD_FACTORS = _CONSTANTS[300 : 300 + _SHINGLE_WORDS] | np.uint64(1)
 
 
-def compared_words(document: Document) -> list[str]:
+def compared_words(document: Article) -> list[str]:
     """The words by which a document is compared: its abstract's, or all of them where there is next to no abstract."""
     words: list[str] = _WORD.findall(document.abstract.casefold())
     if len(words) >= _MIN_ABSTRACT_WORDS:

@@ -24,7 +24,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from biogpt.documents import TEXT_FIELDS, Document, Problem, check_format, read_documents
+from biogpt.documents import TEXT_FIELDS, Article, Problem, check_format, read_articles
 from biogpt.errors import BioGptError, ConfigError, DataError, suggest
 from biogpt.training.corpus import stages
 from biogpt.training.corpus.jobs import JobBoard, Tick
@@ -43,7 +43,7 @@ class CorpusRecipe:
     """
 
     sources: tuple[str, ...]
-    """Files of documents (see `biogpt.documents.read_documents`), as paths or glob patterns."""
+    """Files of documents (see `biogpt.documents.read_articles`), as paths or glob patterns."""
     fields: tuple[str, ...] = ("title", "abstract")
     """Which parts of a document are trained on. A document that has none of them but a title is left out."""
     vocabulary_size: int = 0
@@ -178,13 +178,13 @@ class Corpus:
         """The same of the held-out documents."""
         return self._shards(["heldout.bin"])
 
-    def heldout_documents(self) -> Iterator[Document]:
+    def heldout_documents(self) -> Iterator[Article]:
         """The held-out documents, in the order of their tokens. Fields that the recipe leaves out are empty."""
 
         def fail(problem: Problem) -> None:
             raise DataError(f"{problem} Delete the directory and prepare it anew.")
 
-        return read_documents(self.path / "heldout.jsonl", fail)
+        return read_articles(self.path / "heldout.jsonl", fail)
 
     def heldout_texts(self) -> Iterator[str]:
         """The held-out documents as the text that their tokens stand for."""

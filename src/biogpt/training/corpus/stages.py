@@ -32,7 +32,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from biogpt.documents import TEXT_FIELDS, Document, Problem, read_documents
+from biogpt.documents import TEXT_FIELDS, Article, Problem, read_articles
 from biogpt.errors import DataError
 from biogpt.text import bpe, moses
 from biogpt.text.tokenizer import BioGptTokenizer
@@ -112,7 +112,7 @@ def _read_source(path: Path, work: Path, number: int, fields: tuple[str, ...], t
             problems.append(str(problem))
 
     stem = work / f"source-{number:05d}"
-    documents = read_documents(
+    documents = read_articles(
         path,
         report,
         on_deletion=lambda pmid: deletions.append(int(pmid) if pmid.isdecimal() else 0),
@@ -145,13 +145,13 @@ def _read_source(path: Path, work: Path, number: int, fields: tuple[str, ...], t
     write_json(_marker(work, number), {"counts": counts, "problems": problems, "deletions": deletions})
 
 
-def _choose_fields(document: Document, fields: tuple[str, ...]) -> Document:
+def _choose_fields(document: Article, fields: tuple[str, ...]) -> Article:
     """The document with only these fields, white space reduced to single spaces."""
     texts = {name: " ".join(getattr(document, name).split()) if name in fields else "" for name in TEXT_FIELDS}
-    return Document(id=document.id, pmid=document.pmid, **texts)
+    return Article(id=document.id, pmid=document.pmid, **texts)
 
 
-def _to_line(document: Document) -> bytes:
+def _to_line(document: Article) -> bytes:
     record = {name: value for name, value in dataclasses.asdict(document).items() if value}
     return json.dumps(record, ensure_ascii=False).encode() + b"\n"
 
@@ -239,7 +239,7 @@ class _Texts(contextlib.AbstractContextManager["_Texts"]):
         for file in self._files.values():
             file.close()
 
-    def read(self, row: np.void) -> Document:
+    def read(self, row: np.void) -> Article:
         source = int(row["source"])
         if source not in self._files:
             self._files[source] = (self._work / f"source-{source:05d}.texts").open("rb", buffering=0)
@@ -247,7 +247,7 @@ class _Texts(contextlib.AbstractContextManager["_Texts"]):
                 self._files.popitem(last=False)[1].close()
         self._files.move_to_end(source)
         self._files[source].seek(int(row["offset"]))
-        return Document(**json.loads(self._files[source].read(int(row["length"]))))
+        return Article(**json.loads(self._files[source].read(int(row["length"]))))
 
 
 @dataclass(frozen=True)
@@ -275,13 +275,13 @@ class Selection:
         """Bytes of text."""
         return int(self.rows["size"][first:end].sum(dtype=np.int64))
 
-    def documents(self, first: int, end: int) -> Iterator[Document]:
+    def documents(self, first: int, end: int) -> Iterator[Article]:
         """Read a run of documents."""
         with _Texts(self.work) as texts:
             yield from map(texts.read, self.rows[first:end])
 
 
-def _batches(documents: Iterator[Document]) -> Iterator[list[Document]]:
+def _batches(documents: Iterator[Article]) -> Iterator[list[Article]]:
     while batch := list(islice(documents, _BATCH_DOCUMENTS)):
         yield batch
 

@@ -88,11 +88,11 @@ def read_splits(recipe: FinetuneRecipe) -> Splits:
     )
 
 
-def warn_of_traps(recipe: FinetuneRecipe, splits: Splits) -> None:
+def warn_of_caveats(recipe: FinetuneRecipe, splits: Splits) -> None:
     """Say what makes a score on this data worth less than it looks."""
     tuning = recipe.task.schema.finetune
-    sets_min_score = tuning.shuffle_relations or recipe.task.schema.kind == "tagging"
-    is_chosen = tuning.result == "best" or tuning.patience or sets_min_score
+    sets_threshold = tuning.shuffle_relations or recipe.task.schema.kind == "tagging"
+    is_chosen = tuning.result == "best" or tuning.patience or sets_threshold
     if splits.dev_is_test and is_chosen:
         warnings.warn(
             f"The dev split of '{recipe.task.name}' is its test split, byte for byte: weights chosen on dev are chosen "

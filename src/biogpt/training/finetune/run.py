@@ -23,7 +23,7 @@ import torch
 from transformers import GenerationConfig, TrainerState, TrainingArguments, set_seed
 from transformers.utils import logging as transformers_logging
 
-from biogpt.decoding.constraint import compile_rule
+from biogpt.decoding.constraint import compile_constraint
 from biogpt.errors import ConfigError
 from biogpt.model.checkpoint import ADAPTER_CONFIG_FILE, CONFIG_FILE
 from biogpt.model.modeling import (
@@ -41,7 +41,7 @@ from biogpt.text.tokenizer import BioGptTokenizer
 from biogpt.training.curve import TrainingProgress
 from biogpt.training.finetune.augmentation import count_pair_epochs, make_variants
 from biogpt.training.finetune.batches import Plan, PlannedBatches
-from biogpt.training.finetune.data import Encoded, Splits, encode_examples, read_splits, warn_of_traps
+from biogpt.training.finetune.data import Encoded, Splits, encode_examples, read_splits, warn_of_caveats
 from biogpt.training.finetune.model import add_lora, build_model, find_class
 from biogpt.training.finetune.recipe import CADENCE, FinetuneRecipe
 from biogpt.training.finetune.trainer import FINETUNING, EpochEnds, FinetuneTrainer, KeptWeights
@@ -71,8 +71,8 @@ Predict = Callable[[Task, AnyModel, BioGptTokenizer, Sequence[Example], bool], I
 """Predicts examples with a model; last, whether generation is constrained by the schema. Predicting is not training's,
 so the caller passes it."""
 
-MIN_SCORES = tuple(step / 20 for step in range(20))
-MIN_PROBABILITIES = (0.02, 0.03, 0.04, 0.05, 0.07, 0.1, 0.14, 0.2, 0.28, 0.4, 0.55)
+THRESHOLDS = tuple(step / 20 for step in range(20))
+PROBABILITY_THRESHOLDS = (0.02, 0.03, 0.04, 0.05, 0.07, 0.1, 0.14, 0.2, 0.28, 0.4, 0.55)
 
 _MEMORY_ADVICE = "set tokens_per_batch lower (--recipe), which changes nothing else."
 
@@ -115,7 +115,7 @@ def finetune(recipe: FinetuneRecipe, predict: Predict | None = None) -> dict[str
             with run.progress.shown():
                 trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
         used = kept.load_result(trainer.trained_model)
-        run.choose_min_score(trainer)
+        run.choose_threshold(trainer)
         scores = trainer.score_dev()
         dev_loss = trainer.dev_loss()
         report = run.make_report(trainer, scores, dev_loss, used)
@@ -124,7 +124,7 @@ def finetune(recipe: FinetuneRecipe, predict: Predict | None = None) -> dict[str
     return report
 
 
-def find_min_score(names: Sequence[str], logits: Sequence[torch.Tensor], gold: Sequence[Sequence[int]]) -> float:
+def find_threshold(names: Sequence[str], logits: Sequence[torch.Tensor], gold: Sequence[Sequence[int]]) -> float:
     """Below which mean probability of its words' tags a mention is best left out, by F1.
 
     Training weighs words, F1 weighs mentions: what a head of a small model tags with little certainty is more often
@@ -147,11 +147,11 @@ def find_min_score(names: Sequence[str], logits: Sequence[torch.Tensor], gold: S
         for mention in _mentions([names[index] for index in indices.tolist()]):
             found.append((values[mention[1] : mention[2]].mean().item(), mention in wanted))
 
-    def f1(min_score: float) -> float:
-        kept = [is_right for score, is_right in found if score >= min_score]
+    def f1(threshold: float) -> float:
+        kept = [is_right for score, is_right in found if score >= threshold]
         return 2 * sum(kept) / max(1, len(kept) + num_gold)
 
-    return max(MIN_SCORES, key=f1)
+    return max(THRESHOLDS, key=f1)
 
 
 def _mentions(tags: Sequence[str]) -> list[tuple[str, int, int]]:
@@ -197,7 +197,7 @@ class _Run:
             self._may_change(),
             REPORT_FILE,
         )
-        warn_of_traps(recipe, self.splits)
+        warn_of_caveats(recipe, self.splits)
         self._warn_of_settings()
         self.progress = TrainingProgress(recipe.output, FINETUNING[self._is_scored()])
         self.held_scores: Mapping[str, float] = {}  # on dev, of all likely relations, where these are given
@@ -274,15 +274,15 @@ class _Run:
         )
         return trainer, kept
 
-    def choose_min_score(self, trainer: FinetuneTrainer) -> None:
+    def choose_threshold(self, trainer: FinetuneTrainer) -> None:
         """Set below which score a mention or a relation is left out, where there is a dev split to tell."""
         if self.model_class is BioGptForTokenClassification and trainer.dev:
             gold = [example.labels() for example in trainer.dev]
-            min_score = find_min_score(head_labels(self.task), trainer.dev_logits(), gold)
-            self.task = _with_min_score(self.task, min_score)
+            threshold = find_threshold(head_labels(self.task), trainer.dev_logits(), gold)
+            self.task = _with_threshold(self.task, threshold)
         elif self.tuning.shuffle_relations and self._is_scored():
-            min_score, self.held_scores = trainer.ask_model(self._find_min_probability)
-            self.task = _with_min_score(self.task, min_score)
+            threshold, self.held_scores = trainer.ask_model(self._find_probability_threshold)
+            self.task = _with_threshold(self.task, threshold)
 
     def is_over(self, checkpoint: Path) -> bool:
         """Whether a checkpoint was the run's last: killed before the model was saved, or stopped early."""
@@ -386,7 +386,7 @@ class _Run:
             example = self.splits.dev[0]
             grammar = self.task.grammar(example)
             assert grammar is not None
-            compile_rule(grammar, self.tokenizer, encode_prompt(self.task, self.tokenizer, example))
+            compile_constraint(grammar, self.tokenizer, encode_prompt(self.task, self.tokenizer, example))
 
     def _is_scored(self) -> bool:
         return self.predict is not None and bool(self.splits.dev)
@@ -395,9 +395,9 @@ class _Run:
         """The scores on dev as the paper measures: nothing is forced on what is written."""
         return self.task.score(self._predict_dev(self.task, model, constrained=False), self.splits.dev)
 
-    def _find_min_probability(self, model: AnyModel) -> tuple[float, Mapping[str, float]]:
+    def _find_probability_threshold(self, model: AnyModel) -> tuple[float, Mapping[str, float]]:
         """Which relations to give among all that the model might state, by the score on dev; and all scores there."""
-        predictions = self._predict_dev(_with_min_score(self.task, MIN_PROBABILITIES[0]), model, constrained=True)
+        predictions = self._predict_dev(_with_threshold(self.task, PROBABILITY_THRESHOLDS[0]), model, constrained=True)
 
         def score(least: float) -> Mapping[str, float]:
             kept = [
@@ -406,7 +406,7 @@ class _Run:
             ]
             return self.task.score(kept, self.splits.dev)
 
-        scores = {least: score(least) for least in MIN_PROBABILITIES}
+        scores = {least: score(least) for least in PROBABILITY_THRESHOLDS}
         best = max(scores, key=lambda least: self.task.main_figure(scores[least]))
         return best, scores[best]
 
@@ -434,8 +434,8 @@ def _rounded(scores: Mapping[str, float]) -> dict[str, float]:
     return {name: round(value, 6) for name, value in scores.items()}
 
 
-def _with_min_score(task: Task, min_score: float) -> Task:
-    return Task(dataclasses.replace(task.schema, min_score=min_score))
+def _with_threshold(task: Task, threshold: float) -> Task:
+    return Task(dataclasses.replace(task.schema, threshold=threshold))
 
 
 def _limit_targets(task: Task, longest_target: int) -> Task:

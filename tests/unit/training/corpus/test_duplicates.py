@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from biogpt.documents import Document
+from biogpt.documents import Article
 from biogpt.training.corpus.duplicates import (
     NUM_BANDS,
     band_hashes,
@@ -52,17 +52,15 @@ def test_the_fingerprint_never_changes() -> None:
 def test_an_abstract_is_the_same_with_and_without_title_body_case_and_punctuation() -> None:
     abstract = " ".join(make_words(40))
     documents = [
-        Document("1", "Some title", abstract),
-        Document("2", "", abstract.upper().replace(" ", ", ") + "!"),
-        Document("3", "Some other title", f"  {abstract}", "A body."),
+        Article("1", "Some title", abstract),
+        Article("2", "", abstract.upper().replace(" ", ", ") + "!"),
+        Article("3", "Some other title", f"  {abstract}", "A body."),
     ]
     assert len({fingerprint(compared_words(document)) for document in documents}) == 1
 
 
 def test_documents_without_a_real_abstract_are_compared_by_all_they_have() -> None:
-    words = [
-        compared_words(Document("1", title, "Available from the publisher.", body)) for title, body in ("ab", "cd")
-    ]
+    words = [compared_words(Article("1", title, "Available from the publisher.", body)) for title, body in ("ab", "cd")]
     assert words == [
         ["a", "available", "from", "the", "publisher", "b"],
         ["c", "available", "from", "the", "publisher", "d"],

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from biogpt.documents import Document, read_documents
+from biogpt.documents import Article, read_articles
 from biogpt.errors import ConfigError, DataError
 from biogpt.text import bpe
 from biogpt.text.tokenizer import BioGptTokenizer
@@ -60,7 +60,7 @@ def read_tokens(corpus: Corpus, part: str = "train") -> list[list[int]]:
 def train_ids(corpus: Corpus, records: list[dict[str, Any]]) -> set[str]:
     """The PMIDs of the training documents, found by their tokens."""
     tokenizer = BioGptTokenizer.from_pretrained(corpus.tokenizer_path)
-    documents = [Document(record["pmid"], record["title"], record["abstract"]) for record in records]
+    documents = [Article(record["pmid"], record["title"], record["abstract"]) for record in records]
     encoded = tokenizer.encode_ids([document.text() for document in documents])
     tokens = set(map(tuple, read_tokens(corpus)))
     return {document.id for document, ids in zip(documents, encoded, strict=True) if tuple(ids) in tokens}
@@ -121,7 +121,7 @@ class TestTokens:
         tokenizer = BioGptTokenizer.from_pretrained(corpus.tokenizer_path)
         assert len(tokenizer) == corpus.vocabulary_size == 200
         assert corpus.summary["num_shards"] > 10
-        by_id = {record["pmid"]: Document(record["pmid"], record["title"], record["abstract"]) for record in records}
+        by_id = {record["pmid"]: Article(record["pmid"], record["title"], record["abstract"]) for record in records}
         heldout = list(corpus.heldout_documents())
         assert 15 < len(heldout) < 60
         assert all(by_id[document.id].text() == document.text() for document in heldout)
@@ -137,7 +137,7 @@ class TestTokens:
         assert summary["num_heldout_bytes"] == sum(len(text.encode()) for text in texts)
         assert corpus.num_heldout_tokens == sum(1 + len(tokens) for tokens in read_tokens(corpus, "heldout"))
         assert corpus.num_train_tokens == sum(1 + len(tokens) for tokens in read_tokens(corpus))
-        everything = sum(len(Document("", each["title"], each["abstract"]).text()) for each in make_records(100))
+        everything = sum(len(Article("", each["title"], each["abstract"]).text()) for each in make_records(100))
         assert summary["num_train_bytes"] == everything - summary["num_heldout_bytes"]
         assert str(tmp_path) not in (tmp_path / "corpus" / "corpus.json").read_text()
         assert sorted(path.name for path in (tmp_path / "corpus").iterdir()) == [
@@ -153,7 +153,7 @@ class TestTokens:
     def test_heldout_jsonl_has_the_text_and_is_a_file_of_documents(self, tmp_path: Path) -> None:
         corpus = prepare(make_recipe(write(tmp_path / "a.jsonl", make_records(100))), tmp_path / "corpus")
         records = [json.loads(line) for line in (corpus.path / "heldout.jsonl").read_text().splitlines()]
-        documents = list(read_documents(corpus.path / "heldout.jsonl", pytest.fail))
+        documents = list(read_articles(corpus.path / "heldout.jsonl", pytest.fail))
         assert [record["text"] for record in records] == [document.text() for document in documents]
         assert [record["text"] for record in records] == list(corpus.heldout_texts())
 

@@ -217,15 +217,15 @@ def test_shuffled_relations_set_the_least_probability_where_dev_is_scored_best(m
     asked: list[tuple[float, bool]] = []
 
     def predict(task: Any, asked_model: Any, tokenizer: Any, examples: Sequence[Example], constrained: bool) -> Any:
-        asked.append((task.schema.min_score, constrained))
+        asked.append((task.schema.threshold, constrained))
         (right,) = examples[0].items
         wrong = replace(right, slots={**right.slots, "target": "fever"})
         return [Prediction(examples[0].id, (replace(right, score=0.3), replace(wrong, score=0.12)))]
 
     settings = {"shuffle_relations": True, "entity_renaming": 0.5, "epochs": 1}
     report = finetune(recipe_of(model, tmp_path / "d.json", "ddi", dev_fraction=0.25, settings=settings), predict)
-    assert asked == [(finetune_module.MIN_PROBABILITIES[0], True), (0.14, False)]
-    assert load_task(tmp_path / "run" / "task.toml").schema.min_score == 0.14
+    assert asked == [(finetune_module.PROBABILITY_THRESHOLDS[0], True), (0.14, False)]
+    assert load_task(tmp_path / "run" / "task.toml").schema.threshold == 0.14
     assert report["held_scores"]["f1"] == 1.0
     assert 0 < report["scores"]["f1"] < 1
 
@@ -362,8 +362,8 @@ def test_mentions_that_are_more_often_wrong_than_right_are_left_out() -> None:
     logits = [torch.tensor([sure, outside, unsure])] * 4
     gold = [[1, 0, 0], [1, 0, 0], [1, 0, 0], [1, 0, 1]]
     unsure_score = torch.tensor(unsure).softmax(dim=-1).max().item()
-    assert finetune_module.find_min_score(names, logits, gold) > unsure_score
-    assert finetune_module.find_min_score(names, logits, [[1, 0, 1]] * 4) == 0.0
+    assert finetune_module.find_threshold(names, logits, gold) > unsure_score
+    assert finetune_module.find_threshold(names, logits, [[1, 0, 1]] * 4) == 0.0
 
 
 def test_nothing_of_the_soft_prompt_is_hidden_from_a_sequence_head(model: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from biogpt.documents import Document
+from biogpt.documents import Article
 from biogpt.errors import ConfigError
 from biogpt.training.corpus.prepare import CorpusRecipe
 from biogpt.training.pretrain.recipe import ModelRecipe, PretrainRecipe, TrainingRecipe
@@ -43,7 +43,7 @@ def test_impossible_networks_are_refused_by_name(model: ModelRecipe, message: st
 def test_a_corpus_that_is_too_small_is_refused(
     tmp_path: Path, heldout_fraction: float, sequence_length: int, message: str
 ) -> None:
-    texts = [Document(str(number), "", f"Abstract {number} tells of {number * 7} patients.") for number in range(12)]
+    texts = [Article(str(number), "", f"Abstract {number} tells of {number * 7} patients.") for number in range(12)]
     (tmp_path / "texts.txt").write_text("\n\n".join(document.abstract for document in texts))
     recipe = PretrainRecipe(
         output=tmp_path / "run",
