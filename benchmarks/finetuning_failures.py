@@ -24,7 +24,8 @@ import torch
 import transformers
 from record import ROOT, write_result
 
-from biogpt import BioGptError, BioGptForCausalLM, BioGptTokenizer, Predictor, load_task
+from biogpt import BioGptError, BioGptForCausalLM, BioGptTokenizer, load_task
+from biogpt.extraction.predictor import Predictor
 from biogpt.model.checkpoint import resolve_model
 from biogpt.tasks.example import Example, Prediction
 from biogpt.tasks.task import Task

@@ -9,7 +9,7 @@ import sys
 import biogpt
 from biogpt.decoding.settings import GenerationSettings
 
-engine = biogpt.Engine.load(sys.argv[1] if len(sys.argv) > 1 else "mini")
+engine = biogpt.Engine.from_pretrained(sys.argv[1] if len(sys.argv) > 1 else "mini")
 
 # One prompt gives its completions; the text is what follows the prompt.
 completion = engine.generate("Aspirin reduces the risk of")[0]

@@ -3,27 +3,38 @@
 The public names are imported when they are first used: `import biogpt` costs next to nothing and never imports torch.
 """
 
+import difflib
 import importlib
+import warnings
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
 # Public name -> the module that defines it.
 _HOMES = {
-    "BioGptError": "biogpt.errors",
     "BioGptConfig": "biogpt.model.config",
+    "BioGptError": "biogpt.errors",
     "BioGptForCausalLM": "biogpt.model.modeling",
     "BioGptForSequenceClassification": "biogpt.model.modeling",
     "BioGptForTokenClassification": "biogpt.model.modeling",
     "BioGptModel": "biogpt.model.modeling",
     "BioGptTokenizer": "biogpt.text.tokenizer",
     "Completion": "biogpt.engine.engine",
+    "Document": "biogpt.documents",
     "Engine": "biogpt.engine.engine",
+    "Extraction": "biogpt.documents",
+    "Extractor": "biogpt.extraction.extractor",
     "GenerationSettings": "biogpt.decoding.settings",
-    "Predictor": "biogpt.extraction.predictor",
+    "evaluate": "biogpt.evaluation.runs",
     "load_task": "biogpt.tasks.task",
-    "pipeline": "biogpt.extraction.extractor",
+    "read_documents": "biogpt.documents",
     "register_auto_classes": "biogpt.model.auto",
+}
+
+# Names of version 0.1.0 that go with version 0.3: name -> (module, what to use now).
+_FORMER = {
+    "Predictor": ("biogpt.extraction.predictor", "biogpt.Extractor"),
+    "pipeline": ("biogpt.extraction.pipeline", "biogpt.Extractor.from_pretrained"),
 }
 
 __all__ = [
@@ -35,21 +46,25 @@ __all__ = [
     "BioGptModel",
     "BioGptTokenizer",
     "Completion",
+    "Document",
     "Engine",
+    "Extraction",
+    "Extractor",
     "GenerationSettings",
-    "Predictor",
     "__version__",
+    "evaluate",
     "load_task",
-    "pipeline",
+    "read_documents",
     "register_auto_classes",
 ]
 
 if TYPE_CHECKING:
     from biogpt.decoding.settings import GenerationSettings
+    from biogpt.documents import Document, Extraction, read_documents
     from biogpt.engine.engine import Completion, Engine
     from biogpt.errors import BioGptError
-    from biogpt.extraction.extractor import pipeline
-    from biogpt.extraction.predictor import Predictor
+    from biogpt.evaluation.runs import evaluate
+    from biogpt.extraction.extractor import Extractor
     from biogpt.model.auto import register_auto_classes
     from biogpt.model.config import BioGptConfig
     from biogpt.model.modeling import (
@@ -63,8 +78,15 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
+    if name in _FORMER:
+        module, now = _FORMER[name]
+        warnings.warn(f"biogpt.{name} is deprecated, use {now}.", FutureWarning, stacklevel=2)
+        return getattr(importlib.import_module(module), name)
     if name not in _HOMES:
-        raise AttributeError(f"module 'biogpt' has no attribute {name!r}")
+        hint = difflib.get_close_matches(name, __all__, 1)
+        raise AttributeError(
+            f"module 'biogpt' has no attribute {name!r}" + (f". Did you mean {hint[0]!r}?" if hint else "")
+        )
     return getattr(importlib.import_module(_HOMES[name]), name)
 
 

@@ -423,28 +423,24 @@ def evaluate(
         raise typer.BadParameter("Give either --model or --predictions.")
     if is_unconstrained and model is None:
         raise typer.BadParameter("--unconstrained says how a model writes: give it with --model.")
-    from biogpt.evaluation.scores import evaluate_predictions
+    from biogpt.evaluation.runs import evaluate as evaluate_task
     from biogpt.tasks.task import load_task
 
     settings = {"empty_documents": empty_documents, "target_format": target_format}
     loaded = load_task(task, **{key: value for key, value in settings.items() if value is not None})
-    if predictions is not None:
-        report = evaluate_predictions(loaded, data, predictions, split=split, seed=seed)
-    else:
-        _quieten_libraries()
-        from biogpt.evaluation.runs import evaluate_model
-
-        assert model is not None
-        with _show_count("Predicting") as on_progress:
-            report = evaluate_model(
-                *(loaded, data, model),
-                split=split,
-                constrained=not is_unconstrained,
-                batch_size=batch_size,
-                seed=seed,
-                output=output,
-                on_progress=on_progress,
-            )
+    _quieten_libraries()
+    with _show_count("Predicting") as on_progress:
+        report = evaluate_task(
+            *(loaded, data),
+            model=model,
+            predictions=predictions,
+            split=split,
+            constrained=not is_unconstrained,
+            batch_size=batch_size,
+            seed=seed,
+            output=output,
+            on_progress=on_progress,
+        )
     print(report.as_json() if is_json else report.as_text(), end="\n" if is_json else "")
     if output:
         report.write(output)
@@ -472,7 +468,7 @@ def _load_engine(name: str) -> "Engine":
     with _show_status(f"Loading {name}") if sys.stderr.isatty() else contextlib.nullcontext():
         from biogpt.engine.engine import Engine
 
-        return Engine.load(path)
+        return Engine.from_pretrained(path)
 
 
 def _quieten_libraries() -> None:

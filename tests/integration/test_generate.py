@@ -32,7 +32,7 @@ def environment(tmp_path_factory) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def engine(tiny_model_path) -> Engine:
-    return Engine.load(tiny_model_path)
+    return Engine.from_pretrained(tiny_model_path)
 
 
 @pytest.fixture

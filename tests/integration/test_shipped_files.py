@@ -51,9 +51,9 @@ def test_it_loads_and_transformers_computes_the_same(path, tmp_path):
 def test_the_engine_loads_it(path):
     if not isinstance(load_model(path), BioGptForCausalLM):
         with pytest.raises(CheckpointError, match="a BioGptForTokenClassification, expected a model that writes text"):
-            Engine.load(path)
+            Engine.from_pretrained(path)
         return
-    engine = Engine.load(path)
+    engine = Engine.from_pretrained(path)
     text = engine.generate(PROMPT, max_new_tokens=8, temperature=0.0)[0].text
     assert text
     assert engine.model.generation_config.use_cache
@@ -80,7 +80,7 @@ def test_it_generates_with_a_cache_and_the_same_without(path):
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")  # PyTorch's and transformers' own
 def test_a_blank_behind_the_prompt_keeps_words_apart_in_transformers_pipeline():
     """docs/models.md says so: the pipeline decodes the new tokens alone, and joins them to the prompt as they are."""
-    engine = Engine.load("mini")
+    engine = Engine.from_pretrained("mini")
     pipe = transformers.pipeline("text-generation", model=engine.model, tokenizer=engine.tokenizer)
     ids = engine.tokenizer(PROMPT, return_tensors="pt")
     settings = {"max_new_tokens": 6, "do_sample": False}

@@ -14,11 +14,14 @@ PUBLIC_NAMES = [
     "BioGptModel",
     "BioGptTokenizer",
     "Completion",
+    "Document",
     "Engine",
+    "Extraction",
+    "Extractor",
     "GenerationSettings",
-    "Predictor",
+    "evaluate",
     "load_task",
-    "pipeline",
+    "read_documents",
     "register_auto_classes",
 ]
 

@@ -222,7 +222,7 @@ def _related(relation: Relation, id: str, annotations: Sequence[Annotation]) -> 
 
 def insertion(record: Document, document: Object) -> Insertion:
     """What was found in a record, as parts that fit into its document."""
-    findings = record.findings or Extraction()
+    findings = record.extraction or Extraction()
     taken = [str(part.get("id")) for name in ("annotations", "relations") for part in parts_of(document, name)]
     addition = annotations_of_extraction(record, new_ids("P", taken), new_ids("PR", taken))
     return Insertion(

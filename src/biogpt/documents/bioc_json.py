@@ -200,7 +200,7 @@ def document_of(record: Document) -> bioc.Object:
         document = read_document(record.native)
     else:
         document = bioc.document_of(record)
-    if record.findings is None:
+    if record.extraction is None:
         return document  # type: ignore[no-any-return]
     document = copy.deepcopy(document)
     added = bioc.insertion(record, document)

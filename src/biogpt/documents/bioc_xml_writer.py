@@ -28,7 +28,7 @@ class BiocXmlWriter(Writer):
     def encode(self, record: Document) -> str:
         if record.format != NAME:
             element = _new_document(json_document_of(record))
-        elif record.findings is None:
+        elif record.extraction is None:
             return f"{record.native}\n"
         else:
             element = parse_element(record.native)

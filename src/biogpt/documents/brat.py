@@ -179,14 +179,14 @@ def _described(record: Document) -> tuple[str, list[str]]:
     if record.format == NAME:
         text = record.native.text
         lines = [line if line.endswith("\n") else f"{line}\n" for line in record.native.lines]
-        if record.findings is None:
+        if record.extraction is None:
             return text, list(record.native.lines)
     else:
         text = f"{record.text}\n"
         lines = _known_lines(record, text)
     ids = [line.partition("\t")[0] for line in lines]
     addition = annotations_of_extraction(record, new_ids("T", ids), new_ids("R", ids))
-    annotator = record.findings.annotator if record.findings else ""
+    annotator = record.extraction.annotator if record.extraction else ""
     return text, lines + _added_lines(record, text, addition, annotator, ids)
 
 

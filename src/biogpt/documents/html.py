@@ -71,7 +71,7 @@ class PageWriter(Writer):
         return f"{before}</main>\n<footer>Made by biogpt {escape(biogpt.__version__)}.</footer>\n</body>\n</html>\n"
 
     def encode(self, record: Document) -> str:
-        findings = record.findings or Extraction()
+        findings = record.extraction or Extraction()
         rest = record.rest if record.title else 0
         mentions = _mentions(findings)
         parts = [f"<h2>{_link(record)}</h2>\n"]

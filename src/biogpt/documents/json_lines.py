@@ -178,9 +178,9 @@ def fields_of(record: Document) -> dict[str, Any]:
     shift = 0
     if is_ours and is_plain(fields):
         shift = record.parts[0].offset
-    elif record.findings is not None and fields.get("text") != record.text:
+    elif record.extraction is not None and fields.get("text") != record.text:
         fields[free_name("text", fields)] = record.text
-    findings = record.findings
+    findings = record.extraction
     if findings is not None:
         fields = {"id": record.id, **fields}
         fields[free_name("items", fields)] = items_of(record, shift)

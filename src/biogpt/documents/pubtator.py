@@ -158,7 +158,7 @@ class PubTatorWriter(Writer):
 
     def encode(self, record: Document) -> str:
         raw = record.native if record.format == NAME else _described(record)
-        if record.findings is None:
+        if record.extraction is None:
             return "".join(raw)
         end_of_line = "\r\n" if raw[0].endswith("\r\n") else "\n"
         mentions, relations = _added(record)

@@ -98,7 +98,7 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Extraction:
-    """All that was found in one document."""
+    """What a model extracted from one document."""
 
     entities: tuple[Entity, ...] = ()
     """Those that stand for themselves; the ones in relations need not be repeated."""
@@ -107,7 +107,39 @@ class Extraction:
     problems: tuple[str, ...] = ()
     """What could not be read in the model's answer, in plain words."""
     annotator: str = ""
-    """Who found it, e.g. the model's name. BioC and brat files carry it, so that it can be told from what was there."""
+    """Who extracted it, e.g. the model's name. BioC and brat files carry it, so that it can be told from what was
+    there."""
+    text: str = ""
+    """The text that the spans count; empty where that is the text of the document which has the extraction."""
+
+    def above(self, threshold: float) -> "Extraction":
+        """Only what has a score of at least `threshold`, or none."""
+        return replace(
+            self,
+            entities=tuple(entity for entity in self.entities if _reaches(entity.score, threshold)),
+            relations=tuple(relation for relation in self.relations if _reaches(relation.score, threshold)),
+            labels=tuple(label for label in self.labels if _reaches(label.score, threshold)),
+        )
+
+    def placed_in(self, text: str, shift: int = 0) -> "Extraction":
+        """The same with spans that count another text, in which the document's own begins at `shift`."""
+        return replace(
+            self,
+            text=text,
+            entities=tuple(_shifted(entity, shift) for entity in self.entities),
+            relations=tuple(
+                replace(relation, roles={role: _shifted(entity, shift) for role, entity in relation.roles.items()})
+                for relation in self.relations
+            ),
+        )
+
+
+def _reaches(score: float | None, threshold: float) -> bool:
+    return score is None or score >= threshold
+
+
+def _shifted(entity: Entity, shift: int) -> Entity:
+    return replace(entity, spans=tuple((start + shift, end + shift) for start, end in entity.spans))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +161,12 @@ class Document:
     """The document as its format has it, for the writer of the same format."""
     collection: Any = field(default=None, repr=False, compare=False)
     """What the file says of all its documents, for the writer of the same format."""
-    findings: Extraction | None = None
+    extraction: Extraction | None = None
     """What was found in it; None before anyone has looked."""
 
-    def with_extraction(self, findings: Extraction) -> "Document":
+    def with_extraction(self, extraction: Extraction) -> "Document":
         """The same record with what was found in it."""
-        return replace(self, findings=findings)
+        return replace(self, extraction=extraction)
 
     @property
     def title(self) -> str:
@@ -215,31 +247,36 @@ def title_and_abstract(title: str, abstract: str) -> tuple[Passage, ...]:
     return tuple(passage for passage in parts if passage.text)
 
 
-def items_of(record: Document, shift: int = 0) -> list[dict[str, Any]]:
-    """What was found, as flat objects: one per relation, mention or label, each with its score.
+def items_of(document: Document, shift: int = 0) -> list[dict[str, Any]]:
+    """What was extracted from a document; see `items_of_extraction`. Spans count `Document.text`, from `shift` on."""
+    extraction = document.extraction or Extraction()
+    return items_of_extraction(extraction.placed_in(" " * shift + document.text, shift))
+
+
+def items_of_extraction(extraction: Extraction) -> list[dict[str, Any]]:
+    """What was extracted, as flat objects: one per relation, mention or label, each with its score.
 
     A relation has its entities' names by role, with `ROLE_id` and `ROLE_spans`, and its values; a mention has
-    `mention`, `label`, `start`, `end` and maybe `mention_id`. Spans count characters of `Document.text`, from `shift`.
+    `mention`, `label`, `start`, `end` and maybe `mention_id`. Spans count characters of `Extraction.text`.
     """
-    findings = record.findings or Extraction()
     items: list[dict[str, Any]] = []
-    for relation in findings.relations:
+    for relation in extraction.relations:
         item: dict[str, Any] = {}
         for role, entity in relation.roles.items():
             item[role] = entity.name
             if entity.identifier:
                 item[f"{role}_id"] = entity.identifier
-            item[f"{role}_spans"] = [[start + shift, end + shift] for start, end in entity.spans]
+            item[f"{role}_spans"] = [list(span) for span in entity.spans]
         items.append(_scored({**item, **relation.values}, relation.score))
-    for entity in findings.entities:
+    for entity in extraction.entities:
         named = {"mention_id": entity.identifier} if entity.identifier else {}
         if not entity.spans:
             items.append(_scored({"mention": entity.name, "label": entity.type, **named}, entity.score))
         for start, end in entity.spans:
-            place = {"start": start + shift, "end": end + shift}
-            mention = {"mention": record.text[start:end], "label": entity.type, **place, **named}
+            place = {"start": start, "end": end}
+            mention = {"mention": extraction.text[start:end], "label": entity.type, **place, **named}
             items.append(_scored(mention, entity.score))
-    items += [_scored({label.slot: label.value}, label.score) for label in findings.labels]
+    items += [_scored({label.slot: label.value}, label.score) for label in extraction.labels]
     return items
 
 
@@ -267,7 +304,7 @@ def annotations_of_extraction(record: Document, annotation_ids: Iterator[str], r
         annotation_ids: new ids, none of them in use.
         relation_ids: the same, for relations.
     """
-    findings = record.findings or Extraction()
+    findings = record.extraction or Extraction()
     among = [entity for relation in findings.relations for entity in relation.roles.values()]
     found: dict[tuple[str, Span], Annotation] = {}
     for entity in (*findings.entities, *among):

@@ -184,7 +184,7 @@ class TableWriter(Writer):
             )
         is_whole = record.format in DELIMITERS and not _has_parts(record.native[0])
         items = items_of(record, record.parts[0].offset if is_whole else 0)
-        problems = "; ".join(record.findings.problems) if record.findings else ""
+        problems = "; ".join(record.extraction.problems) if record.extraction else ""
         if self._columns[0] == "items":
             return self._as_row([*head, dump(items), problems])
         rows = [[_cell(item.get(column)) for column in self._columns[:-1]] for item in items]

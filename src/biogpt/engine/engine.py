@@ -8,6 +8,7 @@ Shapes in comments: B rows, T new tokens, S tokens seen so far including the new
 
 import hashlib
 import random
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, repeat
@@ -24,16 +25,18 @@ from biogpt.decoding.text_stream import Continuation
 from biogpt.engine.padding import check_numbers, pad_left
 from biogpt.engine.prompts import check_prompt, shorten
 from biogpt.engine.search import ScoredSequence, search_sequences
-from biogpt.errors import InputError
+from biogpt.errors import InputError, suggest
 from biogpt.model.cache import make_cache
 from biogpt.model.checkpoint import load_tokenizer, resolve_model
-from biogpt.model.loading import load_causal_lm
+from biogpt.model.loading import choose_device, load_causal_lm
 from biogpt.model.modeling import BioGptForCausalLM
 from biogpt.text.tokenizer import BioGptTokenizer
 
 StopReason = Literal["end", "length", "positions"]
 
 DEFAULT_SETTINGS = GenerationSettings()
+
+DTYPES = {"auto": torch.float32, "float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -140,22 +143,41 @@ class Engine:
         self._forbidden_ids = sorted(set(tokenizer.all_special_ids) - {self._end_id})
 
     @classmethod
-    def load(cls, name: str | Path = "mini", device: str | None = None, batch_size: int = 8) -> Self:
-        """An engine with a model from disk or from the Hugging Face hub, in float32.
+    def from_pretrained(
+        cls, model: str | Path = "mini", *, dtype: str = "auto", device: str = "auto", batch_size: int = 8
+    ) -> Self:
+        """An engine with a model from disk or from the Hugging Face hub.
+
+            >>> engine = biogpt.Engine.from_pretrained("mini")
+            >>> engine.generate("Aspirin reduces the risk of", max_new_tokens=8)[0].stop_reason
+            'length'
 
         Args:
-            name: `mini` (bundled), a directory, or a hub id such as `microsoft/biogpt`.
-            device: where to run, in PyTorch's terms; by default `cuda` where there is one, else `cpu`.
+            model: `mini` (bundled), a directory, or a hub id such as `microsoft/biogpt`.
+            dtype: the type to compute in, `float32` or `bfloat16`; `auto` is `float32`.
+            device: where to run, in PyTorch's terms; `auto`: `cuda` where there is one, else `cpu`.
             batch_size: see the class.
 
         Raises:
+            InputError: there is no such type or device.
             CheckpointError: there is no such model, or its files are damaged or do not fit together.
         """
-        path = resolve_model(name)
-        model = load_causal_lm(path)
-        tokenizer = load_tokenizer(path, model.config.vocab_size)
-        model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        return cls(model, tokenizer, batch_size)
+        if dtype not in DTYPES:
+            raise InputError(
+                f"Unknown dtype '{dtype}'.{suggest(str(dtype), DTYPES)} Expected one of {', '.join(DTYPES)}."
+            )
+        place = choose_device(device)
+        path = resolve_model(model)
+        loaded = load_causal_lm(path)
+        tokenizer = load_tokenizer(path, loaded.config.vocab_size)
+        loaded.to(device=place, dtype=DTYPES[dtype])
+        return cls(loaded, tokenizer, batch_size)
+
+    @classmethod
+    def load(cls, name: str | Path = "mini", device: str | None = None, batch_size: int = 8) -> Self:
+        """The former name of `from_pretrained`. Warns; goes with version 0.3."""
+        warnings.warn("Engine.load is now Engine.from_pretrained.", FutureWarning, stacklevel=2)
+        return cls.from_pretrained(name, device=device or "auto", batch_size=batch_size)
 
     @overload
     def generate(  # a string is a sequence of strings, too

@@ -11,50 +11,66 @@ from itertools import islice
 from pathlib import Path
 
 import biogpt
-from biogpt.errors import DataError
+from biogpt.errors import DataError, InputError
 from biogpt.evaluation.prediction_files import as_record, read_predictions
 from biogpt.evaluation.report import Report
-from biogpt.evaluation.scores import score_predictions
+from biogpt.evaluation.scores import evaluate_predictions, score_predictions
 from biogpt.extraction.task_models import TaskModel, find_task_model
 from biogpt.run_state import RunState
 from biogpt.tasks.example import Example, Prediction
-from biogpt.tasks.task import Task
+from biogpt.tasks.task import Task, load_task
 
 PREDICTIONS_FILE = "predictions.jsonl"
 
 
-def evaluate_model(
-    task: Task,
-    data_path: str | Path,
-    model: str | Path,
+def evaluate(
+    task: str | Path | Task,
+    data: str | Path,
     *,
+    model: str | Path | None = None,
+    predictions: str | Path | None = None,
     split: str = "test",
     constrained: bool = True,
+    device: str = "auto",
     batch_size: int = 8,
     seed: int = 0,
     output: Path | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Report:
-    """Predict a split of a data set with a model, and score it.
+    """Score a model, or predictions that were made elsewhere, on a split of a data set.
+
+        >>> report = biogpt.evaluate("bc5cdr", "data/BC5CDR", model="bc5cdr")  # doctest: +SKIP
+        >>> report.figures["f1"]  # doctest: +SKIP
+        0.334
 
     Args:
-        task: from `load_task`.
-        data_path: the data set's directory, or the file of the split.
-        model: a tuned model of this task; see `Predictor.load`.
+        task: a task's name, the path of its TOML file, or a task.
+        data: the data set's directory, or the file of the split.
+        model: a model that was fine-tuned for this task: a bundled model's name, a directory or a hub id.
+        predictions: a file of predictions, in place of a model; see `read_predictions`.
         split: which of the task's splits.
-        constrained: hold what is generated to the task's schema; published figures were reached without.
-        batch_size: how many texts are read at once. More is faster and takes more memory.
+        constrained: constrain what is generated to the task's template; published figures were reached without.
+        device: where to run, in PyTorch's terms; `auto`: `cuda` where there is one, else `cpu`.
+        batch_size: texts that the model reads at once. More is faster and takes more memory.
         seed: of the bootstrap.
-        output: a directory in which predictions are kept as they are made, in `predictions.jsonl`; a run that was
-            killed goes on there. By default they are not kept.
+        output: a directory in which a model's predictions are kept as they are made, in `predictions.jsonl`; a run that
+            was killed is resumed there. By default they are not kept.
         on_progress: called with the number of examples that are done, and of all.
 
     Raises:
         DataError: a file is not what it should be.
-        InputError: the task has no such split, the model is not one of this task, or `output` holds the predictions of
-            a run with other settings.
+        InputError: neither or both of `model` and `predictions` are given, the task has no such split, the model is not
+            one of this task, or `output` holds the predictions of a run with other settings.
         CheckpointError: there is no such model, or its files are damaged.
     """
+    if not isinstance(task, Task):
+        task = load_task(task)
+    if (model is None) == (predictions is None):
+        raise InputError("Expected either a model or a file of predictions. Give model=... or predictions=....")
+    if model is None:
+        assert predictions is not None
+        return evaluate_predictions(task, data, Path(predictions), split=split, seed=seed)
+    data_path = data
     examples = task.read(data_path, split)
     found = find_task_model(model, task)
     settings = {
@@ -74,14 +90,14 @@ def evaluate_model(
             Predictor,  # torch, which takes a while: what was typed is checked by now
         )
 
-        predictor = Predictor.of(found, batch_size=batch_size)
-        made = predictor.predict(examples, constrained)
-        predictions = list(_report_progress(made, 0, len(examples), on_progress))
+        predictor = Predictor.of(found, device, batch_size)
+        remaining = predictor.predict(examples, constrained)
+        made = list(_report_progress(remaining, 0, len(examples), on_progress))
     else:
         run_state = RunState([output / PREDICTIONS_FILE], settings)
-        predictions = _continue_run(run_state, task, found, examples, constrained, batch_size, on_progress)
+        made = _continue_run(run_state, task, found, examples, constrained, device, batch_size, on_progress)
     sources = {"data": str(data_path), "model": str(model), "decoding": "constrained" if constrained else "free"}
-    return score_predictions(task, predictions, examples, split=split, seed=seed, sources=sources)
+    return score_predictions(task, made, examples, split=split, seed=seed, sources=sources)
 
 
 def _continue_run(
@@ -90,6 +106,7 @@ def _continue_run(
     found: TaskModel,
     examples: Sequence[Example],
     constrained: bool,
+    device: str,
     batch_size: int,
     on_progress: Callable[[int, int], None] | None,
 ) -> list[Prediction]:
@@ -106,7 +123,7 @@ def _continue_run(
             return done
         from biogpt.extraction.predictor import Predictor
 
-        predictor = Predictor.of(found, batch_size=batch_size)
+        predictor = Predictor.of(found, device, batch_size)
         predictions = predictor.predict(examples[num_done:], constrained)
         shown = _report_progress(predictions, num_done, len(examples), on_progress)
         while group := list(islice(shown, predictor.window_size)):

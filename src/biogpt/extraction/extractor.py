@@ -1,120 +1,210 @@
-"""Pipelines: `biogpt.pipeline("bc5cdr")(text)`, what was found as plain lists and dictionaries.
+"""Extractor: a text, a dictionary or a document in; an `Extraction` out.
 
-The same models and the same answers as on the command line, without files.
+The one way to ask a fine-tuned model about texts. `predictor.py` runs the model on examples, `conversion.py` makes
+examples of documents and extractions of predictions. Knows nothing of files.
 """
 
-import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Self, overload
 
-from biogpt.documents import Document
+from biogpt.documents import Document, Extraction
 from biogpt.documents.json_lines import article_of_fields, passages_of
-from biogpt.documents.record import Passage, items_of, make_document
+from biogpt.documents.record import Passage, make_document
 from biogpt.errors import InputError
-from biogpt.extraction.conversion import extract_from_documents, source_fields
+from biogpt.extraction.conversion import CUT, Source, make_examples, read_extraction, source_fields
 from biogpt.extraction.predictor import Predictor
-from biogpt.extraction.task_models import find_task_model
+from biogpt.extraction.task_models import TaskModel, find_task_model, names_task
 from biogpt.tasks.task import Task
 
-Text = str | Mapping[str, Any]
-"""A text, or an object with the parts of one: `title` and `abstract`, `text`, or the fields that a task reads."""
+Text = str | Mapping[str, Any] | Document
+"""A text; or a dictionary with `title` and `abstract`, with `text`, or with the fields that a task reads; or a document
+of `read_documents`."""
 
 
-class Pipeline:
-    """Finds in texts what one model was tuned for.
+class Extractor:
+    """Extracts from texts what a model was fine-tuned for: entities, relations, or labels and answers.
+
+        >>> extractor = biogpt.Extractor.from_pretrained("ncbi_disease")
+        >>> extractor("Cystic fibrosis is inherited.").entities[0].name
+        'Cystic fibrosis'
 
     Args:
-        predictor: with the model.
-        name: what the model is called.
-        constrained: hold what is generated to the task's schema.
+        predictor: a model with its task.
+        name: what the model is called; `Extraction.annotator`.
+        threshold: probability threshold: what has a lower score is left out. By default the one that fine-tuning found
+            best on dev, which the predictor's task has.
+        constrained: constrain what is generated to the task's template, so that it can always be read.
+
+    Raises:
+        InputError: the threshold is no probability.
     """
 
-    def __init__(self, predictor: Predictor, name: str, constrained: bool = True) -> None:
+    def __init__(
+        self, predictor: Predictor, name: str, *, threshold: float | None = None, constrained: bool = True
+    ) -> None:
+        check_threshold(threshold)
         self.predictor = predictor
         self.task: Task = predictor.task
         self.name = name
+        self.threshold = threshold
         self.constrained = constrained
 
     def __repr__(self) -> str:
-        return f"Pipeline({self.name!r}, task={self.task.name!r})"
+        return f"Extractor({self.name!r}, task={self.task.name!r})"
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        model: str | Path | None = None,
+        task: str | Path | Task | None = None,
+        *,
+        device: str = "auto",
+        batch_size: int = 8,
+        threshold: float | None = None,
+        constrained: bool = True,
+    ) -> Self:
+        """An extractor with a model from disk or from the Hugging Face hub, in float32.
+
+        Args:
+            model: the name of a bundled model (`biogpt models` lists them), a directory that `biogpt finetune` made, or
+                a hub id. By default the model that is bundled for `task`.
+            task: what it shall be used for; by default what it was fine-tuned for.
+            device: where to run, in PyTorch's terms; `auto`: `cuda` where there is one, else `cpu`.
+            batch_size: texts that the model reads at once. More is faster and takes more memory.
+            threshold: see the class.
+            constrained: see the class.
+
+        Raises:
+            InputError: there is no such task, no model is bundled for it, or the model is not one of that task.
+            CheckpointError: there is no such model, or its files are damaged or do not fit together.
+        """
+        if task is None and model is not None and names_task(model):
+            task, model = str(model), None
+        found = find_task_model(model, task)
+        return cls.of(found, device=device, batch_size=batch_size, threshold=threshold, constrained=constrained)
+
+    @classmethod
+    def of(
+        cls,
+        found: TaskModel,
+        *,
+        device: str = "auto",
+        batch_size: int = 8,
+        threshold: float | None = None,
+        constrained: bool = True,
+    ) -> Self:
+        """An extractor with a model that `find_task_model` has found; see `from_pretrained`."""
+        check_threshold(threshold)
+        own = found.task.schema.threshold
+        if threshold is not None and threshold < own:
+            # The model's own threshold decides how far it looks; what is above the lower one must be looked for.
+            lowest = max(threshold, MIN_SEARCH_THRESHOLD) if found.task.schema.kind == "relation" else threshold
+            found = replace(found, task=Task(replace(found.task.schema, threshold=lowest)))
+        predictor = Predictor.of(found, device, batch_size)
+        return cls(predictor, found.label, threshold=threshold, constrained=constrained)
 
     @overload
     def __call__(  # type: ignore[overload-overlap]  # a string is an iterable of strings, too
         self, texts: Text
-    ) -> list[dict[str, Any]]: ...
+    ) -> Extraction: ...
 
     @overload
-    def __call__(self, texts: Iterable[Text]) -> list[list[dict[str, Any]]]: ...
+    def __call__(self, texts: Iterable[Text]) -> list[Extraction]: ...
 
-    def __call__(self, texts: Text | Iterable[Text]) -> list[dict[str, Any]] | list[list[dict[str, Any]]]:
-        """What is found.
+    def __call__(self, texts: Text | Iterable[Text]) -> Extraction | list[Extraction]:
+        """Extract from one text, or from several.
 
         Args:
-            texts: one text, or several; each a string, or a dictionary with `title` and `abstract`, with `text`, or
-                with the fields that the task reads (`question` and `context` for pubmedqa).
+            texts: one text or several; see `Text`.
 
         Returns:
-            For one text a list of what was found, for several a list of such lists. Relations have their entities by
-            role, each with `ROLE_spans`, all its mentions; mentions have `mention`, `label`, `start` and `end`; answers
-            and labels stand under their slot's name. All have a `score` from 0 to 1. Spans count the characters of the
-            string that was given; of title and abstract joined by a blank, the title with a full stop at its end.
+            For one text its extraction, for several a list of them. Spans count characters of `Extraction.text`, which
+            is the string that was given; of a dictionary with title and abstract, both joined by a space.
 
         Raises:
             InputError: a text is none, or lacks a field that the task reads; raised before any is read.
-
-        Warns:
-            UserWarning: an answer could not be read in full, or a text is longer than the model reads.
         """
-        if isinstance(texts, str | Mapping):
-            return self._find([texts])[0]
-        return self._find(list(texts))
+        if isinstance(texts, str | Mapping | Document):
+            return next(self.pipe([texts]))
+        return list(self.pipe(list(texts)))
 
-    def _find(self, texts: Sequence[Text]) -> list[list[dict[str, Any]]]:
+    def pipe(self, texts: Iterable[Text], batch_size: int | None = None) -> Iterator[Extraction]:
+        """Extract from many texts, one after the other, in memory that does not grow with their number.
+
+        Args:
+            texts: read as extractions are asked for, a few batches ahead; those of a list are all checked first.
+            batch_size: texts that the model reads at once; by default that of the extractor.
+
+        Raises:
+            InputError: see `__call__`.
+        """
+        if batch_size is not None:
+            own = self.predictor
+            predictor = Predictor(own.task, own.model, own.tokenizer, batch_size)
+            other = Extractor(predictor, self.name, threshold=self.threshold, constrained=self.constrained)
+            return other.pipe(texts)
         fields = source_fields(self.task)
-        records = [_as_record(text, number, fields) for number, text in enumerate(texts, start=1)]
-        found = []
-        for record in extract_from_documents(self.predictor, records, self.name, self.constrained):
-            for problem in record.findings.problems if record.findings else ():
-                warnings.warn(f"{record.id}: {problem}", stacklevel=3)
-            found.append(items_of(record, record.parts[0].offset if record.parts else 0))
-        return found
+        numbered = enumerate(texts, start=1)
+        if isinstance(texts, Sequence):
+            return self._pipe(iter([_as_source(text, number, fields) for number, text in numbered]))
+        return self._pipe(_as_source(text, number, fields) for number, text in numbered)
+
+    def _pipe(self, sources: Iterator[Source]) -> Iterator[Extraction]:
+        while window := list(islice(sources, self.predictor.window_size)):
+            for document in self.extract_documents(window):
+                yield _placed_in_given_text(document)
+
+    def extract_documents(self, sources: Sequence[Source]) -> Iterator[Document]:
+        """The documents with what is extracted from them; all their examples are predicted together.
+
+        Args:
+            sources: each document with its named fields, which are empty where the task only reads its text.
+
+        Raises:
+            DataError: the task reads a field that a document lacks.
+        """
+        parts = [make_examples(self.task, document, fields) for document, fields in sources]
+        predictions = self.predictor.predict([example for examples in parts for example in examples], self.constrained)
+        for (document, _), examples in zip(sources, parts, strict=True):
+            made = list(islice(predictions, len(examples)))
+            extraction = read_extraction(self.task, document, examples, made, self.name)
+            if any(prediction.is_source_cut for prediction in made):
+                extraction = replace(extraction, problems=(*extraction.problems, CUT))
+            if self.threshold is not None:
+                extraction = extraction.above(self.threshold)
+            yield document.with_extraction(extraction)
 
 
-def pipeline(
-    task: str | Path | Task | None = None,
-    model: str | Path | None = None,
-    *,
-    device: str | None = None,
-    batch_size: int = 8,
-    constrained: bool = True,
-) -> Pipeline:
-    """A function that finds in texts what a model was tuned for.
-
-    Args:
-        task: a task's name, for which a model is bundled; or the directory of a tuned model.
-        model: a tuned model's directory or hub id, in place of the bundled one.
-        device: where to run, in PyTorch's terms; by default `cuda` where there is one, else `cpu`.
-        batch_size: how many texts are read at once.
-        constrained: hold what is generated to the task's schema, so that it can always be read.
-
-    Raises:
-        InputError: there is no such task, no model is bundled for it, or the model is not one of that task.
-        CheckpointError: there is no such model, or its files are damaged.
-    """
-    if model is None and isinstance(task, str | Path) and Path(task).is_dir():
-        task, model = None, task
-    found = find_task_model(model, task)
-    return Pipeline(Predictor.of(found, device, batch_size), found.label, constrained)
+MIN_SEARCH_THRESHOLD = 0.01
+"""A search above a lower probability would have to look at more than a hundred sequences at once."""
 
 
-def _as_record(text: Text, number: int, fields: Sequence[str]) -> tuple[Document, Mapping[str, str]]:
-    """The record of one text, and its named fields where the task reads some."""
+def check_threshold(threshold: float | None) -> None:
+    """Raise an `InputError` unless this is a probability, or None."""
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise InputError(f"Got threshold {threshold}, expected a probability from 0 to 1.")
+
+
+def _placed_in_given_text(document: Document) -> Extraction:
+    """The extraction with spans that count the string that was given, which may begin with a space."""
+    assert document.extraction is not None
+    if len(document.passages) == 1 and document.parts:
+        return document.extraction.placed_in(document.passages[0].text, document.parts[0].offset)
+    return document.extraction.placed_in(document.text)
+
+
+def _as_source(text: Text, number: int, fields: Sequence[str]) -> Source:
+    """The document of one text, and its named fields where the task reads some."""
     name = f"text {number}"
+    if isinstance(text, Document) and not fields:
+        return text, {}
     if isinstance(text, str) and not fields:
         return make_document(name, [Passage(text)]), {}
     if not isinstance(text, Mapping):
-        expected = f"a dictionary with {', '.join(fields)}" if fields else "a string or a dictionary"
+        expected = f"a dictionary with {', '.join(fields)}" if fields else "a string, a dictionary or a document"
         raise InputError(f"Got {type(text).__name__} as {name}, expected {expected}.")
     values = dict(text)
     if fields:
@@ -126,7 +216,7 @@ def _as_record(text: Text, number: int, fields: Sequence[str]) -> tuple[Document
             )
         return make_document(name, [Passage(values[field]) for field in fields]), values
     try:
-        document = article_of_fields(values, name)
+        article = article_of_fields(values, name)
     except ValueError as error:
         raise InputError(f"{name}: {error}") from error
-    return make_document(document.id, passages_of(values, document)), {}
+    return make_document(article.id, passages_of(values, article)), {}

@@ -23,7 +23,7 @@ from biogpt.errors import CheckpointError, InputError
 from biogpt.extraction.item_scores import score_items
 from biogpt.extraction.task_models import TASK_FILE, TaskModel, find_task_model
 from biogpt.model.checkpoint import load_tokenizer
-from biogpt.model.loading import load_model
+from biogpt.model.loading import choose_device, load_model
 from biogpt.model.modeling import (
     BioGptForCausalLM,
     BioGptForSequenceClassification,
@@ -55,9 +55,9 @@ class Predictor:
         task: what the model was tuned for.
         model: in evaluation mode, on the device where it shall run.
         tokenizer: the model's own.
-        batch_size: how many texts are read at once. More is faster and takes more memory. Where all likely relations
-            are given (the schema's `threshold`) texts are read one by one, each with up to 1 / `threshold` beginnings
-            of a sentence at once.
+        batch_size: how many texts are read at once. More is faster and takes more memory. Where all relations
+            above a threshold are searched for, texts are read one by one, each with up to 1 / `threshold` beginnings of
+            a sentence at once.
 
     Raises:
         CheckpointError: the model's labels are not the task's.
@@ -70,40 +70,40 @@ class Predictor:
         self.model = model
         self.tokenizer = tokenizer
         self.batch_size = batch_size
-        finds_likely = task.schema.kind == "relation" and bool(task.schema.threshold)  # one text after the other
-        self.window_size = batch_size if finds_likely else _NUM_BATCHES * batch_size
-        """Predictions come in groups of so many examples. What is in a group can, by the rounding of floating-point
-        sums, touch the last digits of its scores; whoever resumes a run begins with a whole group."""
         if not isinstance(model, BioGptForCausalLM):
             _check_labels(task, model)
         self._engine = Engine(model, tokenizer, batch_size) if isinstance(model, BioGptForCausalLM) else None
+
+    @property
+    def window_size(self) -> int:
+        """Predictions come in groups of so many examples. What is in a group can, by the rounding of floating-point
+        sums, touch the last digits of its scores; whoever resumes a run begins with a whole group."""
+        return self.batch_size if self._searches else _NUM_BATCHES * self.batch_size
+
+    @property
+    def _searches(self) -> bool:
+        """Whether all relations above the threshold are searched for, one text after the other."""
+        return self.task.schema.kind == "relation" and bool(self.task.schema.threshold)
 
     @classmethod
     def load(
         cls,
         model: str | Path | None = None,
         task: str | Path | Task | None = None,
-        device: str | None = None,
+        device: str = "auto",
         batch_size: int = 8,
     ) -> Self:
-        """A predictor with a tuned model from disk or from the Hugging Face hub, in float32.
-
-        Args:
-            model: a directory that `biogpt finetune` made, the name of a bundled model, or a hub id. By default the
-                model that is bundled for `task`.
-            task: what it shall be used for; by default what it was tuned for.
-            device: where to run, in PyTorch's terms; by default `cuda` where there is one, else `cpu`.
-            batch_size: see the class.
-
-        Raises:
-            InputError: there is no such task, or the model is not one of that task.
-            CheckpointError: there is no such model, or its files are damaged or do not fit together.
-        """
+        """A predictor by the names of a model and of a task; see `Extractor.from_pretrained`."""
         return cls.of(find_task_model(model, task), device, batch_size)
 
     @classmethod
-    def of(cls, found: TaskModel, device: str | None = None, batch_size: int = 8) -> Self:
-        """A predictor with a model that `find_task_model` has found; see `load`."""
+    def of(cls, found: TaskModel, device: str = "auto", batch_size: int = 8) -> Self:
+        """A predictor with a model that `find_task_model` has found, in float32.
+
+        Raises:
+            InputError: the model was not fine-tuned for a task, or there is no such device.
+            CheckpointError: its files are damaged or do not fit together.
+        """
         loaded = load_model(found.path)
         tokenizer = load_tokenizer(found.path, loaded.config.vocab_size)
         if not found.is_tuned and isinstance(loaded, BioGptForCausalLM) and not learned_ids(tokenizer):
@@ -112,7 +112,7 @@ class Predictor:
                 f"has no {TASK_FILE} and no soft prompt. Make one of it: biogpt finetune --task {found.task.name} "
                 f"--data DIR --model {found.name} --output DIR."
             )
-        loaded.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        loaded.to(choose_device(device))
         return cls(found.task, loaded, tokenizer, batch_size)
 
     def predict(self, examples: Iterable[Example], constrained: bool = True) -> Iterator[Prediction]:
@@ -139,7 +139,7 @@ class Predictor:
             return self._tag(window)
         return self._classify(window)
 
-    def _find_likely(self, engine: Engine, example: Example) -> Prediction:
+    def _search(self, engine: Engine, example: Example) -> Prediction:
         """All relations that the model might well state, with how likely it would state each first. The prediction's
         text is what it would have written to state them all."""
         prompt, is_cut = encode_prompt_or_cut(self.task, self.tokenizer, example)
@@ -149,8 +149,8 @@ class Predictor:
         entities = [name for name, slot in self.task.schema.slots.items() if slot.is_entity]
         found: dict[tuple[str, ...], Item] = {}
         problems: list[str] = []
-        for likely in engine.search_sequences(prompt, constraint, self.task.schema.threshold):
-            read = self.task.parse(self._decode(likely.ids), example)
+        for sequence in engine.search_sequences(prompt, constraint, self.task.schema.threshold):
+            read = self.task.parse(self._decode(sequence.ids), example)
             problems += read.problems
             for item in read.items:
                 if len(entities) > 1 and len({item.slots[name] for name in entities}) == 1:
@@ -158,14 +158,14 @@ class Predictor:
                 # The likelier one comes first: of one relation that is spelled in two ways (Moses leaves signs on
                 # words), and of one whose names stand only within the other's ("lithium" in "lithium carbonate").
                 if not any(_is_within(item, other, entities) for other in found.values()):
-                    found.setdefault(tuple(item.slots.values()), replace(item, score=likely.probability))
+                    found.setdefault(tuple(item.slots.values()), replace(item, score=sequence.probability))
         items = tuple(found.values())
         text = self.task.target(replace(example, items=items))
         return Prediction(example.id, items, tuple(problems), text, is_cut)
 
     def _generate(self, engine: Engine, window: Sequence[Example], constrained: bool) -> list[Prediction]:
-        if constrained and self.task.schema.kind == "relation" and self.task.schema.threshold:
-            return [self._find_likely(engine, example) for example in window]
+        if constrained and self._searches:
+            return [self._search(engine, example) for example in window]
         prompts, are_cut = self._encode_prompts(window)
         order = sorted(range(len(window)), key=lambda index: len(prompts[index]))
         limit = self.task.schema.target_limit or engine.max_positions

@@ -13,7 +13,7 @@ from typing import Any
 
 from biogpt.errors import InputError
 from biogpt.model.checkpoint import BUNDLED, resolve_model
-from biogpt.tasks.task import Task, load_task
+from biogpt.tasks.task import Task, load_task, task_names
 
 TASK_FILE = "task.toml"
 RECORD_FILE = "finetune.json"
@@ -91,6 +91,11 @@ def find_task_model(model: str | Path | None = None, task: str | Path | Task | N
 def bundled_tasks() -> list[str]:
     """The tasks that a bundled model does, in alphabetical order; the model bears the task's name."""
     return sorted(name for name, path in BUNDLED.items() if (path / TASK_FILE).is_file())
+
+
+def names_task(model: str | Path) -> bool:
+    """Whether what was given as a model is the name of a shipped task instead, and of no bundled model or directory."""
+    return str(model) in task_names() and str(model) not in BUNDLED and not Path(model).exists()
 
 
 def _find_bundled(task: Task) -> str:

@@ -19,7 +19,7 @@ from biogpt.documents.html import Heading, PageWriter
 from biogpt.documents.record import items_of
 from biogpt.documents.tables import item_columns
 from biogpt.errors import DataError, InputError, suggest
-from biogpt.extraction.conversion import Asked, entity_type, extract_from_documents
+from biogpt.extraction.conversion import Source, entity_type
 from biogpt.extraction.task_models import TaskModel
 from biogpt.mining.inputs import Input, prepare_inputs, read_input
 from biogpt.run_state import RunState
@@ -58,9 +58,9 @@ class Summary:
     def count(self, record: Document) -> None:
         """Count a record that is written."""
         self.num_records += 1
-        if record.findings is not None:
+        if record.extraction is not None:
             self.num_items += len(items_of(record))
-            self.num_with_problems += bool(record.findings.problems)
+            self.num_with_problems += bool(record.extraction.problems)
 
     def check(self) -> None:
         """Raise where the output lacks more than single records.
@@ -132,7 +132,7 @@ def predict_files(
     inputs: Sequence[Input],
     target: Target,
     *,
-    device: str | None = None,
+    device: str = "auto",
     constrained: bool = True,
     batch_size: int = 8,
     on_problem: Callable[[Problem], None] = lambda problem: None,
@@ -171,9 +171,9 @@ def predict_files(
 
     if target.page_path is not None:
         _make_parent(target.page_path)
-    from biogpt.extraction.predictor import Predictor  # torch, which takes a while: what was typed is checked by now
+    from biogpt.extraction.extractor import Extractor  # torch, which takes a while: what was typed is checked by now
 
-    predictor = Predictor.of(found, device, batch_size)
+    extractor = Extractor.of(found, device=device, batch_size=batch_size, constrained=constrained)
     if run_state is not None:
         run_state.begin()
         summary.take_up(run_state)
@@ -182,9 +182,9 @@ def predict_files(
         records = _read_all(inputs, summary, report)
         seen = _skip(records, run_state)
         # The predictor sorts by length. For that a few records of a tagging task are enough: each is many sentences.
-        group_size = batch_size if task.schema.kind == "tagging" else predictor.window_size
+        group_size = batch_size if task.schema.kind == "tagging" else extractor.predictor.window_size
         while group := list(islice(records, group_size)):
-            for record in extract_from_documents(predictor, group, found.label, constrained):
+            for record in extractor.extract_documents(group):
                 summary.count(record)
                 for output in outputs:
                     output.write(record)
@@ -228,7 +228,7 @@ def _make_parent(path: Path) -> None:
         ) from error
 
 
-def _check_unchanged(records: Iterator[Asked], run_state: RunState) -> None:
+def _check_unchanged(records: Iterator[Source], run_state: RunState) -> None:
     """Raise unless a finished run's documents are those of the input now: names and sizes do not tell."""
     _skip(records, run_state)
     if next(records, None) is not None:
@@ -291,7 +291,7 @@ def _columns(task: Task) -> tuple[str, ...]:
     return item_columns(roles, [name for name in slots if name not in roles])
 
 
-def _read_all(inputs: Sequence[Input], summary: Summary, report: Callable[[Problem], None]) -> Iterator[Asked]:
+def _read_all(inputs: Sequence[Input], summary: Summary, report: Callable[[Problem], None]) -> Iterator[Source]:
     """The records of all inputs; a file that is damaged as a whole is told, and the next one read."""
     for source in inputs:
         try:
@@ -301,7 +301,7 @@ def _read_all(inputs: Sequence[Input], summary: Summary, report: Callable[[Probl
             report(Problem(str(source.path), f"read only in part: {error}"))
 
 
-def _skip(records: Iterator[Asked], run_state: RunState | None) -> "hashlib._Hash":
+def _skip(records: Iterator[Source], run_state: RunState | None) -> "hashlib._Hash":
     """Read past the records that the output has, which must be those of before; a digest of them."""
     seen = hashlib.sha256()
     if run_state is None or not run_state.num_records:
@@ -318,6 +318,6 @@ def _skip(records: Iterator[Asked], run_state: RunState | None) -> "hashlib._Has
     return seen
 
 
-def _note_down(seen: "hashlib._Hash", group: Iterable[Asked]) -> None:
+def _note_down(seen: "hashlib._Hash", group: Iterable[Source]) -> None:
     for record, _ in group:
         seen.update(f"{record.id}\n{record.text}\n".encode(errors="surrogatepass"))

@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import torch
+
+from biogpt.errors import InputError
 from biogpt.model.adapters import load_merged
 from biogpt.model.checkpoint import (
     ADAPTER_CONFIG_FILE,
@@ -49,3 +52,27 @@ def load_model(path: Path) -> AnyModel:
     model_class = find_class(config, path)
     check_weights(file, config, weights, model_class)
     return assemble_model(model_class, config, weights)
+
+
+def choose_device(device: str = "auto") -> torch.device:
+    """The device to run on.
+
+    Args:
+        device: in PyTorch's terms, such as `cpu`, `cuda` or `cuda:1`; `auto`: `cuda` where there is one, else `cpu`.
+
+    Raises:
+        InputError: there is no such device.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise InputError(
+            f"Cannot use the device '{device}' ({str(error).splitlines()[0][:100]}), expected 'auto', 'cpu', 'cuda' or "
+            "another device that PyTorch has here."
+        ) from error
+    if chosen.type == "meta":
+        raise InputError("Got the device 'meta', which computes nothing, expected 'auto', 'cpu' or 'cuda'.")
+    return chosen

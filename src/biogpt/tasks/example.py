@@ -40,6 +40,8 @@ class Example:
     """The parts of the record that the source was made of, as in the file."""
     vocabulary: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """For each slot with identifiers: lower-cased name -> identifier, over the whole set; shared by its examples."""
+    word_spans: tuple[Span, ...] = ()
+    """For a sentence of a document: where the document's text has each of the example's words."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ WAYS = [
 
 @pytest.fixture(scope="module")
 def engine(tiny_model_path) -> Engine:
-    return Engine.load(tiny_model_path, device="cpu")
+    return Engine.from_pretrained(tiny_model_path, device="cpu")
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,7 @@ WAYS = {
 
 @pytest.fixture(scope="module")
 def engine(tiny_model_path) -> Engine:
-    return Engine.load(tiny_model_path, device="cpu")
+    return Engine.from_pretrained(tiny_model_path, device="cpu")
 
 
 @pytest.fixture(params=WAYS)
@@ -307,12 +307,12 @@ def test_batch_size_is_checked(engine):
 
 def test_an_unknown_model_is_refused():
     with pytest.raises(CheckpointError, match="Unknown model 'minni'"):
-        Engine.load("minni")
+        Engine.from_pretrained("minni")
 
 
 @pytest.fixture(scope="module")
 def mini() -> Engine:
-    return Engine.load("mini", device="cpu")
+    return Engine.from_pretrained("mini", device="cpu")
 
 
 class TestMini:

@@ -22,7 +22,7 @@ GRAMMAR = Grammar(
 
 @pytest.fixture(scope="module")
 def engine(tiny_model_path) -> Engine:
-    return Engine.load(tiny_model_path, device="cpu")
+    return Engine.from_pretrained(tiny_model_path, device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def test_impossible_probabilities_and_damaged_weights_are_refused(engine, prompt
     for wrong in (0, -1, 1.5):
         with pytest.raises(InputError, match="expected above 0 and at most 1"):
             engine.search_sequences(prompt, constraint, wrong)
-    damaged = Engine.load(tiny_model_path, device="cpu")
+    damaged = Engine.from_pretrained(tiny_model_path, device="cpu")
     with torch.no_grad():
         damaged.model.biogpt.layer_norm.weight.fill_(math.nan)
     with pytest.raises(CheckpointError, match="not numbers"):

@@ -3,7 +3,7 @@ import pytest
 from biogpt import load_task
 from biogpt.documents.record import Annotation, Passage, make_document, title_and_abstract
 from biogpt.errors import DataError
-from biogpt.extraction.conversion import make_questions, read_extraction, source_fields
+from biogpt.extraction.conversion import make_examples, read_extraction, source_fields
 from biogpt.tasks.example import Prediction
 
 
@@ -14,14 +14,14 @@ def record_of(text: str, **others):
 def test_mentions_stand_where_the_text_has_them():
     task = load_task("ncbi_disease")
     record = record_of("No fever. Non-Hodgkin's lymphoma (NHL) was seen.")
-    questions = make_questions(task, record)
-    assert [question.example.text for question in questions] == [
+    examples = make_examples(task, record)
+    assert [example.text for example in examples] == [
         "No fever .",
         "Non - Hodgkin ' s lymphoma ( NHL ) was seen .",
     ]
     tags = ["O B-Disease O", "B-Disease I-Disease I-Disease I-Disease I-Disease I-Disease O B-Disease O O O O"]
-    answers = [task.parse(text, question.example) for text, question in zip(tags, questions, strict=True)]
-    findings = read_extraction(task, record, questions, answers, "m")
+    answers = [task.parse(text, example) for text, example in zip(tags, examples, strict=True)]
+    findings = read_extraction(task, record, examples, answers, "m")
     assert [(entity.name, entity.spans, entity.type) for entity in findings.entities] == [
         ("fever", ((3, 8),), "Disease"),
         ("Non-Hodgkin's lymphoma", ((10, 32),), "Disease"),
@@ -38,22 +38,22 @@ def test_relations_have_all_mentions_and_the_identifiers_that_the_record_knows()
         Annotation("T2", "Gene", "x", (), "9"),
     )
     record = record_of("Aspirin and rash. Aspirin!", annotations=annotations)
-    (question,) = make_questions(task, record)
-    answer = task.parse("the relation between aspirin and rash exists; the rest", question.example)
-    (relation,) = read_extraction(task, record, [question], [answer], "m").relations
+    (example,) = make_examples(task, record)
+    answer = task.parse("the relation between aspirin and rash exists; the rest", example)
+    (relation,) = read_extraction(task, record, [example], [answer], "m").relations
     assert relation.type == "CID"
     assert relation.roles["chemical"].spans == ((0, 7), (18, 25))
     assert relation.roles["chemical"].identifier == "D001241"
     assert relation.roles["disease"].identifier == ""
-    assert read_extraction(task, record, [question], [answer], "m").problems == answer.problems != ()
+    assert read_extraction(task, record, [example], [answer], "m").problems == answer.problems != ()
 
 
 def test_values_are_no_entities():
     task = load_task("ddi")
     record = record_of("Aspirin and warfarin.")
-    (question,) = make_questions(task, record)
-    answer = task.parse(task.target(task.example()), question.example)
-    (relation, *_) = read_extraction(task, record, [question], [answer], "m").relations
+    (example,) = make_examples(task, record)
+    answer = task.parse(task.target(task.example()), example)
+    (relation, *_) = read_extraction(task, record, [example], [answer], "m").relations
     assert set(relation.roles) == {"drug", "target"}
     assert relation.values["interaction"] == relation.type
 
@@ -62,11 +62,11 @@ def test_fields_make_the_source():
     task = load_task("pubmedqa")
     assert source_fields(task) == ["question", "context"]
     fields = {"question": "Why?", "context": "Because."}
-    (question,) = make_questions(task, record_of("Why? Because."), fields)
-    assert question.example.text == "question: Why? context: Because. "
+    (example,) = make_examples(task, record_of("Why? Because."), fields)
+    assert example.text == "question: Why? context: Because. "
     with pytest.raises(DataError, match="no 'question', which the task 'pubmedqa' reads"):
-        make_questions(task, record_of("Why?"))
-    findings = read_extraction(task, record_of("Why?"), [question], [task.parse("no", question.example)], "m")
+        make_examples(task, record_of("Why?"))
+    findings = read_extraction(task, record_of("Why?"), [example], [task.parse("no", example)], "m")
     assert findings.labels == ()
     assert findings.problems
 
@@ -80,16 +80,16 @@ def test_a_source_of_one_field_is_the_text_and_its_names_are_looked_for_there(tm
     )
     task = load_task(path)
     record = make_document("1", title_and_abstract("Gefitinib", "It hits EGFR."))
-    (question,) = make_questions(task, record)
-    assert question.example.text == "read: Gefitinib. It hits EGFR."
-    answer = task.parse("Gefitinib hits EGFR.", question.example)
-    (relation,) = read_extraction(task, record, [question], [answer], "m").relations
+    (example,) = make_examples(task, record)
+    assert example.text == "read: Gefitinib. It hits EGFR."
+    answer = task.parse("Gefitinib hits EGFR.", example)
+    (relation,) = read_extraction(task, record, [example], [answer], "m").relations
     assert relation.roles["gene"].spans == ((19, 23),)
     assert record.text[19:23] == "EGFR"
 
 
-def test_no_text_has_no_questions():
+def test_no_text_has_no_examples():
     for name in ("bc5cdr", "ncbi_disease", "hoc"):
-        assert make_questions(load_task(name), record_of(" ")) == []
+        assert make_examples(load_task(name), record_of(" ")) == []
     assert read_extraction(load_task("hoc"), record_of(""), [], [], "m").labels == ()
     assert Prediction("1").items == ()
