@@ -198,9 +198,7 @@ class Predictor:
 
     def _read_completion(self, completion: Completion, example: Example) -> Prediction:
         prediction = self.task.parse(completion.text, example)
-        items = score_items(
-            self.task.schema, prediction.items, completion.token_ids, completion.token_scores, self._decode
-        )
+        items = score_items(self.task.schema, prediction.items, completion.tokens, completion.token_scores)
         problems = prediction.problems
         if completion.stop_reason != "end":
             problems += (f"the model did not end its text: it was cut off after {len(completion.token_ids)} tokens",)
