@@ -35,7 +35,7 @@ class Continuation:
         self._has_space_before = prompt[-1:].isspace()
         self._joined = ""
         self._num_final_words = 0
-        self.text = ""
+        self.text: str = ""
 
     def add(self, pieces: Sequence[str]) -> str:
         """Take in the next pieces; return the text that became final with them, often none."""

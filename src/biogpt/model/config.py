@@ -4,7 +4,7 @@ Knows nothing of weights or files beyond what transformers' `PreTrainedConfig` d
 """
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
@@ -80,7 +80,10 @@ class BioGptConfig(PreTrainedConfig):
     """
 
     model_type = "biogpt"
-    keys_to_ignore_at_inference = ["cache", "past_key_values"]  # noqa: RUF012, Trainer would gather the caches of all batches
+    keys_to_ignore_at_inference: ClassVar[list[str]] = [
+        "cache",
+        "past_key_values",
+    ]  # Trainer would gather the caches of all batches
 
     vocab_size: int = 42384
     hidden_size: int = 1024

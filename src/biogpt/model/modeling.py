@@ -9,6 +9,7 @@ C hidden size (H * D), V vocabulary, L labels.
 
 import copy
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -60,6 +61,7 @@ class BioGptScaledWordEmbedding(nn.Embedding):
         self.embed_scale = embed_scale
 
     def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
+        """Ids (B, T) -> embeddings (B, T, C)."""
         return super().forward(input_ids) * self.embed_scale
 
 
@@ -70,6 +72,7 @@ class BioGptLearnedPositionalEmbedding(nn.Embedding):
         super().__init__(num_positions + POSITION_OFFSET, embedding_dim)
 
     def forward(self, position_ids: torch.Tensor) -> torch.Tensor:
+        """Positions (B, T) -> embeddings (B, T, C)."""
         return super().forward(position_ids + POSITION_OFFSET)
 
 
@@ -149,13 +152,13 @@ class BioGptAttention(nn.Module):
         super().__init__()
         self.config = config
         self.layer_idx = layer_idx
-        self.head_dim = config.hidden_size // config.num_attention_heads
-        self.scaling = self.head_dim**-0.5
-        self.dropout = config.attention_probs_dropout_prob
-        self.k_proj = nn.Linear(config.hidden_size, config.hidden_size)
-        self.v_proj = nn.Linear(config.hidden_size, config.hidden_size)
-        self.q_proj = nn.Linear(config.hidden_size, config.hidden_size)
-        self.out_proj = nn.Linear(config.hidden_size, config.hidden_size)
+        self.head_dim: int = config.hidden_size // config.num_attention_heads
+        self.scaling: float = self.head_dim**-0.5
+        self.dropout: float = config.attention_probs_dropout_prob
+        self.k_proj: nn.Linear = nn.Linear(config.hidden_size, config.hidden_size)
+        self.v_proj: nn.Linear = nn.Linear(config.hidden_size, config.hidden_size)
+        self.q_proj: nn.Linear = nn.Linear(config.hidden_size, config.hidden_size)
+        self.out_proj: nn.Linear = nn.Linear(config.hidden_size, config.hidden_size)
 
     @accept_both_cache_names
     def forward(
@@ -167,6 +170,7 @@ class BioGptAttention(nn.Module):
         implementation: str | None = None,
         **kwargs: Any,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Attend: hidden states (B, T, C) -> the same shape, and the weights (B, H, T, S) where they are made."""
         refuse_cross_attention({"key_value_states": key_value_states})
         split = (*hidden_states.shape[:-1], -1, self.head_dim)
         query = self.q_proj(hidden_states).view(split).transpose(1, 2)  # (B, H, T, D)
@@ -194,14 +198,14 @@ class BioGptDecoderLayer(GradientCheckpointingLayer):
     def __init__(self, config: BioGptConfig, layer_idx: int) -> None:
         super().__init__()
         eps = config.effective_layer_norm_eps
-        self.self_attn = BioGptAttention(config, layer_idx)
-        self.self_attn_layer_norm = nn.LayerNorm(config.hidden_size, eps=eps)
-        self.fc1 = nn.Linear(config.hidden_size, config.intermediate_size)
-        self.fc2 = nn.Linear(config.intermediate_size, config.hidden_size)
-        self.final_layer_norm = nn.LayerNorm(config.hidden_size, eps=eps)
-        self.activation_fn = ACT2FN[config.hidden_act]
-        self.dropout = config.hidden_dropout_prob
-        self.activation_dropout = config.activation_dropout
+        self.self_attn: BioGptAttention = BioGptAttention(config, layer_idx)
+        self.self_attn_layer_norm: nn.LayerNorm = nn.LayerNorm(config.hidden_size, eps=eps)
+        self.fc1: nn.Linear = nn.Linear(config.hidden_size, config.intermediate_size)
+        self.fc2: nn.Linear = nn.Linear(config.intermediate_size, config.hidden_size)
+        self.final_layer_norm: nn.LayerNorm = nn.LayerNorm(config.hidden_size, eps=eps)
+        self.activation_fn: Callable[[torch.Tensor], torch.Tensor] = ACT2FN[config.hidden_act]
+        self.dropout: float = config.hidden_dropout_prob
+        self.activation_dropout: float = config.activation_dropout
 
     @accept_both_cache_names
     def forward(
@@ -213,6 +217,7 @@ class BioGptDecoderLayer(GradientCheckpointingLayer):
         position_ids: torch.Tensor | None = None,
         **kwargs: Any,
     ) -> torch.Tensor:
+        """Hidden states (B, T, C) -> the same shape."""
         drop = nn.functional.dropout
         if position_ids is not None:
             kwargs["position_ids"] = position_ids  # some attention kernels read them
@@ -229,7 +234,7 @@ class BioGptDecoderLayer(GradientCheckpointingLayer):
 class BioGptPreTrainedModel(PreTrainedModel):
     """What all BioGPT models share: how transformers loads, saves and initialises them."""
 
-    config_class = BioGptConfig
+    config_class: type[BioGptConfig] = BioGptConfig
     config: BioGptConfig
     base_model_prefix = "biogpt"
     supports_gradient_checkpointing = True
@@ -249,20 +254,26 @@ class BioGptModel(BioGptPreTrainedModel):
         config.check_network()
         super().__init__(config)
         scale = math.sqrt(config.hidden_size) if config.scale_embedding else 1.0
-        self.embed_tokens = BioGptScaledWordEmbedding(
+        self.embed_tokens: BioGptScaledWordEmbedding = BioGptScaledWordEmbedding(
             config.vocab_size, config.hidden_size, config.pad_token_id, embed_scale=scale
         )
-        self.embed_positions = BioGptLearnedPositionalEmbedding(config.max_position_embeddings, config.hidden_size)
-        self.layers = nn.ModuleList([BioGptDecoderLayer(config, index) for index in range(config.num_hidden_layers)])
-        self.layer_norm = nn.LayerNorm(config.hidden_size, eps=config.effective_layer_norm_eps)
-        self.num_layers_built = config.num_hidden_layers
-        self.gradient_checkpointing = False
+        self.embed_positions: BioGptLearnedPositionalEmbedding = BioGptLearnedPositionalEmbedding(
+            config.max_position_embeddings, config.hidden_size
+        )
+        self.layers: nn.ModuleList = nn.ModuleList(
+            [BioGptDecoderLayer(config, index) for index in range(config.num_hidden_layers)]
+        )
+        self.layer_norm: nn.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.effective_layer_norm_eps)
+        self.num_layers_built: int = config.num_hidden_layers
+        self.gradient_checkpointing: bool = False
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
+        """The token embedding."""
         return self.embed_tokens
 
     def set_input_embeddings(self, value: BioGptScaledWordEmbedding) -> None:
+        """Put another token embedding in its place."""
         self.embed_tokens = value
 
     @capture_outputs  # type: ignore[untyped-decorator]
@@ -457,14 +468,16 @@ class BioGptForCausalLM(BioGptPreTrainedModel, BioGptGenerationMixin):
 
     def __init__(self, config: BioGptConfig) -> None:
         super().__init__(config)
-        self.biogpt = BioGptModel(config)
-        self.output_projection = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.biogpt: BioGptModel = BioGptModel(config)
+        self.output_projection: nn.Linear = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         self.post_init()
 
     def get_output_embeddings(self) -> nn.Module:
+        """The output projection, whose weights are those of the token embedding."""
         return self.output_projection
 
     def set_output_embeddings(self, new_embeddings: nn.Linear) -> None:
+        """Put another output projection in its place."""
         self.output_projection = new_embeddings
 
     @can_return_tuple  # type: ignore[untyped-decorator]
@@ -522,11 +535,11 @@ class BioGptForTokenClassification(BioGptPreTrainedModel):
 
     def __init__(self, config: BioGptConfig) -> None:
         super().__init__(config)
-        self.num_labels = config.num_labels
-        self.biogpt = BioGptModel(config)
+        self.num_labels: int | None = config.num_labels
+        self.biogpt: BioGptModel = BioGptModel(config)
         dropout = config.hidden_dropout_prob if config.classifier_dropout is None else config.classifier_dropout
-        self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.dropout: nn.Dropout = nn.Dropout(dropout)
+        self.classifier: nn.Linear = nn.Linear(config.hidden_size, config.num_labels)
         self.post_init()
 
     @can_return_tuple  # type: ignore[untyped-decorator]
@@ -584,9 +597,9 @@ class BioGptForSequenceClassification(BioGptPreTrainedModel):
 
     def __init__(self, config: BioGptConfig) -> None:
         super().__init__(config)
-        self.num_labels = config.num_labels
-        self.biogpt = BioGptModel(config)
-        self.score = nn.Linear(config.hidden_size, config.num_labels, bias=False)
+        self.num_labels: int | None = config.num_labels
+        self.biogpt: BioGptModel = BioGptModel(config)
+        self.score: nn.Linear = nn.Linear(config.hidden_size, config.num_labels, bias=False)
         self.post_init()
 
     @can_return_tuple  # type: ignore[untyped-decorator]

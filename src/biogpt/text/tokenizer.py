@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from transformers import PreTrainedTokenizerFast
 
@@ -46,8 +46,8 @@ class BioGptTokenizer(PreTrainedTokenizerFast):
         DataError: a file is damaged; the message names the line.
     """
 
-    vocab_files_names = {"vocab_file": bpe.VOCABULARY_FILE, "merges_file": bpe.MERGES_FILE}  # noqa: RUF012
-    model_input_names = ["input_ids", "attention_mask"]  # noqa: RUF012
+    vocab_files_names: ClassVar[dict[str, str]] = {"vocab_file": bpe.VOCABULARY_FILE, "merges_file": bpe.MERGES_FILE}
+    model_input_names: ClassVar[list[str]] = ["input_ids", "attention_mask"]
 
     def __init__(
         self,
