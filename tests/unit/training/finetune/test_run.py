@@ -24,7 +24,6 @@ from biogpt.training.finetune.data import encode_examples, read_splits
 from biogpt.training.finetune.model import base_name
 from biogpt.training.finetune.recipe import make_recipe
 from biogpt.training.finetune.run import run_recipe
-from biogpt.training.public import finetune
 from biogpt.training.run_directory import plain_failures
 
 SENTENCES = """\
@@ -91,28 +90,6 @@ def test_a_recipe_file_goes_before_the_schema_and_flags_before_both(tmp_path: Pa
     (tmp_path / "r.toml").write_text("epochs =")
     with pytest.raises(ConfigError, match="is no TOML file"):
         make_recipe("bc5cdr", tmp_path, tmp_path, recipe_path=tmp_path / "r.toml")
-
-
-def test_the_public_call_takes_settings_by_keyword(model: Path, data: Path) -> None:
-    report = finetune("ncbi_disease", data, data.parent / "run", model=model, patience=None, **QUICK)
-    assert report["scores"]["num_examples"] == 1
-    assert report["recipe"]["finetune"]["tokens_per_step"] == 64
-    assert run_recipe(recipe_of(model, data)) == report  # the same run, so nothing is trained again
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"epoch": 3}, "Unknown setting 'epoch'.*'epochs'"),
-        ({"train_spilt": "dev"}, "Unknown setting 'train_spilt'.*'train_split'"),
-        ({"epochs": "3"}, "Got finetune.epochs = '3', expected a whole number"),
-        ({"empty_documents": "burn"}, "empty_documents"),
-    ],
-)
-def test_a_wrong_keyword_is_told(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(BioGptError, match=message):
-        finetune("bc5cdr", tmp_path, tmp_path / "run", **settings)
-    assert not (tmp_path / "run").exists()
 
 
 def test_data_that_cannot_be_learned_from_is_refused(model: Path, data: Path) -> None:
@@ -385,16 +362,6 @@ def test_what_stopped_a_run_is_said_in_a_line(error: Exception, message: str) ->
     assert "\n" not in str(caught.value)
     with pytest.raises(RuntimeError, match="something else"), plain_failures("take less."):
         raise RuntimeError("something else")
-
-
-def test_mentions_that_are_more_often_wrong_than_right_are_left_out() -> None:
-    names = ["O", "B-Disease", "I-Disease"]
-    sure, unsure, outside = [0.0, 5.0, 0.0], [0.0, 0.5, 0.0], [5.0, 0.0, 0.0]
-    logits = [torch.tensor([sure, outside, unsure])] * 4
-    gold = [[1, 0, 0], [1, 0, 0], [1, 0, 0], [1, 0, 1]]
-    unsure_score = torch.tensor(unsure).softmax(dim=-1).max().item()
-    assert scoring.find_mention_threshold(names, logits, gold) > unsure_score
-    assert scoring.find_mention_threshold(names, logits, [[1, 0, 1]] * 4) == 0.0
 
 
 def test_nothing_of_the_soft_prompt_is_hidden_from_a_sequence_head(model: Path) -> None:
