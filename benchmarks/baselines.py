@@ -16,9 +16,9 @@ from record import write_result
 from rich.console import Console
 from rich.table import Table
 from task_data import DIRECTORIES, TRAIN_SPLITS
+from trivial_baselines import baseline_names, predict_trivially
 
 from biogpt import load_task
-from biogpt.evaluation.baselines import baseline_names, predict_trivially
 from biogpt.evaluation.scores import score_predictions
 
 

@@ -15,7 +15,7 @@ import shutil
 import statistics
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,7 @@ from biogpt.extraction.predictor import Predictor
 from biogpt.model.checkpoint import resolve_model
 from biogpt.tasks.example import Example, Prediction
 from biogpt.tasks.task import Task
-from biogpt.training.finetune.recipe import make_recipe
-from biogpt.training.finetune.run import finetune
+from biogpt.training.public import finetune
 from biogpt.training.trainer import computes_bf16
 
 EXAMPLE = ROOT / "examples" / "finetuning"
@@ -83,13 +82,6 @@ def write_task(path: Path, more: str) -> Path:
     return path
 
 
-def predict_with(
-    task: Task, model: Any, tokenizer: Any, examples: Sequence[Example], constrained: bool
-) -> Iterable[Prediction]:
-    """Predictions on dev as `biogpt finetune` has them made."""
-    return Predictor(task, model, tokenizer, batch_size=32).predict(examples, constrained)
-
-
 def describe(task: Task, predictions: Sequence[Prediction], examples: Sequence[Example]) -> Result:
     """What was written freely: F1 in percent, what could not be read, and the first text."""
     scores = task.score(predictions, examples)
@@ -108,8 +100,7 @@ def tune(data: Path, output: Path, settings: dict[str, Any]) -> Result:
         warnings.simplefilter("ignore")
         warnings.filterwarnings("always", module="biogpt")
         warnings.filterwarnings("always", module=__name__)
-        recipe = make_recipe(TASK_PATH, data, output, settings=settings)
-        report = finetune(recipe, predict_with)
+        report = finetune(TASK_PATH, data, output, **settings)
     seconds = time.process_time() - began_at
     with (output / "curve.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -202,8 +193,7 @@ def show_mistakes(work: Path) -> dict[str, Result]:
 
     def run(directory: Path, settings: dict[str, Any] = short, **more: Any) -> Callable[[], object]:
         shutil.rmtree(directory / "run", ignore_errors=True)
-        recipe = directory / "triage.toml", directory, directory / "run"
-        return lambda: finetune(make_recipe(*recipe, settings=settings, **more))
+        return lambda: finetune(directory / "triage.toml", directory, directory / "run", **settings, **more)
 
     empty, copied, leaked, renamed = (work / name for name in ("empty", "copied", "leaked", "renamed"))
     for directory in (empty, copied, leaked):

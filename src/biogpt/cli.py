@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,7 +24,6 @@ from biogpt.errors import BioGptError
 
 if TYPE_CHECKING:
     from biogpt.engine.engine import Completion, Engine
-    from biogpt.tasks.example import Prediction
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
@@ -167,13 +166,10 @@ def pretrain(
     A run that was killed is resumed by the same command. Under torchrun it uses all processes:
     torchrun --nproc-per-node 8 -m biogpt pretrain CONFIG.toml. The final scores are printed as JSON.
     """
-    from biogpt.training.pretrain.recipe import read_recipe
-
-    recipe = read_recipe(recipe_path)
     _quieten_libraries()
-    from biogpt.training.pretrain.run import pretrain
+    from biogpt.training.public import pretrain
 
-    report = pretrain(recipe)
+    report = pretrain(recipe_path)
     if os.environ.get("RANK", "0") == "0":
         print(json.dumps(report))
 
@@ -213,33 +209,31 @@ def finetune(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Of new weights and the order of the data.")] = 0,
 ) -> None:
-    """Tune a model to a task.
+    """Fine-tune a model on a task.
 
     A run that was killed is resumed by the same command. Under torchrun it uses all processes:
     torchrun --nproc-per-node 8 -m biogpt finetune ... The final scores on dev are printed as JSON.
     """
     _quieten_libraries()
-    from biogpt.training.finetune.recipe import make_recipe
+    from biogpt.training.public import finetune
 
-    settings = {
-        "epochs": epochs, "learning_rate": learning_rate, "head": head, "peft": peft, "patience": patience,
-    }  # fmt: skip
-    wordings = {"empty_documents": empty_documents, "target_format": target_format}
-    run = make_recipe(
+    report = finetune(
         task,
         data,
         output,
-        model,
-        settings={key: value for key, value in settings.items() if value is not None},
-        recipe_path=recipe,
-        schema_settings={key: value for key, value in wordings.items() if value is not None},
+        model=model,
+        recipe=recipe,
         train_split=train_split,
         dev_fraction=dev_fraction,
         seed=seed,
+        target_format=target_format,
+        empty_documents=empty_documents,
+        epochs=epochs,
+        learning_rate=learning_rate,
+        head=head,
+        peft=peft,
+        patience=patience,
     )
-    from biogpt.training.finetune.run import finetune
-
-    report = finetune(run, _predict_with)
     if os.environ.get("RANK", "0") == "0":
         print(json.dumps(report))
 
@@ -444,15 +438,6 @@ def evaluate(
     print(report.as_json() if is_json else report.as_text(), end="\n" if is_json else "")
     if output:
         report.write(output)
-
-
-def _predict_with(
-    task: Any, model: Any, tokenizer: Any, examples: Sequence[Any], constrained: bool
-) -> "Iterable[Prediction]":
-    """Predictions of a model that is being tuned."""
-    from biogpt.extraction.predictor import Predictor
-
-    return Predictor(task, model, tokenizer, batch_size=32).predict(examples, constrained)
 
 
 def _print_skipped(problem: object) -> None:

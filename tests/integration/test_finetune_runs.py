@@ -17,8 +17,7 @@ from biogpt.model.checkpoint import load_tokenizer
 from biogpt.model.loading import load_causal_lm
 from biogpt.tasks.encoding import encode_prompt, learned_ids
 from biogpt.tasks.task import load_task
-from biogpt.training.finetune.recipe import make_recipe
-from biogpt.training.finetune.run import finetune
+from biogpt.training.public import finetune
 
 RECIPE = """
 epochs = 4
@@ -145,18 +144,19 @@ def test_a_finished_run_is_not_trained_again(unbroken: Path, model: Path, data: 
 
 
 @pytest.mark.filterwarnings("ignore:18 of the 31 targets are longer")  # documents are long for this small a model
-@pytest.mark.filterwarnings("ignore:The relations are shuffled, but nothing sets")  # one of the two is not scored
 def test_two_processes_learn_the_same(tmp_path: Path, data: Path) -> None:
     model = make_small_model(tmp_path / "model")
     text = RECIPE.replace("epochs = 4", "epochs = 2") + "dropout = 0.0\n"
     (tmp_path / "same.toml").write_text(text)
-    finetune(make_recipe("ddi", data, tmp_path / "one" / "run", str(model), recipe_path=tmp_path / "same.toml"))
+    alone = finetune("ddi", data, tmp_path / "one" / "run", model=model, recipe=tmp_path / "same.toml")
     (tmp_path / "two").mkdir()
     arguments = command(tmp_path / "two", model, data, launcher=("torch.distributed.run", "--nproc-per-node=2", "-m"))
     arguments[arguments.index("--recipe") + 1] = str(tmp_path / "same.toml")
     result = subprocess.run(arguments, capture_output=True, text=True, timeout=300, check=False)
     assert result.returncode == 0, result.stderr
-    assert json.loads(result.stdout)["processes"] == 2
+    report = json.loads(result.stdout)
+    assert report["processes"] == 2
+    assert report["scores"]["num_examples"] == alone["scores"]["num_examples"] == alone["dev_examples"]
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), abs=2e-4)
 
 

@@ -2,11 +2,13 @@
 
 import csv
 import json
+import pickletools
 import shutil
 import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -129,6 +131,26 @@ def test_a_finished_run_is_not_trained_again(unbroken: Path, tmp_path: Path) -> 
     assert json.loads(result.stdout)["steps"] == 16, result.stderr
     assert (tmp_path / "run" / "model" / "model.safetensors").read_bytes() == before
     assert losses(tmp_path) == losses(unbroken)
+
+
+def test_no_file_of_a_run_names_a_module_of_ours(unbroken: Path) -> None:
+    """So that modules can move while a run goes on: what a checkpoint holds is tensors and values by name."""
+    checkpoint = unbroken / "run" / "checkpoints" / "checkpoint-12"
+    archives = [path for path in checkpoint.iterdir() if path.suffix in (".bin", ".pt", ".pth")]
+    assert {path.name for path in archives} >= {"optimizer.pt", "scheduler.pt", "rng_state.pth", "training_args.bin"}
+    for path in archives:
+        with zipfile.ZipFile(path) as archive:
+            (pickled,) = (archive.read(name) for name in archive.namelist() if name.endswith(".pkl"))
+        operations = [(operation.name, argument) for operation, argument, _ in pickletools.genops(pickled)]
+        assert not {"STACK_GLOBAL", "EXT1", "EXT2", "EXT4"} & {name for name, _ in operations}, path.name
+        classes = {str(argument) for name, argument in operations if name in ("GLOBAL", "INST")}
+        assert not [name for name in classes if name.startswith("biogpt")], path.name
+    for name in ("optimizer.pt", "scheduler.pt"):
+        assert torch.load(checkpoint / name, weights_only=True)
+    state = json.loads((checkpoint / "trainer_state.json").read_text())
+    assert set(state["stateful_callbacks"]) == {"TrainerControl"}
+    for path in [*(unbroken / "corpus").glob("*.json"), unbroken / "run" / "recipe.json", *checkpoint.glob("*.json")]:
+        assert "biogpt." not in path.read_text(), path.name
 
 
 def test_two_processes_train_the_same_model(unbroken: Path, tmp_path: Path) -> None:

@@ -5,16 +5,16 @@ Reads the Trainer's log; it changes nothing of the run.
 
 import contextlib
 import csv
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from transformers import TrainerCallback
+
+from biogpt.progress import Bar, ProgressBars
+from biogpt.training.run_directory import is_main_process
 
 
 @dataclass(frozen=True)
@@ -45,35 +45,21 @@ class TrainingProgress(TrainerCallback):
     def __init__(self, directory: Path, curve: Curve = PRETRAINING) -> None:
         self.directory = directory
         self.curve = curve
-        self.console = Console(stderr=True)
-        self.bar = Progress(
-            TextColumn("training"),
-            BarColumn(),
-            TextColumn("{task.completed}/{task.total} steps"),
-            TextColumn("{task.fields[state]}"),
-            TimeRemainingColumn(),
-            console=self.console,
-            redirect_stdout=False,
-            redirect_stderr=False,
-            disable=not self.console.is_terminal,
-        )
-        self.task: TaskID | None = None
+        self.bars = ProgressBars("steps", is_wanted=is_main_process())
+        self.bar: Bar | None = None
         self.started_at = (0, 0.0)
         self.last_line_at = 0.0
 
     @contextlib.contextmanager
     def shown(self) -> Iterator[None]:
-        """Take the bar down in the end; an interruption would leave the terminal without its cursor."""
-        try:
+        """Show the bar while training goes on; training outside of it shows lines only."""
+        with self.bars:
             yield
-        finally:
-            self.bar.stop()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.started_at = (state.global_step, time.monotonic())
         if state.is_world_process_zero:
-            self.bar.start()
-            self.task = self.bar.add_task("train", total=state.max_steps, completed=state.global_step, state="")
+            self.bar = self.bars.add("training", total=state.max_steps, completed=state.global_step)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
         logs = logs or {}
@@ -84,13 +70,13 @@ class TrainingProgress(TrainerCallback):
             draw_curve(state.log_history, self.directory, self.curve)
             name = next(name for name, column in self.curve.columns.items() if column == self.curve.measure)
             if name in logs:
-                self.console.print(f"{self.curve.label}: {logs[name]:.4f} at step {state.global_step}")
+                self.bars.print(f"{self.curve.label}: {logs[name]:.4f} at step {state.global_step}")
         elif "loss" in logs:
             write_curve(state.log_history, self.directory, self.curve)
             shown = f"loss {logs['loss']:.3f}  {logs['tokens_per_second']:,.0f} tokens/s"
-            if self.task is not None:
-                self.bar.update(self.task, completed=state.global_step, state=shown)
-            if not self.console.is_terminal:
+            if self.bar is not None:
+                self.bar.update(state.global_step, note=shown)
+            if not self.bars.is_shown:
                 self._print_line(state, shown)
 
     def _print_line(self, state: Any, shown: str) -> None:
@@ -102,11 +88,7 @@ class TrainingProgress(TrainerCallback):
         first_step, first_time = self.started_at
         per_step = (now - first_time) / max(1, state.global_step - first_step)
         minutes = per_step * (state.max_steps - state.global_step) / 60
-        line = f"step {state.global_step}/{state.max_steps}  {shown}  {minutes:.0f} min left"
-        print(line, file=sys.stderr, flush=True)
-
-    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.bar.stop()
+        self.bars.print(f"step {state.global_step}/{state.max_steps}  {shown}  {minutes:.0f} min left")
 
 
 def curve_rows(log_history: list[dict[str, Any]], curve: Curve = PRETRAINING) -> list[dict[str, Any]]:

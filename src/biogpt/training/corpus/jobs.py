@@ -15,17 +15,8 @@ from multiprocessing import connection
 from types import TracebackType
 from typing import Any, Self
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-
 from biogpt.errors import DataError
+from biogpt.progress import ProgressBars
 
 Tick = Callable[[int, int], None]
 """Called during a job with the numbers of documents and of bytes that were done since the last call."""
@@ -46,41 +37,30 @@ class JobBoard:
 
     def __init__(self, num_workers: int, progress: bool) -> None:
         self._num_workers = num_workers
-        console = Console(stderr=True)
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.fields[documents]:,} documents"),
-            DownloadColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            redirect_stdout=False,
-            disable=not progress or not console.is_terminal,
-        )
+        self._bars = ProgressBars("bytes", is_wanted=progress)
 
     def __enter__(self) -> Self:
-        self._progress.start()
+        self._bars.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        self._bars.__exit__(kind, error, trace)
 
     @contextmanager
     def stage(self, description: str, num_bytes: int | None) -> Iterator[Tick]:
         """Show one stage of work that is done in this process; `num_bytes` None where there is nothing to count."""
-        task = self._progress.add_task(description, total=num_bytes, documents=0)
+        bar = self._bars.add(description, total=num_bytes)
         totals = [0, 0]
 
         def tick(documents: int, done_bytes: int) -> None:
             totals[0] += documents
             totals[1] += done_bytes
-            self._progress.update(task, completed=totals[1], documents=totals[0])
+            bar.update(totals[1], note=f"{totals[0]:,} documents")
 
         yield tick
-        self._progress.update(task, total=totals[1], completed=totals[1])
+        bar.update(totals[1], total=totals[1])
 
     def run(self, description: str, call: Callable[..., None], jobs: Sequence[Job], num_bytes: int) -> None:
         """Call `call(*job, tick)` for each job, in any order.

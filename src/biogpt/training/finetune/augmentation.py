@@ -1,8 +1,8 @@
-"""Variants of training examples: relations in another order, entities under other names, or in any pairs.
+"""Augmentation of training examples: relations in another order, entities replaced by others, or in any pairs.
 
 A model that reads 500 documents several times memorises their names. Where each pass shows the same sentences
-with other names in them, it has to learn how a text says that two names are related, and to copy them. Texts only: this
-knows no tokens and no weights.
+with other entities in them, it has to learn how a text says that two names are related, and to copy them. This knows
+texts only, no tokens and no weights.
 """
 
 import re
@@ -24,8 +24,8 @@ MAX_NAME_WORDS = 12
 MAX_ABBREVIATION = 3
 """Names of up to so many characters may be common words, unless they are written in capitals."""
 
-MAX_VARIANTS = 20
-"""Epochs behind those of pairs after which the variants come again."""
+MAX_AUGMENTED_EPOCHS = 20
+"""Epochs behind those of pairs after which the augmented examples come again."""
 
 MAX_PAIRS = 5
 """How many pairs of names a text gets; about as many as its relations, so that targets are about as long."""
@@ -79,7 +79,7 @@ def read_lexicon(task: Task, examples: Sequence[Example]) -> Lexicon:
     return Lexicon(entities, names, alike)
 
 
-def make_variants(task: Task, examples: Sequence[Example], num_epochs: int, seed: int) -> list[list[Example]]:
+def augment(task: Task, examples: Sequence[Example], num_epochs: int, seed: int) -> list[list[Example]]:
     """What each epoch shows of the examples, as the task's `finetune` settings say.
 
     Args:
@@ -89,8 +89,8 @@ def make_variants(task: Task, examples: Sequence[Example], num_epochs: int, seed
         seed: of what chance decides.
 
     Returns:
-        The examples of each epoch, in their order; none, where nothing differs. After `MAX_VARIANTS` epochs (not
-        counting those of pairs) they come again.
+        The examples of each epoch, in their order; none, where nothing differs. After `MAX_AUGMENTED_EPOCHS` epochs
+        (not counting those of pairs) they come again.
 
     Raises:
         ConfigError: the settings are for relations and the task is of another kind.
@@ -106,17 +106,19 @@ def make_variants(task: Task, examples: Sequence[Example], num_epochs: int, seed
     num_pair_epochs = count_pair_epochs(tuning, num_epochs)
     lexicon = read_lexicon(task, examples)
     numbers = np.random.default_rng((seed, 3))
-    variants = []
-    for epoch in range(min(num_epochs, num_pair_epochs + MAX_VARIANTS)):
-        varied = list(examples)
+    epochs = []
+    for epoch in range(min(num_epochs, num_pair_epochs + MAX_AUGMENTED_EPOCHS)):
+        augmented = list(examples)
         if tuning.entity_renaming:
-            varied = [rename(task, example, lexicon, tuning.entity_renaming, numbers) for example in varied]
+            augmented = [
+                replace_entities(task, example, lexicon, tuning.entity_renaming, numbers) for example in augmented
+            ]
         if epoch < num_pair_epochs:
-            varied = [pair_up(task, example, lexicon, numbers) for example in varied]
+            augmented = [pair_up(task, example, lexicon, numbers) for example in augmented]
         if tuning.shuffle_relations:
-            varied = [shuffle(example, numbers) for example in varied]
-        variants.append(varied)
-    return variants
+            augmented = [shuffle_relations(example, numbers) for example in augmented]
+        epochs.append(augmented)
+    return epochs
 
 
 def count_pair_epochs(tuning: Tuning, num_epochs: int) -> int:
@@ -159,25 +161,27 @@ def pair_up(task: Task, example: Example, lexicon: Lexicon, numbers: np.random.G
     return replace(example, items=tuple(distinct.values())) if distinct else example
 
 
-def shuffle(example: Example, numbers: np.random.Generator) -> Example:
+def shuffle_relations(example: Example, numbers: np.random.Generator) -> Example:
     """The example with its items in another order."""
     order = numbers.permutation(len(example.items)).tolist()
     return replace(example, items=tuple(example.items[index] for index in order))
 
 
-def rename(task: Task, example: Example, lexicon: Lexicon, renaming: float, numbers: np.random.Generator) -> Example:
-    """The example with some of its entities under the names of others.
+def replace_entities(
+    task: Task, example: Example, lexicon: Lexicon, fraction: float, numbers: np.random.Generator
+) -> Example:
+    """The example with some of its entities replaced by others, in source and gold alike.
 
     Args:
         task: whose slots have the names.
         example: with its gold.
         lexicon: of all examples.
-        renaming: the part of the entities that get other names. All mentions of an entity change together, and so do
-            the gold's; what is renamed need not be part of the gold, or strange names would give it away.
+        fraction: the part of the entities that is replaced. All mentions of an entity change together, and so do
+            the gold's; what is replaced need not be part of the gold, or strange names would give it away.
         numbers: chance.
 
     Returns:
-        The variant, whose items have no spans.
+        The augmented example, whose items have no spans.
     """
     mentions = list(_find_names(example.text, lexicon.entities))
     found = {fold(example.text[start:end]) for start, end in mentions}
@@ -191,11 +195,11 @@ def rename(task: Task, example: Example, lexicon: Lexicon, renaming: float, numb
     present: dict[Entity, list[str]] = defaultdict(list)
     for name in sorted(found, key=lambda name: (-len(name), name)):
         present[lexicon.entities[name]].append(name)
-    renamed: dict[str, str] = {}
+    replacements: dict[str, str] = {}
     taken: set[Entity] = set()
     for entity, names in present.items():
         others = lexicon.alike[entity[0]]
-        if entity in fixed or numbers.random() >= renaming:
+        if entity in fixed or numbers.random() >= fraction:
             continue
         # Two entities of one text must not become one.
         draws = numbers.integers(len(others), size=MAX_DRAWS).tolist()
@@ -205,12 +209,12 @@ def rename(task: Task, example: Example, lexicon: Lexicon, renaming: float, numb
         taken.add(other)
         candidates = lexicon.names[other]
         # Gold names an entity by its longest mention, so the longest name stands for the longest.
-        renamed |= {name: candidates[min(place, len(candidates) - 1)] for place, name in enumerate(names)}
+        replacements |= {name: candidates[min(place, len(candidates) - 1)] for place, name in enumerate(names)}
     items = []
     for item in example.items:
-        names_now = {slot: renamed.get(fold(item.slots[slot]), item.slots[slot]) for slot in _entity_slots(task)}
+        names_now = {slot: replacements.get(fold(item.slots[slot]), item.slots[slot]) for slot in _entity_slots(task)}
         items.append(replace(item, slots={**item.slots, **names_now}, spans={}))
-    return replace(example, text=_rename(example.text, mentions, renamed), items=tuple(items))
+    return replace(example, text=_replace_names(example.text, mentions, replacements), items=tuple(items))
 
 
 def _find_names(text: str, entities: Mapping[str, Entity]) -> Iterator[Span]:
@@ -230,11 +234,11 @@ def _find_names(text: str, entities: Mapping[str, Entity]) -> Iterator[Span]:
         position += 1
 
 
-def _rename(text: str, mentions: Sequence[Span], renamed: Mapping[str, str]) -> str:
+def _replace_names(text: str, mentions: Sequence[Span], replacements: Mapping[str, str]) -> str:
     parts = []
     position = 0
     for start, end in mentions:
-        parts += [text[position:start], renamed.get(fold(text[start:end]), text[start:end])]
+        parts += [text[position:start], replacements.get(fold(text[start:end]), text[start:end])]
         position = end
     return "".join([*parts, text[position:]])
 

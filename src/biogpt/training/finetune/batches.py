@@ -71,9 +71,9 @@ class Plan:
         seed: of the order.
         epochs: passes over all of them.
         num_steps: in place of `epochs`, where it is not 0.
-        variants: where epochs show variants of the examples, the lengths of each; when all were shown, those behind
-            the first `num_once` come again.
-        num_once: how many variants are shown only once.
+        augmented: where epochs show the examples augmented, the lengths in each epoch; when all were shown, those
+            behind the first `num_once` come again.
+        num_once: how many of these epochs are shown only once.
     """
 
     def __init__(
@@ -83,10 +83,10 @@ class Plan:
         seed: int,
         epochs: int = 1,
         num_steps: int = 0,
-        variants: Sequence[Sequence[int]] = (),
+        augmented: Sequence[Sequence[int]] = (),
         num_once: int = 0,
     ) -> None:
-        self._variants = [np.asarray(one, dtype=np.int64) for one in variants or [lengths]]
+        self._lengths = [np.asarray(one, dtype=np.int64) for one in augmented or [lengths]]
         self._num_once = num_once
         self.seed = seed
         self.steps_per_epoch = max(1, min(len(lengths), round(sum(lengths) / tokens_per_step)))
@@ -102,12 +102,12 @@ class Plan:
         longest_first: np.ndarray = chosen[np.argsort(-self._lengths_at(step)[chosen], kind="stable")]
         return longest_first
 
-    def variant_of(self, step: int) -> int:
-        """Which variant of the examples a step shows."""
+    def augmented_epoch_of(self, step: int) -> int:
+        """Which of the epochs' augmented examples a step shows."""
         epoch = step // self.steps_per_epoch
-        if epoch < len(self._variants):
+        if epoch < len(self._lengths):
             return epoch
-        return self._num_once + (epoch - self._num_once) % (len(self._variants) - self._num_once)
+        return self._num_once + (epoch - self._num_once) % (len(self._lengths) - self._num_once)
 
     @property
     def num_epochs(self) -> int:
@@ -115,7 +115,7 @@ class Plan:
         return -(-self.num_steps // self.steps_per_epoch)
 
     def _lengths_at(self, step: int) -> np.ndarray:
-        return self._variants[self.variant_of(step)]
+        return self._lengths[self.augmented_epoch_of(step)]
 
     def batches_of(self, step: int, tokens_per_batch: int) -> list[np.ndarray]:
         """A step's examples in batches of at most `tokens_per_batch` tokens, padding included; one at least in each."""
@@ -165,7 +165,7 @@ class PlannedBatches(Dataset[dict[str, torch.Tensor]]):
     weight.
 
     Args:
-        examples: those that the plan counts, one list for each variant of them.
+        examples: those that the plan counts, one list for each epoch that is augmented, else one in all.
         plan: which step has which.
         tokens_per_batch: tokens of a batch at most, padding included.
         num_processes: among how many a step is shared out.
@@ -200,7 +200,7 @@ class PlannedBatches(Dataset[dict[str, torch.Tensor]]):
         step, place = divmod(index, self.batches_per_step)
         if step != self._step[0]:
             batches = self.plan.batches_of(step, self.tokens_per_batch)
-            examples = self.examples[self.plan.variant_of(step)]
+            examples = self.examples[self.plan.augmented_epoch_of(step)]
             total = sum(sum(examples[example].weights) for batch in batches for example in batch)
             self._step = (step, batches, total)
         _, batches, total = self._step
@@ -211,7 +211,7 @@ class PlannedBatches(Dataset[dict[str, torch.Tensor]]):
 
     def _show(self, index: int, step: int) -> TrainingExample:
         """An example as a step sees it, whichever batch and process it comes to."""
-        example = self.examples[self.plan.variant_of(step)][index]
+        example = self.examples[self.plan.augmented_epoch_of(step)][index]
         if not self.token_dropout:
             return example
         return _hide_tokens(example, self.token_dropout, np.random.default_rng((self.plan.seed, 2, step, index)))

@@ -25,11 +25,10 @@ from biogpt.training.trainer import RunTrainer, not_a_number
 
 _COLUMNS = {name: column for name, column in PRETRAINING.columns.items() if not name.startswith("eval_")}
 _DEV_COLUMNS = {"eval_epoch": "epoch", "eval_loss": "dev_loss", "eval_score": "dev_score"}
-FINETUNING = {
-    True: Curve({**_COLUMNS, **_DEV_COLUMNS}, "dev_score", "score on dev"),
-    False: Curve({**_COLUMNS, **_DEV_COLUMNS}, "dev_loss", "loss on dev (targets alone)", is_own_scale=False),
-}
-"""Whether the run is scored on dev -> what it records."""
+DEV_SCORE = Curve({**_COLUMNS, **_DEV_COLUMNS}, "dev_score", "score on dev")
+"""What a run records whose result is chosen by its score on dev."""
+DEV_LOSS = Curve({**_COLUMNS, **_DEV_COLUMNS}, "dev_loss", "loss on dev (targets alone)", is_own_scale=False)
+"""What any other run records: only its loss on dev is measured on the way."""
 
 NAN_ADVICE = "lower the learning rate or set max_grad_norm = 1.0"
 
@@ -90,7 +89,7 @@ class FinetuneTrainer(RunTrainer):
             raise not_a_number(f"The loss on dev is {loss}", self.state.global_step, NAN_ADVICE)
         metrics = {"eval_epoch": float(self.state.global_step // self.plan.steps_per_epoch), "eval_loss": loss}
         if self.score is not None and judges_by_dev(self.tuning):
-            metrics["eval_score"] = self.score_dev()[self.main_score]
+            metrics["eval_score"] = self.ask_model(self.score)[self.main_score]
         self.log(metrics)
         control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)  # type: ignore[has-type]
         self.control = control
@@ -134,10 +133,6 @@ class FinetuneTrainer(RunTrainer):
                 found += [row[weights > 0] for row, weights in zip(logits, batch["weights"], strict=True)]
         model.train(was_training)
         return found
-
-    def score_dev(self) -> dict[str, float]:
-        """The scores on dev."""
-        return {} if self.score is None else dict(self.ask_model(self.score))
 
     def ask_model(self, ask: Callable[[AnyModel], T]) -> T:
         """What a function makes of the model as it is: the main process predicts, the others wait for its answer."""

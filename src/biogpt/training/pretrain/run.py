@@ -67,7 +67,7 @@ _SHAPES = (
 )
 
 
-def pretrain(recipe: PretrainRecipe) -> dict[str, Any]:
+def run_recipe(recipe: PretrainRecipe) -> dict[str, Any]:
     """Prepare the corpus, train, evaluate and save; what is done already is not done again.
 
     Call it in every process under `torchrun`. A killed run is resumed by the same call: it goes on from the last

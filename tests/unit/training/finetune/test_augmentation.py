@@ -1,4 +1,4 @@
-"""Variants of training examples: other names in source and gold alike, relations in another order."""
+"""Augmentation of training examples: other entities in source and gold alike, relations in another order."""
 
 from dataclasses import replace
 
@@ -10,7 +10,14 @@ from biogpt.tasks.example import Example, Item
 from biogpt.tasks.mentions import find_mentions
 from biogpt.tasks.task import Task, load_task
 from biogpt.tasks.tuning import build_tuning
-from biogpt.training.finetune.augmentation import MAX_VARIANTS, make_variants, pair_up, read_lexicon, rename, shuffle
+from biogpt.training.finetune.augmentation import (
+    MAX_AUGMENTED_EPOCHS,
+    augment,
+    pair_up,
+    read_lexicon,
+    replace_entities,
+    shuffle_relations,
+)
 
 VOCABULARY = {
     "chemical": {"lithium": "C1", "lithium carbonate": "C1", "aspirin": "C2", "cisplatin": "C3", "zinc": "-1"},
@@ -42,50 +49,50 @@ def test_all_mentions_of_an_entity_change_together_and_so_does_the_gold(task: Ta
     lexicon = read_lexicon(task, [example])
     seen = set()
     for seed in range(30):
-        renamed = rename(task, example, lexicon, 1.0, np.random.default_rng(seed))
-        (item,) = renamed.items
+        augmented = replace_entities(task, example, lexicon, 1.0, np.random.default_rng(seed))
+        (item,) = augmented.items
         chemical, disease = item.slots["chemical"], item.slots["disease"]
         seen.add((chemical, disease))
-        assert "ithium" not in renamed.text
-        assert "tremor" not in renamed.text
-        assert renamed.text.startswith(f"{chemical}-induced {disease}. {chemical} gave no ")
-        assert find_mentions(chemical, renamed.text)
+        assert "ithium" not in augmented.text
+        assert "tremor" not in augmented.text
+        assert augmented.text.startswith(f"{chemical}-induced {disease}. {chemical} gave no ")
+        assert find_mentions(chemical, augmented.text)
         assert not item.spans
         # Of three diseases each gets another's name, and no two the same one.
-        assert sum(bool(find_mentions(f"disease {letter}", renamed.text)) for letter in "abcdefghijkl") == 3
+        assert sum(bool(find_mentions(f"disease {letter}", augmented.text)) for letter in "abcdefghijkl") == 3
     assert {chemical for chemical, _ in seen} == {"aspirin", "cisplatin", "zinc"}
     assert len(seen) > 4
 
 
-def test_without_renaming_nothing_changes_but_the_spans(task: Task) -> None:
+def test_without_replacement_nothing_changes_but_the_spans(task: Task) -> None:
     example = make_example(TEXT, ("lithium carbonate", "tremor"))
-    renamed = rename(task, example, read_lexicon(task, [example]), 0.0, np.random.default_rng(0))
-    assert (renamed.text, renamed.items[0].slots) == (TEXT, example.items[0].slots)
+    augmented = replace_entities(task, example, read_lexicon(task, [example]), 0.0, np.random.default_rng(0))
+    assert (augmented.text, augmented.items[0].slots) == (TEXT, example.items[0].slots)
 
 
 def test_what_the_gold_says_and_the_text_has_in_pieces_keeps_its_name(task: Task) -> None:
     example = make_example("Aspirin gave renal and hepatic failure.", ("aspirin", "renal failure"))
     lexicon = read_lexicon(task, [example])
     for seed in range(5):
-        (item,) = rename(task, example, lexicon, 1.0, np.random.default_rng(seed)).items
+        (item,) = replace_entities(task, example, lexicon, 1.0, np.random.default_rng(seed)).items
         assert item.slots["disease"] == "renal failure"
         assert item.slots["chemical"] != "aspirin"
 
 
-def test_each_epoch_has_a_variant_and_the_same_seed_the_same_ones(task: Task) -> None:
+def test_each_epoch_is_augmented_and_the_same_seed_augments_alike(task: Task) -> None:
     pairs = [("lithium carbonate", "tremor"), ("lithium carbonate", "fever"), ("aspirin", "fever")]
     examples = [make_example(TEXT, *pairs)]
     shuffling = with_settings(task, shuffle_relations=True)
-    variants = make_variants(shuffling, examples, 12, seed=1)
-    assert len(variants) == 12
-    assert len({shuffling.target(one) for (one,) in variants}) > 3
-    assert {frozenset(tuple(item.slots.values()) for item in one.items) for (one,) in variants} == {frozenset(pairs)}
-    assert {one.text for (one,) in variants} == {TEXT}
-    assert make_variants(shuffling, examples, 12, seed=1) == variants != make_variants(shuffling, examples, 12, seed=2)
-    assert len(make_variants(with_settings(task, entity_renaming=0.5), examples, 500, seed=0)) == MAX_VARIANTS
-    assert make_variants(with_settings(task), examples, 12, seed=0) == []
-    longer = make_variants(shuffling, examples, 15, seed=1)
-    assert longer[:12] == variants  # a run that is made longer goes on
+    epochs = augment(shuffling, examples, 12, seed=1)
+    assert len(epochs) == 12
+    assert len({shuffling.target(one) for (one,) in epochs}) > 3
+    assert {frozenset(tuple(item.slots.values()) for item in one.items) for (one,) in epochs} == {frozenset(pairs)}
+    assert {one.text for (one,) in epochs} == {TEXT}
+    assert augment(shuffling, examples, 12, seed=1) == epochs != augment(shuffling, examples, 12, seed=2)
+    assert len(augment(with_settings(task, entity_renaming=0.5), examples, 500, seed=0)) == MAX_AUGMENTED_EPOCHS
+    assert augment(with_settings(task), examples, 12, seed=0) == []
+    longer = augment(shuffling, examples, 15, seed=1)
+    assert longer[:12] == epochs  # a run that is made longer goes on
 
 
 def test_common_words_are_no_names(task: Task) -> None:
@@ -93,23 +100,23 @@ def test_common_words_are_no_names(task: Task) -> None:
     text = "No rats had all of 5 mg/kg. NO and ALL were seen."
     example = replace(make_example(text), vocabulary=vocabulary)
     lexicon = read_lexicon(task, [example, make_example()])
-    renamed = rename(task, example, lexicon, 1.0, np.random.default_rng(0))
-    assert renamed.text.startswith("No rats had all of 5 mg/kg. ")
-    assert "NO" not in renamed.text
-    assert "ALL" not in renamed.text
+    augmented = replace_entities(task, example, lexicon, 1.0, np.random.default_rng(0))
+    assert augmented.text.startswith("No rats had all of 5 mg/kg. ")
+    assert "NO" not in augmented.text
+    assert "ALL" not in augmented.text
 
 
 def test_the_first_epochs_pair_any_names_of_the_text(task: Task) -> None:
     pairing = with_settings(task, pair_epochs=2)
     example = make_example(TEXT, ("lithium carbonate", "tremor"))
-    first, second, third, fourth = (one for (one,) in make_variants(pairing, [example], 4, seed=0))
+    first, second, third, fourth = (one for (one,) in augment(pairing, [example], 4, seed=0))
     assert third == fourth == example
     seen = {tuple(item.slots.values()) for one in (first, second) for item in one.items}
     assert {chemical for chemical, _ in seen} == {"Lithium carbonate"}  # an entity by its longest name
     assert {disease for _, disease in seen} == {"tremor", "fever", "Kidney Failure"}
     assert first.text == TEXT
     nothing = make_example("No name stands here.", ("aspirin", "fever"))
-    assert make_variants(pairing, [nothing], 3, seed=0) == [[nothing]] * 3
+    assert augment(pairing, [nothing], 3, seed=0) == [[nothing]] * 3
 
 
 def test_pairs_are_of_two_names_and_something_is_left_to_learn_relations() -> None:
@@ -121,8 +128,8 @@ def test_pairs_are_of_two_names_and_something_is_left_to_learn_relations() -> No
     alone = Example("two", "Zinc alone.", (item,))
     assert pair_up(task, alone, read_lexicon(task, [alone]), np.random.default_rng(0)) == alone
     for num_epochs, num_of_pairs in ((1, 0), (4, 2), (9, 3)):
-        variants = make_variants(with_settings(task, pair_epochs=3), [example], num_epochs, seed=0)
-        assert [one.items != example.items for (one,) in variants] == [
+        epochs = augment(with_settings(task, pair_epochs=3), [example], num_epochs, seed=0)
+        assert [one.items != example.items for (one,) in epochs] == [
             epoch < num_of_pairs for epoch in range(num_epochs)
         ]
 
@@ -138,31 +145,31 @@ def test_names_keep_the_case_they_were_written_in_and_choices_are_no_names() -> 
     ]
     lexicon = read_lexicon(task, examples)
     for seed in range(9):
-        renamed = rename(task, examples[0], lexicon, 1.0, np.random.default_rng(seed))
-        (item,) = renamed.items
+        augmented = replace_entities(task, examples[0], lexicon, 1.0, np.random.default_rng(seed))
+        (item,) = augmented.items
         assert item.slots["interaction"] == "effect"
         assert (item.slots["drug"], item.slots["target"]) in {
             (drug, target) for drug, _ in pairs[1:] for _, target in pairs[1:]
         }
-        assert renamed.text == f"{item.slots['drug']} binds {item.slots['target']}."
+        assert augmented.text == f"{item.slots['drug']} binds {item.slots['target']}."
 
 
-def test_only_relations_have_variants() -> None:
+def test_only_relations_are_augmented() -> None:
     task = with_settings(load_task("pubmedqa"), shuffle_relations=True)
     with pytest.raises(ConfigError, match="for the kind 'answering', expected them for 'relation' alone"):
-        make_variants(task, [task.example()], 3, seed=0)
+        augment(task, [task.example()], 3, seed=0)
 
 
 def test_shuffling_keeps_every_item() -> None:
     example = make_example(TEXT, *[("aspirin", str(number)) for number in range(9)])
-    shuffled = shuffle(example, np.random.default_rng(0))
+    shuffled = shuffle_relations(example, np.random.default_rng(0))
     assert shuffled.items != example.items
     assert sorted(item.slots["disease"] for item in shuffled.items) == [str(number) for number in range(9)]
 
 
 @pytest.mark.data
 @pytest.mark.parametrize(("name", "folder"), [("bc5cdr", "BC5CDR"), ("ddi", "DDI")])
-def test_renamed_gold_stands_in_the_renamed_text_as_often_as_before(data_path, name, folder) -> None:
+def test_replaced_gold_stands_in_the_changed_text_as_often_as_before(data_path, name, folder) -> None:
     task = load_task(name)
     examples = task.read(data_path / "benchmarks" / folder, "train")
     lexicon = read_lexicon(task, examples)
@@ -177,6 +184,6 @@ def test_renamed_gold_stands_in_the_renamed_text_as_often_as_before(data_path, n
             for slot in entities
         )
 
-    renamed = [rename(task, example, lexicon, 0.5, numbers) for example in examples]
-    assert sum(one.text != other.text for one, other in zip(renamed, examples, strict=True)) > 0.7 * len(examples)
-    assert count_found(renamed) >= 0.99 * count_found(examples)
+    augmented = [replace_entities(task, example, lexicon, 0.5, numbers) for example in examples]
+    assert sum(one.text != other.text for one, other in zip(augmented, examples, strict=True)) > 0.7 * len(examples)
+    assert count_found(augmented) >= 0.99 * count_found(examples)

@@ -102,10 +102,10 @@ def test_padding_weighs_nothing(num_labels: int) -> None:
         assert batch["weights"].tolist() == [[1, 1, 1, 1], [1, 1, 0, 0]]
 
 
-def test_epochs_show_their_variants_and_then_those_behind_the_first_again():
-    lengths = [[10 + number + variant for number in range(30)] for variant in range(4)]
-    plan = Plan(lengths[0], 100, seed=0, epochs=9, variants=lengths, num_once=2)
-    shown = [plan.variant_of(epoch * plan.steps_per_epoch) for epoch in range(9)]
+def test_epochs_show_their_augmented_examples_and_then_those_behind_the_first_again():
+    lengths = [[10 + number + epoch for number in range(30)] for epoch in range(4)]
+    plan = Plan(lengths[0], 100, seed=0, epochs=9, augmented=lengths, num_once=2)
+    shown = [plan.augmented_epoch_of(epoch * plan.steps_per_epoch) for epoch in range(9)]
     assert shown == [0, 1, 2, 3, 2, 3, 2, 3, 2]
     assert plan.num_epochs == 9
     assert plan.steps_per_epoch == Plan(lengths[0], 100, seed=0).steps_per_epoch
@@ -115,13 +115,13 @@ def test_epochs_show_their_variants_and_then_those_behind_the_first_again():
         assert sorted(index for step in steps for index in plan.examples_of(step)) == list(range(30))
         tokens = plan.num_tokens_at(steps.stop) - plan.num_tokens_at(steps.start)
         assert tokens == sum(lengths[shown[epoch]])
-    longer = Plan(lengths[0], 100, seed=0, epochs=12, variants=[*lengths, *lengths], num_once=2)
+    longer = Plan(lengths[0], 100, seed=0, epochs=12, augmented=[*lengths, *lengths], num_once=2)
     first_epochs = range(4 * plan.steps_per_epoch)
     assert all((plan.examples_of(step) == longer.examples_of(step)).all() for step in first_epochs)
 
 
-def test_a_batch_shows_the_variant_of_its_epoch():
-    variants = [[sequence_to_write([2, word, word], [word, 2], 1.0)] * 4 for word in (10, 11, 12)]
-    lengths = [[len(example.input_ids) for example in examples] for examples in variants]
-    batches = PlannedBatches(variants, Plan(lengths[0], 100, seed=0, epochs=3, variants=lengths), 100)
+def test_a_batch_shows_the_augmented_examples_of_its_epoch():
+    augmented = [[sequence_to_write([2, word, word], [word, 2], 1.0)] * 4 for word in (10, 11, 12)]
+    lengths = [[len(example.input_ids) for example in examples] for examples in augmented]
+    batches = PlannedBatches(augmented, Plan(lengths[0], 100, seed=0, epochs=3, augmented=lengths), 100)
     assert [batches[step]["input_ids"][0, 1].item() for step in range(3)] == [10, 11, 12]

@@ -18,11 +18,12 @@ from biogpt.model.loading import load_causal_lm, load_model
 from biogpt.tasks.encoding import add_learned_tokens, learned_ids
 from biogpt.tasks.example import Example, Item, Prediction
 from biogpt.tasks.task import load_task
-from biogpt.training.finetune import run as finetune_module
+from biogpt.training.finetune import prepare as prepare_module
+from biogpt.training.finetune import scoring
 from biogpt.training.finetune.data import encode_examples, read_splits
 from biogpt.training.finetune.model import base_name
 from biogpt.training.finetune.recipe import make_recipe
-from biogpt.training.finetune.run import finetune
+from biogpt.training.finetune.run import run_recipe
 from biogpt.training.run_directory import plain_failures
 
 SENTENCES = """\
@@ -75,7 +76,7 @@ def recipe_of(model: Path, data: Path, task: str = "ncbi_disease", **more: Any) 
 )
 def test_impossible_settings_are_refused(model: Path, data: Path, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
-        finetune(recipe_of(model, data, settings=settings))
+        run_recipe(recipe_of(model, data, settings=settings))
     assert "\n" not in str(caught.value)
 
 
@@ -99,10 +100,10 @@ def test_data_that_cannot_be_learned_from_is_refused(model: Path, data: Path) ->
     ):
         change()
         with pytest.raises(DataError, match=message):
-            finetune(recipe_of(model, data))
+            run_recipe(recipe_of(model, data))
     assert not (data.parent / "run").exists()
     with pytest.raises(BioGptError, match="no split 'train'"):
-        finetune(recipe_of(model, data, "textgen"))
+        run_recipe(recipe_of(model, data, "textgen"))
 
 
 def test_examples_are_held_out_where_there_is_no_dev_split(model: Path, data: Path) -> None:
@@ -118,25 +119,25 @@ def test_examples_are_held_out_where_there_is_no_dev_split(model: Path, data: Pa
     with pytest.raises(ConfigError, match="expected more than the 1 to hold out"):
         read_splits(recipe_of(model, data / "devel.tsv"))
     with pytest.raises(ConfigError, match="without anything to measure on"):
-        finetune(recipe_of(model, data / "train.tsv", dev_fraction=0.0, settings={"result": "best"}))
+        run_recipe(recipe_of(model, data / "train.tsv", dev_fraction=0.0, settings={"result": "best"}))
 
 
 def test_choosing_on_test_is_said(model: Path, data: Path) -> None:
     shutil.copy(data / "test.tsv", data / "devel.tsv")
     (data / "train.tsv").write_text("A\tO\nfever\tB-Disease\nrose\tO\n")
     with pytest.warns(UserWarning, match="is its test split, byte for byte"):
-        finetune(recipe_of(model, data, settings={"result": "best"}))
+        run_recipe(recipe_of(model, data, settings={"result": "best"}))
 
 
 def test_texts_of_train_in_dev_are_said(model: Path, data: Path) -> None:
     (data / "devel.tsv").write_text(SENTENCES.split("\n\n", maxsplit=1)[0] + "\n")
     with pytest.warns(UserWarning, match="1 of the 1 texts of dev stand in train"):
-        finetune(recipe_of(model, data))
+        run_recipe(recipe_of(model, data))
 
 
 def test_a_warm_up_as_long_as_the_run_is_said(model: Path, data: Path) -> None:
     with pytest.warns(UserWarning, match="never reaches its peak"):
-        finetune(recipe_of(model, data, settings={"warmup_steps": 100}))
+        run_recipe(recipe_of(model, data, settings={"warmup_steps": 100}))
 
 
 def test_targets_that_do_not_fit_are_said(model: Path, tmp_path: Path) -> None:
@@ -145,7 +146,7 @@ def test_targets_that_do_not_fit_are_said(model: Path, tmp_path: Path) -> None:
     (tmp_path / "d.json").write_text(json.dumps(documents))
     settings = {"epochs": 1, "shuffle_relations": False}
     with pytest.warns(UserWarning, match="1 of the 2 targets are longer than the model's 256 positions"):
-        finetune(recipe_of(model, tmp_path / "d.json", "ddi", dev_fraction=0.0, settings=settings))
+        run_recipe(recipe_of(model, tmp_path / "d.json", "ddi", dev_fraction=0.0, settings=settings))
 
 
 def test_a_head_reads_words_where_it_learned_them(model: Path, data: Path) -> None:
@@ -153,8 +154,8 @@ def test_a_head_reads_words_where_it_learned_them(model: Path, data: Path) -> No
     from biogpt.extraction.predictor import Predictor
 
     settings = {"epochs": 25, "tagging_context": "twice", "dropout": 0.0}
-    report = finetune(recipe_of(model, data, settings=settings))
-    assert report["scores"] == {}
+    report = run_recipe(recipe_of(model, data, settings=settings))
+    assert report["scores"]["num_examples"] == report["dev_examples"] == 1
     predictor = Predictor.load(data.parent / "run")
     examples = predictor.task.read(data, "train")
     assert predictor.task.schema.finetune.tagging_context == "twice"
@@ -173,7 +174,7 @@ def test_plain_transformers_loads_a_head(model: Path, tmp_path: Path, task: str,
 
     (tmp_path / "lines.tsv").write_text(lines)
     settings = {"head": "classification"}
-    finetune(recipe_of(model, tmp_path / "lines.tsv", task, dev_fraction=0.0, settings=settings))
+    run_recipe(recipe_of(model, tmp_path / "lines.tsv", task, dev_fraction=0.0, settings=settings))
     theirs = getattr(transformers, name).from_pretrained(tmp_path / "run").eval()
     ours = load_model(tmp_path / "run")
     ids = torch.tensor([[2, 100, 4000, 7], [2, 50, 1, 1]])
@@ -186,7 +187,7 @@ def test_plain_transformers_loads_a_head(model: Path, tmp_path: Path, task: str,
     assert theirs.config.problem_type == ("multi_label_classification" if task == "hoc" else None)
 
 
-def test_the_best_epoch_is_left_and_the_run_stops(model: Path, data: Path) -> None:
+def test_the_best_epoch_is_left_and_the_run_stops(model: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (data / "devel.tsv").write_text("Pain\tB-Disease\nis\tO\nrare\tO\n.\tO\n\n" * 9)
     nums_right = iter([2, 6, 5, 1, 9])
     shown: list[torch.Tensor] = []
@@ -196,15 +197,18 @@ def test_the_best_epoch_is_left_and_the_run_stops(model: Path, data: Path) -> No
         shown.append(asked.classifier.weight.detach().clone())
         return [Prediction(example.id, example.items) for example in examples[: next(nums_right)]]
 
-    report = finetune(recipe_of(model, data, settings={"epochs": 9, "result": "best", "patience": 2}), predict)
+    monkeypatch.setattr(scoring, "predict", predict)
+    report = run_recipe(recipe_of(model, data, settings={"epochs": 9, "result": "best", "patience": 2}))
     assert (report["epochs"], report["stopped_early"]) == (4, True)
     assert report["weights"] == "best on dev, of epoch 2"
     assert report["scores"]["f1"] == 1.0  # scored once more in the end, with the weights that are left
     assert torch.equal(load_model(data.parent / "run").classifier.weight, shown[1])  # type: ignore[union-attr]
-    assert finetune(recipe_of(model, data, settings={"epochs": 9, "result": "best", "patience": 2}), predict) == report
+    assert run_recipe(recipe_of(model, data, settings={"epochs": 9, "result": "best", "patience": 2})) == report
 
 
-def test_shuffled_relations_set_the_least_probability_where_dev_is_scored_best(model: Path, tmp_path: Path) -> None:
+def test_shuffled_relations_set_the_least_probability_where_dev_is_scored_best(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     documents = {
         f"d{number}": {
             "title": "",
@@ -223,14 +227,17 @@ def test_shuffled_relations_set_the_least_probability_where_dev_is_scored_best(m
         return [Prediction(examples[0].id, (replace(right, score=0.3), replace(wrong, score=0.12)))]
 
     settings = {"shuffle_relations": True, "entity_renaming": 0.5, "epochs": 1}
-    report = finetune(recipe_of(model, tmp_path / "d.json", "ddi", dev_fraction=0.25, settings=settings), predict)
-    assert asked == [(finetune_module.PROBABILITY_THRESHOLDS[0], True), (0.14, False)]
+    monkeypatch.setattr(scoring, "predict", predict)
+    report = run_recipe(recipe_of(model, tmp_path / "d.json", "ddi", dev_fraction=0.25, settings=settings))
+    assert asked == [(scoring.RELATION_THRESHOLDS[0], True), (0.14, False)]
     assert load_task(tmp_path / "run" / "task.toml").schema.threshold == 0.14
     assert report["held_scores"]["f1"] == 1.0
     assert 0 < report["scores"]["f1"] < 1
 
 
-def test_what_only_scoring_would_find_is_said_before_training(model: Path, tmp_path: Path) -> None:
+def test_what_only_scoring_would_find_is_said_before_training(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     schema = """\
 kind = "relation"
 title = "Own"
@@ -249,11 +256,12 @@ score = { metric = "exact", main = "MAIN" }
     def run(separator: str, main: str, **more: Any) -> None:
         (tmp_path / "own.toml").write_text(schema.replace("SEPARATOR", separator).replace("MAIN", main))
         settings = {"shuffle_relations": True, "epochs": 1, "warmup_steps": 0}
-        finetune(recipe_of(model, tmp_path / "d.csv", str(tmp_path / "own.toml"), settings=settings, **more), never)
+        run_recipe(recipe_of(model, tmp_path / "d.csv", str(tmp_path / "own.toml"), settings=settings, **more))
 
     def never(*_: Any) -> Any:
         pytest.fail("nothing is to be predicted")
 
+    monkeypatch.setattr(scoring, "predict", never)
     with pytest.raises(ConfigError, match="has the main figure 'f2'"):
         run("; ", "f2")
     with pytest.raises(ConfigError, match="Cannot hold a text to"):
@@ -264,11 +272,11 @@ score = { metric = "exact", main = "MAIN" }
 
 
 def test_a_stopped_run_whose_model_was_not_saved_is_saved(model: Path, data: Path) -> None:
-    first = finetune(recipe_of(model, data))
+    first = run_recipe(recipe_of(model, data))
     weights = (data.parent / "run" / "model.safetensors").read_bytes()
     for name in ("finetune.json", "config.json", "model.safetensors"):
         (data.parent / "run" / name).unlink()
-    assert finetune(recipe_of(model, data))["steps"] == first["steps"]
+    assert run_recipe(recipe_of(model, data))["steps"] == first["steps"]
     assert (data.parent / "run" / "model.safetensors").read_bytes() == weights
 
 
@@ -284,7 +292,7 @@ def test_an_adapter_loads_in_peft_and_here_alike(model: Path, data: Path, tmp_pa
         recipe = recipe_of(model, tmp_path / "questions.json", "pubmedqa", settings=settings)
     else:
         recipe = recipe_of(model, data, settings=settings)
-    report = finetune(recipe)
+    report = run_recipe(recipe)
     assert report["trained_parameters"] < report["parameters"] / 10
     path = recipe.output
     assert not (path / "model.safetensors").exists()
@@ -304,17 +312,17 @@ def test_a_run_can_be_made_longer(model: Path, data: Path, peft: str) -> None:
     """It goes on from its checkpoint, to what it would have been in one piece."""
     settings = {"peft": peft, "result": "average", "num_averaged": 2, "schedule": "inverse_sqrt"}
     for epochs in (2, 4):
-        finetune(recipe_of(model, data, settings={**settings, "epochs": epochs}))
+        run_recipe(recipe_of(model, data, settings={**settings, "epochs": epochs}))
     whole = make_recipe(
         "ncbi_disease", data, data.parent / "whole", str(model), settings={**QUICK, **settings, "epochs": 4}
     )
-    assert finetune(whole)["epochs"] == 4
+    assert run_recipe(whole)["epochs"] == 4
     first, second = (load_model(path).state_dict() for path in (data.parent / "run", whole.output))
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 def test_an_adapter_can_be_left_merged(model: Path, data: Path) -> None:
-    finetune(recipe_of(model, data, settings={"peft": "lora", "merge": True}))
+    run_recipe(recipe_of(model, data, settings={"peft": "lora", "merge": True}))
     assert not (data.parent / "run" / "adapter_config.json").exists()
     assert type(load_model(data.parent / "run")).__name__ == "BioGptForTokenClassification"
 
@@ -326,16 +334,16 @@ def test_an_adapter_names_its_base_model(model: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_tuned_model_can_be_tuned_again(model: Path, data: Path) -> None:
-    finetune(recipe_of(model, data))
+    run_recipe(recipe_of(model, data))
     again = make_recipe("ncbi_disease", data, data.parent / "again", str(data.parent / "run"), settings=QUICK)
-    assert finetune(again)["dev_loss"] < json.loads((data.parent / "run" / "finetune.json").read_text())["dev_loss"]
+    assert run_recipe(again)["dev_loss"] < json.loads((data.parent / "run" / "finetune.json").read_text())["dev_loss"]
 
 
 def test_a_full_disk_is_said_before_the_run(model: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(data)._replace(free=1000)
-    monkeypatch.setattr(finetune_module.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(prepare_module.shutil, "disk_usage", lambda _: usage)
     with pytest.raises(ConfigError, match=r"0\.0 GB free, expected"):
-        finetune(recipe_of(model, data))
+        run_recipe(recipe_of(model, data))
     assert not (data.parent / "run").exists()
 
 
@@ -354,16 +362,6 @@ def test_what_stopped_a_run_is_said_in_a_line(error: Exception, message: str) ->
     assert "\n" not in str(caught.value)
     with pytest.raises(RuntimeError, match="something else"), plain_failures("take less."):
         raise RuntimeError("something else")
-
-
-def test_mentions_that_are_more_often_wrong_than_right_are_left_out() -> None:
-    names = ["O", "B-Disease", "I-Disease"]
-    sure, unsure, outside = [0.0, 5.0, 0.0], [0.0, 0.5, 0.0], [5.0, 0.0, 0.0]
-    logits = [torch.tensor([sure, outside, unsure])] * 4
-    gold = [[1, 0, 0], [1, 0, 0], [1, 0, 0], [1, 0, 1]]
-    unsure_score = torch.tensor(unsure).softmax(dim=-1).max().item()
-    assert finetune_module.find_threshold(names, logits, gold) > unsure_score
-    assert finetune_module.find_threshold(names, logits, [[1, 0, 1]] * 4) == 0.0
 
 
 def test_nothing_of_the_soft_prompt_is_hidden_from_a_sequence_head(model: Path) -> None:

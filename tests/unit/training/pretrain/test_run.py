@@ -8,7 +8,7 @@ from biogpt.documents import Article
 from biogpt.errors import ConfigError
 from biogpt.training.corpus.prepare import CorpusRecipe
 from biogpt.training.pretrain.recipe import ModelRecipe, PretrainRecipe, TrainingRecipe
-from biogpt.training.pretrain.run import pretrain, resolve_config
+from biogpt.training.pretrain.run import resolve_config, run_recipe
 
 TRAINING = TrainingRecipe(sequence_length=64, tokens_per_step=64)
 
@@ -55,5 +55,5 @@ def test_a_corpus_that_is_too_small_is_refused(
         corpus_path=tmp_path / "corpus",
     )
     with pytest.raises(ConfigError, match=message):
-        pretrain(recipe)
+        run_recipe(recipe)
     assert not (tmp_path / "run" / "checkpoints").exists()

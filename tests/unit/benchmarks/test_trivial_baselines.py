@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 import pytest
+from trivial_baselines import Lexicon, baseline_names, predict_trivially
 
 from biogpt.errors import InputError
-from biogpt.evaluation.baselines import Lexicon, baseline_names, predict_trivially
 from biogpt.tasks.example import Example, Item
 from biogpt.tasks.task import Task, load_task, task_names
 

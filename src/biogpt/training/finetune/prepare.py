@@ -1,0 +1,173 @@
+"""All that a fine-tuning run needs, made and checked before any training: examples, model, plan.
+
+It trains nothing, and writes nothing but the record of the settings.
+"""
+
+import dataclasses
+import shutil
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from transformers import set_seed
+
+from biogpt.decoding.constraint import compile_constraint
+from biogpt.errors import ConfigError
+from biogpt.model.modeling import AnyModel
+from biogpt.tasks.encoding import encode_prompt
+from biogpt.tasks.example import Example
+from biogpt.tasks.task import Task
+from biogpt.tasks.tuning import Tuning
+from biogpt.text.tokenizer import BioGptTokenizer
+from biogpt.training.finetune.augmentation import augment, count_pair_epochs
+from biogpt.training.finetune.batches import Plan
+from biogpt.training.finetune.data import Encoded, Splits, encode_examples, read_splits, warn_of_caveats
+from biogpt.training.finetune.model import build_model, find_class
+from biogpt.training.finetune.recipe import CADENCE, FinetuneRecipe
+from biogpt.training.run_directory import CHECKPOINTS, claim_output
+from biogpt.training.schedule import is_open_ended
+
+REPORT_FILE = "finetune.json"
+"""What a finished run leaves."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a run is trained with."""
+
+    recipe: FinetuneRecipe
+    task: Task
+    """The recipe's, with a bound on the length of what is generated."""
+    splits: Splits
+    model: AnyModel
+    """The model that is trained, on the CPU and without LoRA matrices."""
+    tokenizer: BioGptTokenizer
+    train: Encoded
+    augmented: list[Encoded]
+    """What each epoch shows of the training examples; empty: each shows `train`."""
+    dev: Encoded
+    plan: Plan
+
+    @property
+    def tuning(self) -> Tuning:
+        """The settings."""
+        return self.recipe.task.schema.finetune
+
+
+def prepare(recipe: FinetuneRecipe) -> Prepared:
+    """Make the parts of a run, in the order in which they can fail, and claim its output directory.
+
+    Raises:
+        ConfigError: impossible settings, no room on the disk, or an output directory that holds another run.
+        DataError: the data cannot be read, or there is nothing in it to learn.
+        CheckpointError: the model to start from is missing or damaged.
+
+    Warns:
+        UserWarning: dev is test, texts of dev are in train, targets are cut, or the schedule does not fit the run.
+    """
+    tuning = recipe.task.schema.finetune
+    splits = read_splits(recipe)
+    if not splits.dev and (tuning.result == "best" or tuning.patience):
+        raise ConfigError(
+            "Got result 'best' or patience without anything to measure on, expected a dev split. Hold out a part "
+            "of train: --dev-fraction 0.1."
+        )
+    model_class = find_class(recipe.task.schema)
+    set_seed(recipe.seed)
+    model, tokenizer = build_model(recipe.model, recipe.task, recipe.seed)
+
+    def encode(examples: Sequence[Example], source_weight: float) -> Encoded:
+        return encode_examples(recipe.task, tokenizer, model_class, examples, source_weight)
+
+    train = encode(splits.train, tuning.source_weight)
+    num_epochs = _make_plan(recipe, train).num_epochs
+    epochs = augment(recipe.task, splits.train, num_epochs, recipe.seed)
+    augmented = [encode(examples, tuning.source_weight) for examples in epochs]
+    dev = encode(splits.dev, 0.0) if splits.dev else Encoded()
+    task = _limit_targets(recipe.task, max(encoded.longest_target for encoded in (train, *augmented)))
+    plan = _make_plan(recipe, train, augmented, count_pair_epochs(tuning, num_epochs))
+    prepared = Prepared(recipe, task, splits, model, tokenizer, train, augmented, dev, plan)
+    _check_scoring(prepared)
+    _check_disk(recipe, model)
+    settings = {**recipe.as_dict(), "data_fingerprint": splits.fingerprint}
+    claim_output(recipe.output, settings, _may_change(tuning), REPORT_FILE)
+    warn_of_caveats(recipe, splits)
+    _warn_of_settings(prepared)
+    return prepared
+
+
+def _make_plan(recipe: FinetuneRecipe, train: Encoded, augmented: Sequence[Encoded] = (), num_once: int = 0) -> Plan:
+    tuning = recipe.task.schema.finetune
+    return Plan(
+        train.lengths(),
+        tuning.tokens_per_step,
+        recipe.seed,
+        tuning.epochs,
+        tuning.num_steps,
+        [encoded.lengths() for encoded in augmented],
+        num_once,
+    )
+
+
+def _limit_targets(task: Task, longest_target: int) -> Task:
+    """The task with a bound on what is written: half as much again as the longest target that was learned."""
+    if task.schema.target_limit or not longest_target:
+        return task
+    return Task(dataclasses.replace(task.schema, target_limit=longest_target * 3 // 2))
+
+
+def _check_scoring(prepared: Prepared) -> None:
+    """Raise where dev could not be predicted or scored, which is done only after all training."""
+    task, dev = prepared.task, prepared.splits.dev
+    if not dev:
+        return
+    task.main_figure(task.score([], dev))
+    if prepared.tuning.shuffle_relations:
+        grammar = task.grammar(dev[0])
+        assert grammar is not None
+        compile_constraint(grammar, prepared.tokenizer, encode_prompt(task, prepared.tokenizer, dev[0]))
+
+
+def _check_disk(recipe: FinetuneRecipe, model: AnyModel) -> None:
+    """Refuse to begin where the checkpoints will not fit: weights and Adam's two moments, twice, and kept weights."""
+    tuning = recipe.task.schema.finetune
+    num_copies = 3 * 2 + 2 + (tuning.num_averaged if tuning.result == "average" else 1)
+    needed = 4 * model.num_parameters() * (num_copies if not tuning.peft else 1)
+    there = next(path for path in (recipe.output.resolve(), *recipe.output.resolve().parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    if free < needed and not any((recipe.output / CHECKPOINTS).glob("checkpoint-*")):
+        raise ConfigError(
+            f"{there} has {free / 1e9:.1f} GB free, expected {needed / 1e9:.1f} GB for the checkpoints of this run. "
+            "Make room, choose another output, or train less with --peft lora."
+        )
+
+
+def _may_change(tuning: Tuning) -> set[str]:
+    """Settings that a resumed run may have otherwise."""
+    names = {f"finetune.{name}" for name in CADENCE} | {"data"}
+    if is_open_ended(tuning.schedule, tuning.decay_fraction):
+        names |= {"finetune.epochs", "finetune.num_steps"}
+    return names
+
+
+def _warn_of_settings(prepared: Prepared) -> None:
+    tuning, num_cut = prepared.tuning, prepared.train.num_cut_targets
+    if num_cut:
+        warnings.warn(
+            f"{num_cut} of the {len(prepared.splits.train)} targets are longer than the model's "
+            f"{prepared.tokenizer.model_max_length} positions leave room for, and were cut: a model that never sees "
+            "them end learns not to stop. Set source_limit lower in the task, or split the documents.",
+            stacklevel=4,
+        )
+    if tuning.shuffle_relations and not prepared.splits.dev:
+        warnings.warn(
+            "The relations are shuffled, but nothing sets the probability threshold: prediction will give one list "
+            "in any order. Hold out a part of train: --dev-fraction 0.1.",
+            stacklevel=4,
+        )
+    if tuning.warmup_steps >= prepared.plan.num_steps:
+        warnings.warn(
+            f"The run has {prepared.plan.num_steps} steps and a warm-up of {tuning.warmup_steps}: the learning "
+            "rate never reaches its peak. Train for more epochs, or set warmup_steps lower.",
+            stacklevel=4,
+        )
