@@ -26,7 +26,9 @@ _HOMES = {
     "Extractor": "biogpt.extraction.extractor",
     "GenerationSettings": "biogpt.decoding.settings",
     "evaluate": "biogpt.evaluation.runs",
+    "finetune": "biogpt.training.public",
     "load_task": "biogpt.tasks.task",
+    "pretrain": "biogpt.training.public",
     "read_documents": "biogpt.documents",
     "register_auto_classes": "biogpt.model.auto",
 }
@@ -53,7 +55,9 @@ __all__ = [
     "GenerationSettings",
     "__version__",
     "evaluate",
+    "finetune",
     "load_task",
+    "pretrain",
     "read_documents",
     "register_auto_classes",
 ]
@@ -75,6 +79,7 @@ if TYPE_CHECKING:
     )
     from biogpt.tasks.task import load_task
     from biogpt.text.tokenizer import BioGptTokenizer
+    from biogpt.training.public import finetune, pretrain
 
 
 def __getattr__(name: str) -> Any:

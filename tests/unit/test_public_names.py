@@ -1,3 +1,5 @@
+import inspect
+import operator
 import subprocess
 import sys
 
@@ -5,25 +7,52 @@ import pytest
 
 import biogpt
 
-PUBLIC_NAMES = [
-    "BioGptConfig",
-    "BioGptError",
-    "BioGptForCausalLM",
-    "BioGptForSequenceClassification",
-    "BioGptForTokenClassification",
-    "BioGptModel",
-    "BioGptTokenizer",
-    "Completion",
-    "Document",
-    "Engine",
-    "Extraction",
-    "Extractor",
-    "GenerationSettings",
-    "evaluate",
-    "load_task",
-    "read_documents",
-    "register_auto_classes",
-]
+# Public name -> what may be passed: a change here is a change for everyone who uses the package.
+SIGNATURES = {
+    "BioGptConfig": None,  # transformers' classes, whose arguments are Hugging Face's
+    "BioGptError": None,
+    "BioGptForCausalLM": None,
+    "BioGptForSequenceClassification": None,
+    "BioGptForTokenClassification": None,
+    "BioGptModel": None,
+    "BioGptTokenizer": None,
+    "Completion": "prompt text token_ids tokens token_scores score stop_reason",
+    "Document": "id text parts passages annotations relations format native collection extraction",
+    "Engine": "model tokenizer batch_size",
+    "Engine.from_pretrained": "model *dtype *device *batch_size",
+    "Engine.generate": "self prompts settings **changes",
+    "Engine.generate_ids": "self prompts settings constraints **changes",
+    "Engine.stream": "self prompt settings **changes",
+    "Engine.score_ids": "self prompt_ids continuations",
+    "Extraction": "entities relations labels problems annotator text",
+    "Extractor": "predictor name *threshold *constrained",
+    "Extractor.from_pretrained": "model task *device *batch_size *threshold *constrained",
+    "Extractor.__call__": "self texts",
+    "Extractor.pipe": "self texts batch_size",
+    "GenerationSettings": (
+        "*max_new_tokens *min_new_tokens *temperature *top_k *top_p *num_beams *num_return_sequences *seed"
+    ),
+    "evaluate": ("task data *model *predictions *split *constrained *device *batch_size *seed *output *on_progress"),
+    "finetune": (
+        "task data output *model *recipe *train_split *dev_fraction *seed *target_format *empty_documents **settings"
+    ),
+    "load_task": "name **settings",
+    "pretrain": "recipe",
+    "read_documents": None,
+    "register_auto_classes": "",
+}
+PUBLIC_NAMES = [name for name in SIGNATURES if "." not in name]
+
+
+def describe(function) -> str:
+    marks = {inspect.Parameter.KEYWORD_ONLY: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+    parameters = inspect.signature(function).parameters.values()
+    return " ".join(marks.get(parameter.kind, "") + parameter.name for parameter in parameters)
+
+
+@pytest.mark.parametrize("name", [name for name, signature in SIGNATURES.items() if signature is not None])
+def test_a_public_signature_is_this(name):
+    assert describe(operator.attrgetter(name)(biogpt)) == SIGNATURES[name]
 
 
 def test_the_public_names_are_these():
@@ -37,8 +66,9 @@ def test_a_public_name_is_there(name):
 
 
 def test_an_unknown_name_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="has no attribute 'BioGpt'"):
-        biogpt.BioGpt  # noqa: B018
+    with pytest.raises(AttributeError, match=r"has no attribute 'Extracter'\. Did you mean 'Extractor'"):
+        biogpt.Extracter  # noqa: B018
+    assert not hasattr(biogpt, "nothing_like_it")
 
 
 def test_importing_the_package_imports_nothing_heavy():

@@ -227,6 +227,7 @@ class Engine:
         prompts: Sequence[Sequence[int]],
         settings: GenerationSettings = DEFAULT_SETTINGS,
         constraints: Sequence[TokenConstraint] | None = None,
+        **changes: Any,
     ) -> Iterator[Completion]:
         """Complete prompts that are ids already: special tokens and whatever else the model was trained to see.
 
@@ -238,11 +239,12 @@ class Engine:
             settings: how; one completion each.
             constraints: one for each prompt. A constrained completion always ends with the end token, however few
                 `max_new_tokens` there are, and tokens that must come are read together, in one pass.
+            changes: single settings by name; they win over `settings`.
 
         Raises:
             InputError: a prompt cannot be completed, or not with these settings; raised before any is.
         """
-        settings = change_settings(settings, {})
+        settings = change_settings(settings, changes)
         if settings.num_return_sequences > 1:
             raise InputError(
                 f"Got num_return_sequences {settings.num_return_sequences} for prompts given as ids, expected 1. "
@@ -344,7 +346,7 @@ class Engine:
         state = constraint.begin(self.max_positions - len(prompt_ids))
         return search_sequences(self.model, prompt_ids, state, threshold, self._pad_id)
 
-    def stream(self, prompt: str, settings: GenerationSettings = DEFAULT_SETTINGS) -> Iterator[str]:
+    def stream(self, prompt: str, settings: GenerationSettings = DEFAULT_SETTINGS, **changes: Any) -> Iterator[str]:
         """Complete one prompt, handing over the text as it is made.
 
         The pieces never change afterwards: joined, they are `generate(prompt, settings)[0].text`.
@@ -352,10 +354,12 @@ class Engine:
         Args:
             prompt: the text to continue.
             settings: how; one completion without beams, because beams settle on a text only at its end.
+            changes: single settings by name; they win over `settings`.
 
         Raises:
             InputError: the prompt cannot be completed, or not with these settings; raised at once.
         """
+        settings = change_settings(settings, changes)
         if settings.num_beams > 1 or settings.num_return_sequences > 1:
             raise InputError(
                 f"Got num_beams {settings.num_beams} and num_return_sequences {settings.num_return_sequences}, "
