@@ -49,7 +49,8 @@ def test_a_wrong_keyword_is_told(tmp_path: Path, settings: dict[str, Any], messa
 def test_pre_training_takes_the_path_of_a_recipe(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="Cannot read"):
         pretrain(tmp_path / "nowhere.toml")
-    (tmp_path / "run.toml").write_text('output = "run"\n[corpus]\nsources = ["a.jsonl"]\nvocabulary_size = 500\n[training]\nstep = 3\n')
+    corpus = '[corpus]\nsources = ["a.jsonl"]\nvocabulary_size = 500\n'
+    (tmp_path / "run.toml").write_text(f'output = "run"\n{corpus}[training]\nstep = 3\n')
     with pytest.raises(ConfigError, match=r"Unknown setting 'training\.step'"):
         pretrain(str(tmp_path / "run.toml"))
     assert not (tmp_path / "run").exists()

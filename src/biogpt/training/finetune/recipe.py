@@ -25,7 +25,7 @@ class FinetuneRecipe:
     """A whole fine-tuning run.
 
     Args:
-        output: directory of everything the run makes, the tuned model first of all.
+        output: directory of everything the run makes, the fine-tuned model first of all.
         task: what is learned; its schema's `finetune` holds the settings.
         data: the data set's directory, or one file of it.
         model: the trained model to start from, by name.
