@@ -37,10 +37,10 @@ from rich.progress import (
     Task,
     TaskID,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+from rich.table import Column
 from rich.text import Text
 
 Element = TypeVar("Element")
@@ -182,11 +182,10 @@ def _columns(unit: str) -> list[ProgressColumn]:
     is_bytes = unit == "bytes"
     return [
         TextColumn("{task.description}", markup=False),
-        BarColumn(),
+        BarColumn(bar_width=None),  # whatever the others leave of the line
         DownloadColumn() if is_bytes else _CountColumn(unit),
         TransferSpeedColumn() if is_bytes else _RateColumn(unit),
-        TextColumn("{task.fields[note]}", markup=False),
-        TimeElapsedColumn(),
+        TextColumn("{task.fields[note]}", markup=False, table_column=Column(no_wrap=True)),
         TimeRemainingColumn(),
     ]
 
@@ -195,7 +194,7 @@ class _CountColumn(ProgressColumn):
     """How many of how many."""
 
     def __init__(self, unit: str) -> None:
-        super().__init__()
+        super().__init__(Column(no_wrap=True))
         self.unit = unit
 
     def render(self, task: Task) -> Text:
@@ -207,7 +206,7 @@ class _RateColumn(ProgressColumn):
     """How many a second."""
 
     def __init__(self, unit: str) -> None:
-        super().__init__()
+        super().__init__(Column(no_wrap=True))
         self.unit = unit
 
     def render(self, task: Task) -> Text:
