@@ -2,7 +2,7 @@
 
 
 def models() -> None:
-    """List the bundled models: what each does, how good it is, how large."""
+    """List the bundled models, each with its size, its score and what it does."""
     from biogpt.extraction.model_list import list_models
 
     print(list_models())

@@ -59,7 +59,7 @@ def predict(
 
     found = find_task_model(options.at_revision(model, revision) if model else None, task)
     inputs = find_inputs(files or ["-"], sys.stdin.buffer, input_format and str(input_format), _say_skipped)
-    _logger.info("%d inputs", len(inputs))
+    _logger.info("%d input%s", len(inputs), "" if len(inputs) == 1 else "s")
     stream = None if output else sys.stdout.buffer
     target = Target(choose_format(found.task, format and str(format), output, inputs), output, stream, html)
     if console.is_watched():
