@@ -178,9 +178,7 @@ def predict_files(
         _make_parent(target.page_path)
     from biogpt.extraction.extractor import Extractor  # torch, which takes a while: what was typed is checked by now
 
-    extractor = Extractor.of(
-        found, device=device, batch_size=batch_size, threshold=threshold, constrained=constrained
-    )
+    extractor = Extractor.of(found, device=device, batch_size=batch_size, threshold=threshold, constrained=constrained)
     if run_state is not None:
         run_state.begin()
         summary.take_up(run_state)
