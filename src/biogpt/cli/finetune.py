@@ -2,17 +2,13 @@
 
 import json
 import os
-from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from biogpt.cli import console, options
-
-if TYPE_CHECKING:
-    from biogpt.tasks.example import Prediction
 
 _OPTIONS = frozenset(
     {
@@ -55,45 +51,37 @@ def finetune(
     torchrun --nproc-per-node 8 -m biogpt finetune ... In the end the scores on dev are shown.
     """
     named = {"epochs": epochs, "learning_rate": learning_rate, "head": head, "peft": peft, "patience": patience}
-    chosen = {
+    chosen: dict[str, Any] = {
         key: str(value) if isinstance(value, StrEnum) else value for key, value in named.items() if value is not None
     }
     others = options.parse_settings(settings)
     for key in others:
         if key in chosen or key in _OPTIONS:
             raise typer.BadParameter(f"Got --set {key}, expected --{key.replace('_', '-')}, once.")
-    from biogpt.training.finetune.recipe import make_recipe
+    chosen |= others
+    from biogpt.tasks.task import load_task
+    from biogpt.training.public import finetune as finetune_model
 
-    wordings = {"empty_documents": empty_documents, "target_format": target_format}
-    run = make_recipe(
+    start = options.at_revision(model, revision)
+    report = finetune_model(
         task,
         data,
         output,
-        options.at_revision(model, revision),
-        settings={**chosen, **others},
-        recipe_path=recipe,
-        schema_settings={key: str(value) for key, value in wordings.items() if value is not None},
+        model=start,
+        recipe=recipe,
         train_split=train_split,
         dev_fraction=dev_fraction,
         seed=seed,
+        target_format=target_format,
+        empty_documents=empty_documents and str(empty_documents),
+        **chosen,
     )
-    from biogpt.training.finetune.run import finetune as run_finetuning
-
-    report = run_finetuning(run, _predict_with)
     if os.environ.get("RANK", "0") != "0":
         return
-    console.say_table(f"fine-tuned {run.model} for {report['task']}", _rows(report, run.task.schema.score.main, output))
+    main = load_task(task).schema.score.main
+    console.say_table(f"fine-tuned {start} for {report['task']}", _rows(report, main, output))
     if is_json:
         print(json.dumps(report))
-
-
-def _predict_with(
-    task: Any, model: Any, tokenizer: Any, examples: Sequence[Any], constrained: bool
-) -> "Iterable[Prediction]":
-    """Predictions of a model that is being fine-tuned."""
-    from biogpt.extraction.predictor import Predictor
-
-    return Predictor(task, model, tokenizer, batch_size=32).predict(examples, constrained)
 
 
 def _rows(report: dict[str, Any], main: str, output: Path) -> list[tuple[str, object]]:

@@ -76,7 +76,7 @@ def predict(
                 constrained=not is_unconstrained,
                 threshold=threshold,
                 batch_size=batch_size,
-                on_problem=lambda problem: None if console.is_quiet() else status.print(_skipped(problem)),
+                on_problem=lambda problem: status.print(_skipped(problem)),
                 on_progress=lambda summary: status.update(str(summary)),
             )
     except KeyboardInterrupt:

@@ -20,11 +20,10 @@ def pretrain(
     torchrun --nproc-per-node 8 -m biogpt pretrain CONFIG.toml. In the end the scores are shown.
     """
     from biogpt.training.pretrain.recipe import read_recipe
+    from biogpt.training.public import pretrain as pretrain_model
 
     recipe = read_recipe(recipe_path)
-    from biogpt.training.pretrain.run import pretrain as run_pretraining
-
-    report = run_pretraining(recipe)
+    report = pretrain_model(recipe)
     if os.environ.get("RANK", "0") != "0":
         return
     console.say_table("pre-trained a model", _rows(report, recipe.output / "model"))
