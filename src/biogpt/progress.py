@@ -1,6 +1,7 @@
 """Progress on stderr: bars with rate and time left. Nothing is ever written to stdout, which carries data.
 
-Bars are drawn only where stderr is a terminal; elsewhere every call does nothing, so a caller need not ask.
+Bars are drawn only where stderr is a terminal; elsewhere every call does nothing, so a caller need not ask. Nothing at
+all is written where the logger "biogpt" is set to errors only (`biogpt --quiet`).
 
     with progress_bar("Predicting", total=len(texts), unit="texts") as bar:
         for number, text in enumerate(texts, 1):
@@ -22,6 +23,7 @@ Bars are drawn only where stderr is a terminal; elsewhere every call does nothin
 It imports rich: a verb of the command line imports it when it runs. It knows nothing of what is counted.
 """
 
+import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import AbstractContextManager, contextmanager
@@ -79,7 +81,7 @@ class ProgressBars(AbstractContextManager["ProgressBars"]):
 
     def __init__(self, unit: str = "", is_wanted: bool = True) -> None:
         self.console = Console(stderr=True)
-        self.is_shown = is_wanted and self.console.is_terminal
+        self.is_shown = is_wanted and self.console.is_terminal and not _is_quiet()
         """Whether anyone sees the bars."""
         # rich would otherwise take stdout over and print the data beside the bar.
         self._progress = Progress(
@@ -164,14 +166,21 @@ def track(
 def status_line(text: str, is_wanted: bool = True) -> Iterator[StatusLine]:
     """A spinner with a text on stderr, for work that cannot be counted; nothing where stderr is no terminal."""
     console = Console(stderr=True)
-    if not is_wanted or not console.is_terminal:
+    if not is_wanted or not console.is_terminal or _is_quiet():
         yield StatusLine(console, None)
         return
     with console.status(Text(text)) as status:
         yield StatusLine(console, status.update)
 
 
+def _is_quiet() -> bool:
+    """Whether the log of the package says errors only, as `biogpt --quiet` sets it."""
+    return not logging.getLogger("biogpt").isEnabledFor(logging.WARNING)
+
+
 def _print_line(console: Console, line: str) -> None:
+    if _is_quiet():
+        return
     if console.is_terminal:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     else:

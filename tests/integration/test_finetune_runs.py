@@ -37,7 +37,8 @@ def command(directory: Path, model: Path, data: Path, *more: str, launcher: tupl
     (directory / "recipe.toml").write_text(RECIPE)
     return [
         sys.executable, "-m", *launcher, "biogpt", "finetune", "--task", "ddi", "--model", str(model),
-        "--data", str(data), "--out", str(directory / "run"), "--recipe", str(directory / "recipe.toml"), *more,
+        "--data", str(data), "--out", str(directory / "run"), "--recipe", str(directory / "recipe.toml"),
+        "--json", *more,
     ]  # fmt: skip
 
 
@@ -131,6 +132,30 @@ def test_a_killed_run_goes_on_with_the_same_losses(unbroken: Path, tmp_path: Pat
     names = ("model.safetensors", "task.toml", "vocab.json", "tokenizer_config.json")
     for name in names:
         assert (tmp_path / "run" / name).read_bytes() == (unbroken / "run" / name).read_bytes(), name
+
+
+def test_it_ends_with_a_table_and_the_next_command(unbroken: Path, model: Path, data: Path) -> None:
+    arguments = [argument for argument in command(unbroken, model, data) if argument != "--json"]
+    result = subprocess.run(arguments, capture_output=True, text=True, timeout=300, check=False)
+    assert (result.returncode, result.stdout) == (0, "")
+    table = result.stderr[result.stderr.index("biogpt: fine-tuned") :]
+    rows = dict(line.split(maxsplit=1) for line in table.splitlines()[1:])
+    report = json.loads((unbroken / "run" / "finetune.json").read_text())
+    assert rows["split"] == f"dev ({report['dev_examples']} examples)"
+    assert any(name.startswith("f1") for name in rows)
+    assert rows["next"] == f"biogpt predict -m {unbroken / 'run'} FILE"
+    result = subprocess.run([*arguments, "-q"], capture_output=True, text=True, timeout=300, check=False)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+def test_settings_by_name_replace_a_recipe(unbroken: Path, tmp_path: Path, model: Path, data: Path) -> None:
+    settings = [part for line in RECIPE.strip().splitlines() for part in ("--set", line)]
+    arguments = command(tmp_path, model, data)
+    at = arguments.index("--recipe")
+    arguments[at : at + 2] = settings
+    result = subprocess.run(arguments, capture_output=True, text=True, timeout=300, check=False)
+    assert result.returncode == 0, result.stderr
+    assert losses(tmp_path) == losses(unbroken)
 
 
 def test_a_finished_run_is_not_trained_again(unbroken: Path, model: Path, data: Path) -> None:

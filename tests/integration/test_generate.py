@@ -139,7 +139,7 @@ def test_someone_looking_sees_progress_and_the_output_is_the_same(environment, t
     os.close(looking)
     assert process.returncode == 0
     assert b"Loading" in seen
-    assert b"100%" in seen
+    assert b"3/3 prompts" in seen
     expected = "".join(f"{one.prompt}{one.text}\n" for (one,) in engine.generate(PROMPTS))
     assert (tmp_path / "output.txt").read_text(encoding="utf-8") == expected
 
@@ -158,6 +158,8 @@ class HubHandler(BaseHTTPRequestHandler):
                 {"type": "file", "path": file.name, "size": file.stat().st_size, "oid": "a" * 40} for file in files
             ]
             content = json.dumps(entries).encode()
+        elif path.startswith("/api/models/some/model/revision/") and path.split("/")[-1] not in self.server.revisions:
+            content, headers = b"", {"X-Error-Code": "RevisionNotFound"}
         elif path.startswith("/api/models/some/model"):
             siblings = [{"rfilename": file.name} for file in files]
             content = json.dumps({"id": "some/model", "sha": "1" * 40, "siblings": siblings}).encode()
@@ -187,6 +189,7 @@ class HubServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), HubHandler)
         self.model_path = model_path
         self.fetched: set[str] = set()
+        self.revisions = {"main", "v1", "1" * 40}
 
 
 @pytest.fixture
@@ -215,6 +218,14 @@ def test_a_hub_model_is_fetched_once_and_found_offline(run, hub, environment, mo
     monkeypatch.setitem(environment, "HF_HUB_OFFLINE", "1")
     assert output_of(run(PROMPTS[0], model="some/model")) == completion.prompt + completion.text + "\n"
     assert_refused(run(PROMPTS[0], model="some/other"), "Unknown model 'some/other'", "HF_HUB_OFFLINE")
+
+
+def test_a_hub_model_at_a_revision(run, hub, engine):
+    completion = engine.generate(PROMPTS[0])[0]
+    for revision in ("v1", "1" * 40):
+        done = run(PROMPTS[0], "--revision", revision, model="some/model")
+        assert output_of(done) == completion.prompt + completion.text + "\n"
+    assert_refused(run(PROMPTS[0], "--revision", "v2", model="some/model"), "'some/model@v2'", "no such branch, tag")
 
 
 def test_a_hub_model_with_pytorch_weights_only(run, hub, engine):
@@ -267,7 +278,7 @@ def test_an_interruption_ends_it_quietly(long_run):
         (["Aspirin", "--num-beams", "0"], "Got num_beams 0"),
         (["Aspirin", "--num-beams", "2", "--num-return-sequences", "3"], "num_return_sequences 3 with num_beams 2"),
         (["Aspirin", "--num-beams", "2", "--temperature", "0.5"], "temperature 0.5 with num_beams 2"),
-        (["Aspirin", "--seed", "-1"], "Got seed -1"),
+        (["Aspirin", "--set", "seed=-1"], "Got seed -1"),
         ([""], "The prompt is empty"),
         (["Aspirin", "  "], "The prompt is empty"),
         (["Aspirin", "word " * 100], "tokens, expected at most 95"),

@@ -70,7 +70,6 @@ def test_what_stands_in_files_is_found_in_their_order_and_bad_records_are_named(
         (["--model", "mini", "a.txt"], "does not say its task"),
         (["--model", "{bc5cdr}", "none.txt"], "none.txt"),
         (["--model", "{bc5cdr}", "latin.txt"], "latin.txt is not in UTF-8"),
-        (["--model", "{bc5cdr}", "a.txt", "--format", "pdf"], "Unknown format 'pdf'"),
         (
             ["--model", "{hoc}", "a.txt", "--format", "pubtator"],
             "pubtator cannot say the labels",
@@ -78,7 +77,6 @@ def test_what_stands_in_files_is_found_in_their_order_and_bad_records_are_named(
         (["--model", "{pubmedqa}", "a.txt"], "'pubmedqa' reads several fields: question, context"),
         (["--model", "{bc5cdr}", "table.csv"], "has no column 'text', 'title' or 'abstract'"),
         (["--model", "{bc5cdr}", "a.txt", "--output", "mine.jsonl"], "was not begun by this command"),
-        (["--model", "{bc5cdr}", "a.txt", "--input-format", "txt"], "Unknown format 'txt'. Did you mean 'text'?"),
         (["--model", "{bc5cdr}", "empty.txt"], "The input has no document"),
     ],
 )

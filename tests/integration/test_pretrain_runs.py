@@ -52,7 +52,7 @@ precision = "fp32"
 
 
 def run(path: Path, *launcher: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", *launcher, "biogpt", "pretrain", str(path)]
+    command = [sys.executable, "-m", *launcher, "biogpt", "pretrain", str(path), "--json"]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
 

@@ -7,6 +7,7 @@ Shapes in comments: B rows, T new tokens, S tokens seen so far including the new
 """
 
 import hashlib
+import logging
 import random
 import warnings
 from collections.abc import Iterator, Sequence
@@ -31,6 +32,8 @@ from biogpt.model.checkpoint import load_tokenizer, resolve_model
 from biogpt.model.loading import choose_device, load_causal_lm
 from biogpt.model.modeling import BioGptForCausalLM
 from biogpt.text.tokenizer import BioGptTokenizer
+
+_logger = logging.getLogger(__name__)
 
 StopReason = Literal["end", "length", "positions"]
 
@@ -171,6 +174,7 @@ class Engine:
         loaded = load_causal_lm(path)
         tokenizer = load_tokenizer(path, loaded.config.vocab_size)
         loaded.to(device=place, dtype=DTYPES[dtype])
+        _logger.info("Loaded %s on %s: %s parameters", model, place, f"{loaded.num_parameters():,}")
         return cls(loaded, tokenizer, batch_size)
 
     @classmethod

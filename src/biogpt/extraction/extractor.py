@@ -15,7 +15,7 @@ from biogpt.documents.json_lines import article_of_fields, passages_of
 from biogpt.documents.record import Passage, make_document
 from biogpt.errors import InputError
 from biogpt.extraction.conversion import CUT, Source, make_examples, read_extraction, source_fields
-from biogpt.extraction.predictor import Predictor
+from biogpt.extraction.predictor import LABEL_THRESHOLD, Predictor
 from biogpt.extraction.task_models import TaskModel, find_task_model, names_task
 from biogpt.tasks.task import Task
 
@@ -98,11 +98,12 @@ class Extractor:
     ) -> Self:
         """An extractor with a model that `find_task_model` has found; see `from_pretrained`."""
         check_threshold(threshold)
-        own = found.task.schema.threshold
+        schema = found.task.schema
+        own = schema.threshold or (LABEL_THRESHOLD if schema.kind == "classification" else 0.0)
         if threshold is not None and threshold < own:
             # The model's own threshold decides how far it looks; what is above the lower one must be looked for.
-            lowest = max(threshold, MIN_SEARCH_THRESHOLD) if found.task.schema.kind == "relation" else threshold
-            found = replace(found, task=Task(replace(found.task.schema, threshold=lowest)))
+            lowest = threshold if schema.kind == "tagging" else max(threshold, MIN_SEARCH_THRESHOLD)
+            found = replace(found, task=Task(replace(schema, threshold=lowest)))
         predictor = Predictor.of(found, device, batch_size)
         return cls(predictor, found.label, threshold=threshold, constrained=constrained)
 

@@ -7,6 +7,7 @@ predictions, is for the callers.
 Shapes in comments: B rows, T tokens, L labels.
 """
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -36,15 +37,19 @@ from biogpt.tasks.kinds.tagging import OUTSIDE, read_tags, word_spans
 from biogpt.tasks.task import Task
 from biogpt.text.tokenizer import BioGptTokenizer
 
+_logger = logging.getLogger(__name__)
+
 Model = BioGptForCausalLM | BioGptForTokenClassification | BioGptForSequenceClassification
 
 NO_LABEL = "empty"
 """The choice that says that no other one holds, as in HoC."""
 
+LABEL_THRESHOLD = 0.5
+"""The probability from which on a label holds, where several may and the schema has no `threshold`."""
+
 HEADED_KINDS = ("tagging", "answering", "classification")
 """The kinds of tasks that a head can do without writing text."""
 
-_THRESHOLD = 0.5  # probability from which on a label holds, where several may
 _NUM_BATCHES = 4  # examples of that many batches are sorted by length, so that a batch's rows are about as long
 
 
@@ -104,6 +109,7 @@ class Predictor:
             InputError: the model was not fine-tuned for a task, or there is no such device.
             CheckpointError: its files are damaged or do not fit together.
         """
+        place = choose_device(device)
         loaded = load_model(found.path)
         tokenizer = load_tokenizer(found.path, loaded.config.vocab_size)
         if not found.is_tuned and isinstance(loaded, BioGptForCausalLM) and not learned_ids(tokenizer):
@@ -112,7 +118,8 @@ class Predictor:
                 f"has no {TASK_FILE} and no soft prompt. Make one of it: biogpt finetune --task {found.task.name} "
                 f"--data DIR --model {found.name} --output DIR."
             )
-        loaded.to(choose_device(device))
+        loaded.to(place)
+        _logger.info("Loaded %s on %s: %s parameters", found.label, place, f"{loaded.num_parameters():,}")
         return cls(found.task, loaded, tokenizer, batch_size)
 
     def predict(self, examples: Iterable[Example], constrained: bool = True) -> Iterator[Prediction]:
@@ -238,7 +245,8 @@ class Predictor:
         if not is_multiple:
             chosen = [max(scores, key=lambda name: scores[name])]
         else:
-            chosen = [name for name, value in scores.items() if value > _THRESHOLD and name != NO_LABEL]
+            threshold = self.task.schema.threshold or LABEL_THRESHOLD
+            chosen = [name for name, value in scores.items() if value > threshold and name != NO_LABEL]
             if not chosen and NO_LABEL in scores:
                 chosen = [NO_LABEL]
         slot = label_slot(self.task.schema)

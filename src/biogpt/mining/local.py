@@ -134,6 +134,7 @@ def predict_files(
     *,
     device: str = "auto",
     constrained: bool = True,
+    threshold: float | None = None,
     batch_size: int = 8,
     on_problem: Callable[[Problem], None] = lambda problem: None,
     on_progress: Callable[[Summary], None] = lambda summary: None,
@@ -145,19 +146,23 @@ def predict_files(
         inputs: from `find_inputs`.
         target: where results go. With a path the run can be taken up again by the same call.
         device: where to run, in PyTorch's terms.
-        constrained: hold what is generated to the task's schema.
+        constrained: constrain what is generated to the task's template.
+        threshold: probability threshold: what has a lower score is left out; by default the model's own.
         batch_size: texts that the model reads at once. Results are written after a few such batches.
         on_problem: called with each record that is skipped, and each file that is damaged.
         on_progress: called after each group.
 
     Raises:
-        InputError: the output is there already and not of this run, or begun with other settings.
+        InputError: the output is there already and not of this run, or begun with other settings; the threshold is no
+            probability; or there is no such device.
         DataError: a table lacks columns, the output cannot be written, or the inputs are others than before.
     """
     task = found.task
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise InputError(f"Got threshold {threshold}, expected a probability from 0 to 1.")
     inputs = prepare_inputs(task, inputs)
     _check_target(inputs, target)
-    run_state = _open_run_state(found, inputs, target, constrained, batch_size)
+    run_state = _open_run_state(found, inputs, target, constrained, threshold, batch_size)
     summary = Summary()
 
     def report(problem: Problem) -> None:
@@ -173,7 +178,7 @@ def predict_files(
         _make_parent(target.page_path)
     from biogpt.extraction.extractor import Extractor  # torch, which takes a while: what was typed is checked by now
 
-    extractor = Extractor.of(found, device=device, batch_size=batch_size, constrained=constrained)
+    extractor = Extractor.of(found, device=device, batch_size=batch_size, threshold=threshold, constrained=constrained)
     if run_state is not None:
         run_state.begin()
         summary.take_up(run_state)
@@ -239,7 +244,12 @@ def _check_unchanged(records: Iterator[Source], run_state: RunState) -> None:
 
 
 def _open_run_state(
-    found: TaskModel, inputs: Sequence[Input], target: Target, constrained: bool, batch_size: int
+    found: TaskModel,
+    inputs: Sequence[Input],
+    target: Target,
+    constrained: bool,
+    threshold: float | None,
+    batch_size: int,
 ) -> RunState | None:
     """The note on the run, where its output is one that can be taken up again."""
     if target.path is None:
@@ -252,6 +262,7 @@ def _open_run_state(
         "format": target.format,
         "page": str(target.page_path) if target.page_path else None,
         "constrained": constrained,
+        "threshold": threshold,
         "batch_size": batch_size,
         "biogpt": biogpt.__version__,
     }

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from biogpt.errors import CheckpointError
 from biogpt.model.checkpoint import (
     ADAPTER_CONFIG_FILE,
+    BUNDLED,
     CONFIG_FILE,
     assemble_model,
     check_weights,
@@ -74,7 +75,7 @@ def load_merged(path: Path) -> AnyModel:
     settings = read_json_object(settings_file)
     _check_settings(settings_file, settings)
     additions = {name.removeprefix(_PREFIX): tensor.float() for name, tensor in read_safetensors(weights_file).items()}
-    base_path = resolve_model(settings["base_model_name_or_path"])
+    base_path = resolve_model(_base_of(settings))
     if (base_path / ADAPTER_CONFIG_FILE).is_file():
         raise CheckpointError(
             f"{settings_file}: the base model {base_path} is an adapter itself, expected a whole model. Merge it first."
@@ -94,6 +95,13 @@ def load_merged(path: Path) -> AnyModel:
         weights.pop(PROJECTION, None)
     check_weights(weights_file, config, weights, model_class)
     return assemble_model(model_class, config, weights)
+
+
+def _base_of(settings: Mapping[str, Any]) -> str:
+    """The base model's name, with the revision where it is one of the hub's."""
+    name, revision = str(settings["base_model_name_or_path"]), settings.get("revision")
+    is_on_hub = name not in BUNDLED and not Path(name).expanduser().is_dir()
+    return f"{name}@{revision}" if revision and is_on_hub else name
 
 
 def _check_settings(file: Path, settings: Mapping[str, Any]) -> None:

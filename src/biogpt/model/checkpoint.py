@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from biogpt.errors import BioGptError, CheckpointError, DataError, suggest
+from biogpt.errors import BioGptError, CheckpointError, DataError, InputError, suggest
 from biogpt.model import difference, fairseq
 from biogpt.model.difference import DIFFERENCE_FILE
 
@@ -56,18 +56,21 @@ _MOST_LEARNED = 100
 Model = TypeVar("Model", bound="BioGptPreTrainedModel")
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.\-]*/[A-Za-z0-9][\w.\-]*")
+_REVISION = re.compile(r"[A-Za-z0-9][\w.\-/]*")  # a branch, a tag or a commit
 
 
 def resolve_model(name: str | Path) -> Path:
     """The directory of a model.
 
     Args:
-        name: a bundled model (`mini`, or the name of a task that a bundled one is tuned for), a directory, or a Hugging
-            Face hub id (`microsoft/biogpt`). A hub id is fetched once and found on this machine afterwards, offline
-            too; a directory of the same name goes first.
+        name: a bundled model (`mini`, or the name of a task that a bundled one is fine-tuned for), a directory, or a
+            Hugging Face hub id (`microsoft/biogpt`), perhaps with a branch, tag or commit behind an `@`
+            (`microsoft/biogpt@main`). A hub id is fetched once and found on this machine afterwards, offline too; a
+            directory of the same name goes first. Only data files are fetched, never code.
 
     Raises:
         CheckpointError: there is no such model, or the hub cannot be reached and has not been fetched from before.
+        InputError: a revision of something that is not on the hub.
     """
     if str(name) in BUNDLED:
         path = BUNDLED[str(name)]
@@ -83,8 +86,17 @@ def resolve_model(name: str | Path) -> Path:
     known = f"a bundled model ({', '.join(BUNDLED)}), a directory, or a hub id (organisation/name)"
     if path.is_file():
         raise CheckpointError(f"{path} is a file, expected {known}. Name the directory that holds the model's files.")
-    if isinstance(name, str) and _HUB_ID.fullmatch(name):
-        return _fetch_from_hub(name)
+    base, revision = split_revision(str(name))
+    if revision is not None and (base in BUNDLED or Path(base).expanduser().is_dir()):
+        kind = "a bundled model" if base in BUNDLED else "a directory"
+        raise InputError(
+            f"Got the revision '{revision}' of '{base}', which is {kind}; expected a hub id (organisation/name): only "
+            "the hub has revisions. Leave the revision out."
+        )
+    if isinstance(name, str) and _HUB_ID.fullmatch(base):
+        if revision is not None and not _REVISION.fullmatch(revision):
+            raise InputError(f"Got the revision '{revision}' of '{base}', expected a branch, a tag or a commit.")
+        return _fetch_from_hub(base, revision)
     raise CheckpointError(f"Unknown model '{name}', expected {known}.{suggest(str(name), BUNDLED)} Check the name.")
 
 
@@ -320,18 +332,31 @@ def _load_fairseq_tokenizer(path: Path, vocab_size: int) -> BioGptTokenizer:
         return BioGptTokenizer(*files, **settings)
 
 
-def _fetch_from_hub(hub_id: str) -> Path:
+def split_revision(name: str) -> tuple[str, str | None]:
+    """A model's name and, where it has one behind an `@`, the revision; a directory's name is left whole."""
+    base, sign, revision = name.partition("@")
+    return (base, revision) if sign and not Path(name).expanduser().is_dir() else (name, None)
+
+
+def commit_of(path: Path) -> str | None:
+    """The hub's commit that a model's directory was fetched from; None where it does not come from the hub."""
+    return path.name if path.parent.name == "snapshots" else None
+
+
+def _fetch_from_hub(hub_id: str, revision: str | None = None) -> Path:
     """The local copy of a hub model, fetched if it is not there or outdated."""
     from huggingface_hub import snapshot_download
 
+    name = f"{hub_id}@{revision}" if revision else hub_id
     # Many hub models carry their weights twice; the PyTorch file is fetched only where it is the only one.
     try:
-        path = Path(snapshot_download(hub_id, allow_patterns=["*.json", "*.txt", "*.safetensors"]))
+        path = Path(snapshot_download(hub_id, revision=revision, allow_patterns=["*.json", "*.txt", "*.safetensors"]))
         if not any(path.glob("*.safetensors")):
-            path = Path(snapshot_download(hub_id, allow_patterns=["*.json", "*.txt", "pytorch_model*.bin"]))
+            patterns = ["*.json", "*.txt", "pytorch_model*.bin"]
+            path = Path(snapshot_download(hub_id, revision=revision, allow_patterns=patterns))
     except Exception as error:  # the hub client lets through errors of its network library, which varies by version
         raise CheckpointError(
-            f"Unknown model '{hub_id}': there is no such directory, no copy from an earlier fetch, and the Hugging "
+            f"Unknown model '{name}': there is no such directory, no copy from an earlier fetch, and the Hugging "
             f"Face hub {_why_not_fetched(error)}. Check the name and the network, or name a directory."
         ) from error
     return path
@@ -339,7 +364,7 @@ def _fetch_from_hub(hub_id: str) -> Path:
 
 def _why_not_fetched(error: Exception) -> str:
     from huggingface_hub import constants
-    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
     if constants.HF_HUB_OFFLINE:
         return "was not asked since HF_HUB_OFFLINE is set"
@@ -347,6 +372,8 @@ def _why_not_fetched(error: Exception) -> str:
         return "wants you to accept its terms and to log in first ('hf auth login')"
     if isinstance(error, RepositoryNotFoundError):
         return "has no model of this name that you may read"
+    if isinstance(error, RevisionNotFoundError):
+        return "has no such branch, tag or commit of this model"
     return f"could not be reached ({type(error.__cause__ or error).__name__})"
 
 

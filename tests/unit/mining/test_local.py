@@ -75,6 +75,62 @@ def test_a_run_is_not_taken_up_with_other_settings_or_documents(tuned_model_path
     assert target.path.read_bytes() == before
 
 
+BUNDLED_TEXT = "Cisplatin-induced renal failure. Lithium gave tremor, and haloperidol gave dystonia in schizophrenia."
+
+
+@pytest.mark.parametrize("task", ["ncbi_disease", "bc5cdr"])
+def test_a_threshold_leaves_out_what_scores_lower(tmp_path, task):
+    """The bundled models, whose own thresholds were set on dev: a higher one filters, a lower one takes their place."""
+    found = find_task_model(task=task)
+    own = found.task.schema.threshold
+    (tmp_path / "a.txt").write_text(BUNDLED_TEXT, encoding="utf-8")
+    inputs = find_inputs([tmp_path / "a.txt"], io.BytesIO())
+
+    def predict(threshold: float | None) -> list[dict[str, object]]:
+        output = io.BytesIO()
+        predict_files(found, inputs, Target("jsonl", stream=output), threshold=threshold)
+        return json.loads(output.getvalue())["items"]
+
+    items = predict(None)
+    scores = sorted(item["score"] for item in items)
+    assert len(scores) > 1
+    assert scores[0] >= own > 0
+    assert predict(own) == items
+    assert predict(own / 2 + scores[-1] / 2) == [item for item in items if item["score"] >= own / 2 + scores[-1] / 2]
+    assert predict(1.0) == []
+    lower = predict(0.01)
+    assert len(lower) > len(items)
+    assert [item for item in lower if item["score"] >= own] == items
+    assert all(item["score"] >= 0.01 for item in lower)
+    for wrong in (-0.1, 1.1):
+        with pytest.raises(InputError, match=f"Got threshold {wrong}"):
+            predict(wrong)
+
+
+def test_a_threshold_belongs_to_a_run(tuned_model_paths, tmp_path, source):
+    found, inputs = find_task_model(tuned_model_paths["bc5cdr_chem"]), find_inputs([source], io.BytesIO())
+    target = Target("jsonl", tmp_path / "out.jsonl")
+    predict_files(found, inputs, target, threshold=0.5)
+    with pytest.raises(InputError, match=r"begun with threshold 0\.5, not null"):
+        predict_files(found, inputs, target)
+
+
+def test_a_threshold_of_labels(tuned_model_paths, tmp_path):
+    """A head's labels hold from 0.5 on, where no other threshold is given."""
+    found = find_task_model(tuned_model_paths["hoc"])
+    (tmp_path / "a.txt").write_text("Cells died by apoptosis .", encoding="utf-8")
+    inputs = find_inputs([tmp_path / "a.txt"], io.BytesIO())
+
+    def predict(threshold: float | None) -> set[str]:
+        output = io.BytesIO()
+        predict_files(found, inputs, Target("jsonl", stream=output), threshold=threshold)
+        return {item["label"] for item in json.loads(output.getvalue())["items"]}
+
+    assert predict(None) == predict(0.5) == {"resisting cell death"}
+    assert predict(1.0) == set()
+    assert predict(0.0) > predict(None)
+
+
 def test_a_file_damaged_in_its_middle_is_told_and_the_next_one_read(tuned_model_paths, tmp_path, source):
     inputs = [*find_inputs([source], io.BytesIO()), *find_inputs([source], io.BytesIO())]
     broken = tmp_path / "broken.xml"

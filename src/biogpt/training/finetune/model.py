@@ -9,7 +9,7 @@ import torch
 from transformers import PreTrainedModel
 
 from biogpt.errors import ConfigError
-from biogpt.model.checkpoint import ADAPTER_CONFIG_FILE, BUNDLED, load_tokenizer, resolve_model
+from biogpt.model.checkpoint import ADAPTER_CONFIG_FILE, BUNDLED, load_tokenizer, resolve_model, split_revision
 from biogpt.model.config import BioGptConfig
 from biogpt.model.loading import load_model
 from biogpt.model.modeling import (
@@ -111,7 +111,9 @@ def add_lora(model: AnyModel, name: str, tokenizer: BioGptTokenizer, tuning: Tun
             f"Got finetune.lora_targets = {', '.join(tuning.lora_targets)}, expected names of linear layers: q_proj, "
             f"k_proj, v_proj, out_proj, fc1, fc2. PEFT says: {error}"
         ) from error
-    adapted.peft_config["default"].base_model_name_or_path = base_name(name)
+    base, revision = split_revision(base_name(name))
+    adapted.peft_config["default"].base_model_name_or_path = base
+    adapted.peft_config["default"].revision = revision
     return adapted
 
 

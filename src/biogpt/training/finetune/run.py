@@ -24,7 +24,7 @@ import torch
 from transformers import GenerationConfig, TrainerState, TrainingArguments
 from transformers.utils import logging as transformers_logging
 
-from biogpt.model.checkpoint import ADAPTER_CONFIG_FILE, CONFIG_FILE
+from biogpt.model.checkpoint import ADAPTER_CONFIG_FILE, CONFIG_FILE, commit_of, resolve_model
 from biogpt.model.modeling import (
     BioGptForCausalLM,
     BioGptForSequenceClassification,
@@ -261,6 +261,7 @@ def make_report(prepared: Prepared, trainer: FinetuneTrainer, scores: DevScores,
         "precision": "bf16" if trainer.use_bf16 else "fp32",
         "device": str(trainer.args.device),
         "processes": trainer.args.world_size,
+        "base_commit": commit_of(resolve_model(prepared.recipe.model)),  # of a hub model
         "recipe": prepared.recipe.as_dict(),
         "versions": versions(),
     }

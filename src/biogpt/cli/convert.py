@@ -1,0 +1,31 @@
+"""`biogpt convert`: a model in another layout."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from biogpt.cli import options
+
+
+def convert(
+    source: Annotated[
+        str, typer.Argument(metavar="SRC", help="A model's name, directory or hub id, or a fairseq checkpoint.pt.")
+    ],
+    destination: Annotated[Path, typer.Argument(metavar="DST", help="The directory to make.")],
+    layout: Annotated[
+        options.Layout, typer.Option("--to", help="Hugging Face's layout, or fairseq's.")
+    ] = options.Layout.hf,
+    vocabulary_path: Annotated[
+        Path | None,
+        typer.Option("--vocabulary", metavar="DIR", help="Where dict.txt and bpecodes lie, if not beside the weights."),
+    ] = None,
+    revision: options.Revision = None,
+) -> None:
+    """Convert a model between Hugging Face's layout and fairseq's.
+
+    Nothing that a file holds is run, and neither fairseq nor omegaconf is needed. The destination is printed.
+    """
+    from biogpt.model.conversion import convert as convert_model
+
+    print(convert_model(options.at_revision(source, revision), destination, str(layout), vocabulary_path))

@@ -1,0 +1,95 @@
+"""`biogpt predict`: find things in documents."""
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from biogpt.cli import console, options
+
+_logger = logging.getLogger(__name__)
+
+
+def predict(
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="FILE", help="Documents: files, directories, or - for stdin, the default."),
+    ] = None,
+    task: options.OptionalTask = None,
+    model: options.OptionalModel = None,
+    output: options.OptionalOutput = None,
+    format: Annotated[
+        options.OutputFormat | None,
+        typer.Option(help="Of the output; by default the input's where possible."),
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="PAGE.html", help="Make a page, too, with what was found highlighted.")
+    ] = None,
+    input_format: Annotated[
+        options.InputFormat | None, typer.Option(help="Of the input, where neither name nor content tells.")
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, metavar="X", help="Leave out what has a lower score; by default the model's own threshold."
+        ),
+    ] = None,
+    is_unconstrained: options.Unconstrained = False,
+    batch_size: options.BatchSize = 8,
+    device: options.Device = "auto",
+    revision: options.Revision = None,
+) -> None:
+    """Find in documents what a model was fine-tuned for.
+
+    Give --task to use the model that is bundled for it, or --model. Reads text, JSON lines, PubMed XML, PubTator, BioC,
+    brat and tables, and writes the same documents with what was found: entities with their spans, relations, answers,
+    each with a score. See docs/predict.md.
+    """
+    if task is None and model is None:
+        raise typer.BadParameter("Give --task or --model: what shall be looked for?")
+    if revision is not None and model is None:
+        raise typer.BadParameter("--revision says which version of a hub model: give it with --model.")
+    if not files and (sys.stdin is None or sys.stdin.isatty()):
+        raise typer.BadParameter("Give files, a directory, or documents on stdin.")
+    from biogpt.extraction.task_models import find_task_model
+    from biogpt.mining.inputs import find_inputs
+    from biogpt.mining.local import Target, choose_format, predict_files
+
+    found = find_task_model(options.at_revision(model, revision) if model else None, task)
+    inputs = find_inputs(files or ["-"], sys.stdin.buffer, input_format and str(input_format), _say_skipped)
+    _logger.info("%d input%s", len(inputs), "" if len(inputs) == 1 else "s")
+    stream = None if output else sys.stdout.buffer
+    target = Target(choose_format(found.task, format and str(format), output, inputs), output, stream, html)
+    if console.is_watched():
+        console.say(f"{found.label}, a model for {found.task.name}: {found.quality() or 'no score on record'}")
+    from biogpt.progress import status_line
+
+    # Where results are printed they show themselves how far it is.
+    is_wanted = console.is_watched() and (output is not None or not sys.stdout.isatty())
+    try:
+        with status_line("Loading the model", is_wanted) as status:
+            summary = predict_files(
+                *(found, inputs, target),
+                device=device,
+                constrained=not is_unconstrained,
+                threshold=threshold,
+                batch_size=batch_size,
+                on_problem=lambda problem: status.print(_skipped(problem)),
+                on_progress=lambda summary: status.update(str(summary)),
+            )
+    except KeyboardInterrupt:
+        if output:
+            console.say(f"stopped; the same command goes on with {output}.")
+        raise
+    console.say(summary)
+    summary.check()
+
+
+def _skipped(problem: object) -> str:
+    return " ".join(["biogpt: skipped", *str(problem).split()])
+
+
+def _say_skipped(problem: object) -> None:
+    console.say(f"skipped {problem}")

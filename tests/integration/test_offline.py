@@ -1,0 +1,86 @@
+"""No verb asks anyone: with bundled models no process opens a socket to another machine.
+
+A `sitecustomize` on the path of each process refuses it, and keeps a list of who asked, for an error could be caught.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "examples" / "finetuning"
+GUARD = """
+import os, socket
+
+LOCAL = ("127.", "::1", "localhost", "0.0.0.0")
+connect, getaddrinfo = socket.socket.connect, socket.getaddrinfo
+
+def check(host):
+    if host is not None and not str(host).startswith(LOCAL) and str(host) != socket.gethostname():
+        with open(os.environ["ASKED"], "a") as file:
+            file.write(f"{host}\\n")
+        raise OSError(f"a socket to {host}")
+
+def guarded_connect(self, address):
+    if self.family != socket.AF_UNIX:
+        check(address[0])
+    return connect(self, address)
+
+def guarded_getaddrinfo(host, *arguments, **settings):
+    check(host.decode() if isinstance(host, bytes) else host)
+    return getaddrinfo(host, *arguments, **settings)
+
+socket.socket.connect = socket.socket.connect_ex = guarded_connect
+socket.getaddrinfo = guarded_getaddrinfo
+"""
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Runs a command under the guard; it tells which hosts were asked for."""
+    (tmp_path / "guard").mkdir()
+    (tmp_path / "guard" / "sitecustomize.py").write_text(GUARD)
+    path = os.pathsep.join([str(tmp_path / "guard"), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "PYTHONPATH": path, "ASKED": str(tmp_path / "asked"), "HF_HOME": str(tmp_path / "hub")}
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        environment.pop(name, None)
+
+    def run_guarded(*arguments: object) -> tuple[subprocess.CompletedProcess[str], list[str]]:
+        command = [sys.executable, *map(str, arguments)]
+        done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+        asked = tmp_path / "asked"
+        return done, asked.read_text().split() if asked.exists() else []
+
+    return run_guarded
+
+
+def test_the_guard_sees_who_asks(run):
+    program = "import socket\ntry: socket.create_connection(('example.org', 443))\nexcept OSError: pass"
+    assert run("-c", program)[1] == ["example.org"]
+    done, asked = run("-m", "biogpt", "generate", "Aspirin", "--model", "some/model")
+    assert done.returncode == 1
+    assert asked
+
+
+def test_no_verb_opens_a_socket_to_another_machine(run, tmp_path):
+    (tmp_path / "a.txt").write_text("Lithium gave tremor.", encoding="utf-8")
+    data = ["--task", EXAMPLES / "triage.toml", "--data"]
+    steps = ["--set", "num_steps=2", "--set", "warmup_steps=1"]
+    for arguments in (
+        ["generate", "Aspirin", "--max-new-tokens", 5],
+        ["predict", "--task", "bc5cdr", "a.txt"],
+        ["predict", "--task", "ncbi_disease", "a.txt", "--output", "found.jsonl", "--html", "found.html"],
+        ["finetune", *data, EXAMPLES / "train.csv", "--output", "model", *steps],
+        ["finetune", *data, EXAMPLES / "train.csv", "--output", "adapter", *steps, "--peft", "lora"],
+        ["evaluate", *data, EXAMPLES / "test.csv", "--model", "model", "--output", "report"],
+        ["convert", "mini", "fairseq", "--to", "fairseq"],
+        ["tasks"],
+        ["models"],
+        ["env"],
+    ):
+        done, asked = run("-m", "biogpt", *arguments)
+        assert done.returncode == 0, done.stderr
+        assert not asked, arguments
