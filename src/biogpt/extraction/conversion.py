@@ -10,7 +10,7 @@ from dataclasses import replace
 from biogpt.documents import Document, Entity, EntityRelation, Extraction, Label
 from biogpt.errors import DataError
 from biogpt.tasks.example import NO_ID, Example, Item, Prediction
-from biogpt.tasks.kinds.tagging import word_spans
+from biogpt.tasks.iob import word_spans
 from biogpt.tasks.mentions import find_mentions
 from biogpt.tasks.readers import RELATION_TYPE
 from biogpt.tasks.task import Task

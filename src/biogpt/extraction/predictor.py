@@ -32,8 +32,8 @@ from biogpt.model.modeling import (
 )
 from biogpt.tasks.encoding import EncodedWords, encode_prompt_or_cut, encode_words, head_labels, learned_ids
 from biogpt.tasks.example import Example, Item, Prediction
-from biogpt.tasks.kinds.classification import label_slot
-from biogpt.tasks.kinds.tagging import OUTSIDE, read_tags, word_spans
+from biogpt.tasks.iob import OUTSIDE, read_tags, word_spans
+from biogpt.tasks.kinds.labels import label_slot
 from biogpt.tasks.task import Task
 from biogpt.text.tokenizer import BioGptTokenizer
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from biogpt.errors import ConfigError
 from biogpt.tasks.example import Example
-from biogpt.tasks.kinds.tagging import OUTSIDE, tags_of
 from biogpt.tasks.task import Task, truncate_source
 from biogpt.text.tokenizer import BioGptTokenizer
 
@@ -113,19 +112,17 @@ def encode_words(task: Task, tokenizer: BioGptTokenizer, example: Example) -> li
 
 
 def head_labels(task: Task) -> list[str]:
-    """The labels of a classification head, in the order of its outputs: IOB tags of words, or the slot's choices."""
-    if task.schema.kind == "tagging":
-        return [OUTSIDE, *(f"{mark}-{label}" for label in task.schema.slots["label"].choices for mark in "BI")]
-    return list(next(iter(task.schema.slots.values())).choices)
+    """The labels of a classification head, in the order of its outputs: IOB tags of words, or the slot's choices.
+
+    None where the task's kind has no such head.
+    """
+    return task.kind.head_labels(task.schema)
 
 
 def label_ids(task: Task, example: Example) -> list[int]:
     """The gold as indices into `head_labels`: one for each word, or those of all labels that the text carries."""
     ids = {label: index for index, label in enumerate(head_labels(task))}
-    if task.schema.kind == "tagging":
-        return [ids[tag] for tag in tags_of(example.items, example.text)]
-    slot = next(iter(task.schema.slots))
-    return [ids[item.slots[slot]] for item in example.items]
+    return [ids[label] for label in task.kind.gold_labels(task.schema, example)]
 
 
 def _join_words(words: Sequence[Sequence[int]], num_copies: int, separator: int) -> EncodedWords:

@@ -32,7 +32,7 @@ def describe_task(name: str) -> str:
         "sentence": schema.template.sentence or "one tag per word",
         "slots": "; ".join(_describe_slot(task, slot) for slot in schema.slots),
         "other wordings": ", ".join(schema.alternatives),
-        "empty documents": schema.empty_documents if schema.kind == "relation" else "",
+        "empty documents": schema.empty_documents if task.kind.extracts == "relations" else "",
         "source limit": f"{schema.source_limit} tokens" if schema.source_limit else "",
         "metric": f"{schema.score.metric}, mainly {schema.score.main}",
         "published": f"{published} ({schema.score.source})" if published else "none",

@@ -9,9 +9,8 @@ import re
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import NamedTuple, NoReturn, TypeVar
+from typing import NamedTuple, TypeVar
 
-from biogpt.errors import ConfigError, suggest
 from biogpt.tasks.example import NO_ID, Example, Item, Prediction
 from biogpt.tasks.schema import Schema
 
@@ -208,15 +207,6 @@ ANSWER_METRICS: dict[str, Metric] = {"accuracy": score_answers}
 LABEL_METRICS: dict[str, Metric] = {"labels": score_labels}
 TAG_METRICS: dict[str, Metric] = {"spans": score_spans}
 TEXT_METRICS: dict[str, Metric] = {"text": describe_texts}
-
-
-def refuse(schema: Schema, known: Iterable[str]) -> NoReturn:
-    """Raise the `ConfigError` for a metric that the kind lacks."""
-    metric = schema.score.metric
-    raise ConfigError(
-        f"The task '{schema.name}' has the metric '{metric}', which the kind '{schema.kind}' lacks."
-        f"{suggest(metric, known)} Known: {', '.join(known)}."
-    )
 
 
 def body_of(name: str) -> str:

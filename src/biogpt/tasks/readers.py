@@ -15,7 +15,8 @@ from typing import Any
 
 from biogpt.errors import DataError, InputError, suggest
 from biogpt.tasks.example import Example, Item
-from biogpt.tasks.kinds.tagging import read_tags
+from biogpt.tasks.iob import read_tags
+from biogpt.tasks.kinds.registry import find_kind
 from biogpt.tasks.schema import Schema
 from biogpt.tasks.template import slots_of
 
@@ -298,12 +299,8 @@ def _items_of_row(schema: Schema, row: Mapping[str, str], place: str) -> Iterato
         return
     if empty:
         raise DataError(f"{place}: '{empty[0]}' is empty but others are not. Fill all of a row's slots, or none.")
-    if schema.kind == "classification":
-        slot, labels = next(iter(values.items()))
-        for label in labels.split("|"):
-            yield Item({slot: check_label(schema, slot, label.strip(), place)})
-        return
-    yield Item({slot: check_label(schema, slot, value, place) for slot, value in values.items()})
+    for item in find_kind(schema.kind).split_row(values):
+        yield Item({slot: check_label(schema, slot, value, place) for slot, value in item.items()})
 
 
 def _read_prompts(schema: Schema, path: Path, split: str) -> Iterator[Example]:

@@ -5,32 +5,23 @@ and its metric. This module holds what all kinds share and finds tasks by name. 
 and never imports torch.
 """
 
-import importlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol, TypeVar, cast
+from typing import TypeVar
 
 from biogpt.errors import ConfigError, DataError, InputError, suggest
 from biogpt.tasks import readers
 from biogpt.tasks.example import Example, Item, Prediction
+from biogpt.tasks.kinds.registry import find_kind
 from biogpt.tasks.mentions import find_mentions
 from biogpt.tasks.metrics import Counts, Pair
-from biogpt.tasks.schema import Schema, read_schema
+from biogpt.tasks.schema import Schema
+from biogpt.tasks.schema_file import read_schema
 from biogpt.text.grammar import Grammar
 
 SCHEMAS_PATH = Path(__file__).parent / "schemas"
 T = TypeVar("T")
-
-
-class Kind(Protocol):
-    """What the module of a kind offers. All functions are pure; `parse` never raises, never invents."""
-
-    def check_schema(self, schema: Schema) -> None: ...
-    def target(self, schema: Schema, example: Example) -> str: ...
-    def grammar(self, schema: Schema, example: Example) -> Grammar | None: ...
-    def parse(self, schema: Schema, text: str, example: Example) -> Prediction: ...
-    def counts(self, schema: Schema, pairs: "Sequence[Pair]", unknown: Sequence[Prediction]) -> "Counts": ...
 
 
 class Task:
@@ -39,8 +30,9 @@ class Task:
     def __init__(self, schema: Schema) -> None:
         self.schema = schema
         self.name = schema.name
-        self._kind = cast(Kind, importlib.import_module(f"biogpt.tasks.kinds.{schema.kind}"))
-        self._kind.check_schema(schema)
+        self.kind = find_kind(schema.kind)
+        """What differs between the kinds of tasks; its methods take the schema."""
+        self.kind.check_schema(schema)
 
     def __repr__(self) -> str:
         return f"Task({self.name!r}, kind={self.schema.kind!r})"
@@ -79,27 +71,27 @@ class Task:
 
     def target(self, example: Example) -> str:
         """The text that the model shall write."""
-        return self._kind.target(self.schema, example)
+        return self.kind.target(self.schema, example)
 
     def grammar(self, example: Example) -> Grammar | None:
         """What the model may write for this example, so that it can be read; None: anything.
 
         Every target of the task fits, if its entities stand in the source and its other values are the schema's.
         """
-        return self._kind.grammar(self.schema, example)
+        return self.kind.grammar(self.schema, example)
 
     def parse(self, text: str, example: Example) -> Prediction:
         """Read a completion. Never raises: what cannot be read is among the prediction's problems."""
-        return self._kind.parse(self.schema, text, example)
+        return self.kind.parse(self.schema, text, example)
 
-    def counts(self, predictions: Iterable[Prediction], examples: Sequence[Example]) -> "Counts":
+    def counts(self, predictions: Iterable[Prediction], examples: Sequence[Example]) -> Counts:
         """Counts per example: what `score` and an interval around it are made of.
 
         Raises:
             DataError: no examples.
         """
         pairs, unknown = match(predictions, examples)
-        return self._kind.counts(self.schema, pairs, unknown)
+        return self.kind.count(self.schema, pairs, unknown)
 
     def score(self, predictions: Iterable[Prediction], examples: Sequence[Example]) -> dict[str, float]:
         """The metric's figures, from 0 to 1, and how many predictions were missing, unknown and failed.

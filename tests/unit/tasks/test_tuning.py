@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from biogpt.errors import ConfigError
-from biogpt.tasks.schema import read_schema
-from biogpt.tasks.schema_file import render_schema
+from biogpt.tasks.schema_file import read_schema, render_schema
 from biogpt.tasks.task import SCHEMAS_PATH, load_task, task_names
 from biogpt.tasks.tuning import Tuning, build_tuning
 

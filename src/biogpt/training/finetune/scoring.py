@@ -11,7 +11,7 @@ import torch
 from biogpt.extraction.predictor import Predictor
 from biogpt.model.modeling import AnyModel
 from biogpt.tasks.example import Example, Prediction
-from biogpt.tasks.kinds.tagging import read_tags
+from biogpt.tasks.iob import read_tags
 from biogpt.tasks.task import Task
 from biogpt.text.tokenizer import BioGptTokenizer
 
