@@ -98,10 +98,10 @@ def augment(task: Task, examples: Sequence[Example], num_epochs: int, seed: int)
     tuning = task.schema.finetune
     if not (tuning.entity_renaming or tuning.shuffle_relations or tuning.pair_epochs):
         return []
-    if task.schema.kind != "relation":
+    if not task.kind.has_augmentation:
         raise ConfigError(
             "Got finetune.entity_renaming, finetune.pair_epochs or finetune.shuffle_relations for the kind "
-            f"'{task.schema.kind}', expected them for 'relation' alone. Leave them out."
+            f"'{task.kind.name}', expected them for 'relation' alone. Leave them out."
         )
     num_pair_epochs = count_pair_epochs(tuning, num_epochs)
     lexicon = read_lexicon(task, examples)

@@ -72,7 +72,7 @@ def prepare(recipe: FinetuneRecipe) -> Prepared:
             "Got result 'best' or patience without anything to measure on, expected a dev split. Hold out a part "
             "of train: --dev-fraction 0.1."
         )
-    model_class = find_class(recipe.task.schema)
+    model_class = find_class(recipe.task)
     set_seed(recipe.seed)
     model, tokenizer = build_model(recipe.model, recipe.task, recipe.seed)
 
