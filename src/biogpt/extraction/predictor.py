@@ -22,7 +22,7 @@ from biogpt.engine.engine import Completion, Engine
 from biogpt.engine.padding import check_numbers
 from biogpt.errors import CheckpointError, InputError
 from biogpt.extraction.item_scores import score_items
-from biogpt.extraction.task_models import TASK_FILE, TaskModel, find_task_model
+from biogpt.extraction.task_models import TaskModel, find_task_model
 from biogpt.model.checkpoint import load_tokenizer
 from biogpt.model.loading import choose_device, load_model
 from biogpt.model.modeling import (
@@ -35,6 +35,7 @@ from biogpt.tasks.example import Example, Item, Prediction
 from biogpt.tasks.iob import OUTSIDE, read_tags, word_spans
 from biogpt.tasks.kinds.labels import label_slot
 from biogpt.tasks.task import Task
+from biogpt.tasks.task_directory import TASK_FILE
 from biogpt.text.tokenizer import BioGptTokenizer
 
 _logger = logging.getLogger(__name__)
@@ -88,7 +89,7 @@ class Predictor:
     @property
     def _searches(self) -> bool:
         """Whether all relations above the threshold are searched for, one text after the other."""
-        return self.task.schema.kind == "relation" and bool(self.task.schema.threshold)
+        return self.task.schema.kind == "relation" and bool(self.task.inference.threshold)
 
     @classmethod
     def load(
@@ -131,9 +132,9 @@ class Predictor:
 
         Returns:
             For each example what was predicted, with scores from 0 to 1: of a generated item the geometric mean of
-            the probabilities of the tokens that fill its slots, or, where all likely relations are given (the schema's
-            `threshold`), the probability that it is stated first among all that the schema allows; of a mention the
-            mean probability of its tags; of a label that a head gives its probability.
+            the probabilities of the tokens that fill its slots, or, where all likely relations are given (the task's
+            `inference.threshold`), the probability that it is stated first among all that the schema allows; of a
+            mention the mean probability of its tags; of a label that a head gives its probability.
         """
         remaining = iter(examples)
         while window := list(islice(remaining, self.window_size)):
@@ -156,7 +157,7 @@ class Predictor:
         entities = [name for name, slot in self.task.schema.slots.items() if slot.is_entity]
         found: dict[tuple[str, ...], Item] = {}
         problems: list[str] = []
-        for sequence in engine.search_sequences(prompt, constraint, self.task.schema.threshold):
+        for sequence in engine.search_sequences(prompt, constraint, self.task.inference.threshold):
             read = self.task.parse(self._decode(sequence.ids), example)
             problems += read.problems
             for item in read.items:
@@ -175,7 +176,7 @@ class Predictor:
             return [self._search(engine, example) for example in window]
         prompts, are_cut = self._encode_prompts(window)
         order = sorted(range(len(window)), key=lambda index: len(prompts[index]))
-        limit = self.task.schema.target_limit or engine.max_positions
+        limit = self.task.inference.target_limit or engine.max_positions
         settings = GenerationSettings(temperature=0, max_new_tokens=limit)
         ordered = [prompts[index] for index in order]
         constraints = self._compile_constraints([window[index] for index in order], ordered) if constrained else None
@@ -226,7 +227,7 @@ class Predictor:
             position += len(encoded)
             values, indices = words.softmax(dim=-1).max(dim=-1)
             tags = [names[index] for index in indices.tolist()]
-            predictions.append(_as_mentions(example, tags, values.tolist(), self.task.schema.threshold))
+            predictions.append(_as_mentions(example, tags, values.tolist(), self.task.inference.threshold))
         return predictions
 
     def _classify(self, window: Sequence[Example]) -> list[Prediction]:
@@ -245,7 +246,7 @@ class Predictor:
         if not is_multiple:
             chosen = [max(scores, key=lambda name: scores[name])]
         else:
-            threshold = self.task.schema.threshold or LABEL_THRESHOLD
+            threshold = self.task.inference.threshold or LABEL_THRESHOLD
             chosen = [name for name, value in scores.items() if value > threshold and name != NO_LABEL]
             if not chosen and NO_LABEL in scores:
                 chosen = [NO_LABEL]

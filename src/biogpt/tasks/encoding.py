@@ -24,7 +24,7 @@ class EncodedWords:
 
     input_ids: list[int]
     places: list[int]
-    """For each word, the index in `input_ids` of the piece that carries its label: its last one, because a causal model
+    """For each word, the index in `input_ids` of the token that carries its label: its last one, because a causal model
     has read the whole word only there."""
 
 
@@ -89,19 +89,19 @@ def encode_words(task: Task, tokenizer: BioGptTokenizer, example: Example) -> li
     """The words of a tagging example, word by word, for a head that labels each.
 
     What does not fit into the model's positions comes in several parts, which follow each other without overlap. With
-    the schema's `finetune.tagging_context = "twice"` each part stands there twice (`</s> A </s> A`) and the second copy
-    carries the labels: there a causal model has seen what follows a word, too.
+    `inference.tagging_context = "twice"` each part stands there twice (`</s> A </s> A`) and the second copy carries the
+    labels: there a causal model has seen what follows a word, too.
 
     Returns:
         The parts; their `places` together are one per word of `example.text.split(" ")`.
     """
-    # A word of characters that the tokenizer drops is an unknown one: each word needs a piece for its label.
-    pieces = [ids or [tokenizer.unk_token_id] for ids in tokenizer.encode_ids(task.prompt(example).split(" "))]
-    num_copies = 2 if task.schema.finetune.tagging_context == "twice" else 1
+    # A word of characters that the tokenizer drops is an unknown one: each word needs a token for its label.
+    tokens = [ids or [tokenizer.unk_token_id] for ids in tokenizer.encode_ids(task.prompt(example).split(" "))]
+    num_copies = 2 if task.inference.tagging_context == "twice" else 1
     room = max(1, min(tokenizer.model_max_length, 10**9) // num_copies - 1)
     parts: list[list[list[int]]] = []
     num_taken = room
-    for word in pieces:
+    for word in tokens:
         cut = word[:room]
         if num_taken + len(cut) > room:
             parts.append([])
@@ -141,5 +141,5 @@ def _prompt_room(tokenizer: BioGptTokenizer) -> int:
 
 
 def _ellipsis_id(tokenizer: BioGptTokenizer) -> int:
-    """The token for `...`; in a vocabulary that has none, the last of its pieces."""
+    """The token for `...`; in a vocabulary that has none, the last of its tokens."""
     return int(tokenizer.encode_ids([_ELLIPSIS])[0][-1])

@@ -74,12 +74,6 @@ class Schema:
     """How fields become the source, e.g. `question: {question} context: {context} `; empty: the reader decides."""
     source_limit: int = 0
     """The most tokens of a source; 0: no limit."""
-    target_limit: int = 0
-    """The most tokens that a model may write; 0: as many as it has positions for. Fine-tuning sets it by its data."""
-    threshold: float = 0.0
-    """Mentions that a tagging head is less sure of are left out. For relations, where it is not 0: prediction held to
-    the schema gives all that the model is at least so likely to state first, instead of one list. Fine-tuning sets it
-    to where the score on dev is highest."""
     prompt_length: int = 0
     """The number of virtual tokens between source and target."""
     sentence: str = ""

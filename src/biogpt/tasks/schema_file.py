@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from biogpt.errors import ConfigError, InputError, suggest
+from biogpt.tasks.inference import InferenceSettings, build_inference
 from biogpt.tasks.kinds.registry import find_kind
 from biogpt.tasks.schema import Dataset, Schema, Scoring, Slot
 from biogpt.tasks.template import slots_of
@@ -31,15 +32,19 @@ make the source themselves."""
 EMPTY_DOCUMENTS = ("drop", "keep")
 
 _FORMER_KEYS = {"min_score": "threshold", "traps": "caveats"}  # of version 0.1.0
+_INFERENCE_KEYS = ("target_limit", "threshold")  # version 0.1.0 had them in task.toml
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
-def read_schema(path: Path, **settings: str | int) -> Schema:
+def read_schema(path: Path, **settings: str | int) -> tuple[Schema, InferenceSettings]:
     """Read and check a schema.
 
     Args:
         path: a TOML file; its stem is the task's name unless it has a key `name`, as beside a tuned model.
         settings: values that take the place of the file's, from `Schema`'s plain fields.
+
+    Returns:
+        The schema, and the settings of inference that a file of version 0.1.0 has among its keys.
 
     Raises:
         InputError: the file cannot be read, or there is no such setting.
@@ -56,9 +61,14 @@ def read_schema(path: Path, **settings: str | int) -> Schema:
     for old, new in _FORMER_KEYS.items():
         if old in table:
             table[new] = table.pop(old)
+    learned = {key: table.pop(key) for key in _INFERENCE_KEYS if key in table}
     schema = _build_schema(path, table)
     check_schema(schema, path)
-    return _apply_settings(schema, settings)
+    try:
+        inference = build_inference({**learned, "tagging_context": schema.finetune.tagging_context})
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    return _apply_settings(schema, settings), inference
 
 
 def _build_schema(path: Path, table: dict[str, Any]) -> Schema:

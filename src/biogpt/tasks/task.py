@@ -8,11 +8,12 @@ and never imports torch.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from biogpt.errors import ConfigError, DataError, InputError, suggest
 from biogpt.tasks import readers
 from biogpt.tasks.example import Example, Item, Prediction
+from biogpt.tasks.inference import InferenceSettings
 from biogpt.tasks.kinds.registry import find_kind
 from biogpt.tasks.mentions import find_mentions
 from biogpt.tasks.metrics import Counts, Pair
@@ -27,8 +28,10 @@ T = TypeVar("T")
 class Task:
     """One task: `read` its data, render each example's `prompt` and `target`, `parse` completions, `score` them."""
 
-    def __init__(self, schema: Schema) -> None:
+    def __init__(self, schema: Schema, inference: InferenceSettings | None = None) -> None:
         self.schema = schema
+        self.inference = inference or InferenceSettings(tagging_context=schema.finetune.tagging_context)
+        """How a fine-tuned model is asked; without one, the defaults."""
         self.name = schema.name
         self.kind = find_kind(schema.kind)
         """What differs between the kinds of tasks; its methods take the schema."""
@@ -36,6 +39,17 @@ class Task:
 
     def __repr__(self) -> str:
         return f"Task({self.name!r}, kind={self.schema.kind!r})"
+
+    def with_inference(self, **settings: Any) -> "Task":
+        """The same task with other settings of inference.
+
+        Args:
+            settings: keys of `InferenceSettings`.
+
+        Raises:
+            ConfigError: a setting is of the wrong type, or impossible.
+        """
+        return Task(self.schema, replace(self.inference, **settings))
 
     def read(self, path: str | Path, split: str = "test") -> list[Example]:
         """Read one split of the data set.
@@ -138,7 +152,7 @@ def load_task(name: str | Path, **settings: str | int) -> Task:
         if str(name) not in task_names():
             known = suggest(str(name), task_names())
             raise InputError(f"Unknown task '{name}'.{known} 'biogpt tasks' lists them; your own ends in .toml.")
-    return Task(read_schema(path, **settings))
+    return Task(*read_schema(path, **settings))
 
 
 def task_names() -> list[str]:

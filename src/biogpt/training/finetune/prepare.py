@@ -3,7 +3,6 @@
 It trains nothing, and writes nothing but the record of the settings.
 """
 
-import dataclasses
 import shutil
 import warnings
 from collections.abc import Sequence
@@ -111,9 +110,9 @@ def _make_plan(recipe: FinetuneRecipe, train: Encoded, augmented: Sequence[Encod
 
 def _limit_targets(task: Task, longest_target: int) -> Task:
     """The task with a bound on what is written: half as much again as the longest target that was learned."""
-    if task.schema.target_limit or not longest_target:
+    if task.inference.target_limit or not longest_target:
         return task
-    return Task(dataclasses.replace(task.schema, target_limit=longest_target * 3 // 2))
+    return task.with_inference(target_limit=longest_target * 3 // 2)
 
 
 def _check_scoring(prepared: Prepared) -> None:

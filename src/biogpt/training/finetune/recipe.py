@@ -111,7 +111,8 @@ def make_recipe(
     schema = dataclasses.replace(
         loaded.schema, finetune=dataclasses.replace(tuning, small={}), prompt_length=prompt_length
     )
-    return FinetuneRecipe(output=Path(output), task=Task(schema), data=Path(data), model=model, **run)
+    inference = dataclasses.replace(loaded.inference, tagging_context=tuning.tagging_context)
+    return FinetuneRecipe(output=Path(output), task=Task(schema, inference), data=Path(data), model=model, **run)
 
 
 def read_settings(path: Path) -> dict[str, Any]:

@@ -88,7 +88,7 @@ def find_mention_threshold(
 
 def with_threshold(task: Task, threshold: float) -> Task:
     """The task with another probability threshold."""
-    return Task(dataclasses.replace(task.schema, threshold=threshold))
+    return task.with_inference(threshold=threshold)
 
 
 def _mentions(tags: Sequence[str]) -> list[tuple[str, int, int]]:
