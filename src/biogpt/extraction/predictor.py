@@ -46,10 +46,7 @@ NO_LABEL = "empty"
 """The choice that says that no other one holds, as in HoC."""
 
 LABEL_THRESHOLD = 0.5
-"""The probability from which on a label holds, where several may and the schema has no `threshold`."""
-
-HEADED_KINDS = ("tagging", "answering", "classification")
-"""The kinds of tasks that a head can do without writing text."""
+"""The probability from which on a label holds, where several may and the model has no `threshold`."""
 
 _NUM_BATCHES = 4  # examples of that many batches are sorted by length, so that a batch's rows are about as long
 
@@ -89,7 +86,7 @@ class Predictor:
     @property
     def _searches(self) -> bool:
         """Whether all relations above the threshold are searched for, one text after the other."""
-        return self.task.schema.kind == "relation" and bool(self.task.inference.threshold)
+        return self.task.kind.threshold_of == "sequences" and bool(self.task.inference.threshold)
 
     @classmethod
     def load(
@@ -313,10 +310,9 @@ def _as_mentions(example: Example, tags: Sequence[str], probabilities: Sequence[
 
 def _check_labels(task: Task, model: Model) -> None:
     """Raise unless the head's labels are those of the task."""
-    is_tagging = task.schema.kind == "tagging"
-    head = BioGptForTokenClassification if is_tagging else BioGptForSequenceClassification
+    head = BioGptForTokenClassification if task.kind.labels_words else BioGptForSequenceClassification
     got = sorted(model.config.id2label.values())
-    expected = sorted(head_labels(task)) if task.schema.kind in HEADED_KINDS else []
+    expected = sorted(head_labels(task))
     if not isinstance(model, head) or got != expected:
         raise CheckpointError(
             f"The model is a {type(model).__name__} with the labels {', '.join(got[:8])}, which do not fit the task "
