@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import Any
 
 from biogpt.tasks.template import Template
-from biogpt.tasks.tuning import Tuning
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +87,6 @@ class Schema:
     alternatives: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     dataset: Dataset = field(default_factory=Dataset)
     score: Scoring = field(default_factory=Scoring)
-    finetune: Tuning = field(default_factory=Tuning)
     example: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property

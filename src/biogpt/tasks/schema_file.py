@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from biogpt.errors import ConfigError, InputError, suggest
 from biogpt.tasks.inference import InferenceSettings, build_inference
@@ -32,19 +32,26 @@ make the source themselves."""
 EMPTY_DOCUMENTS = ("drop", "keep")
 
 _FORMER_KEYS = {"min_score": "threshold", "traps": "caveats"}  # of version 0.1.0
-_INFERENCE_KEYS = ("target_limit", "threshold")  # version 0.1.0 had them in task.toml
+_KEYS = {item.name for kind in (Schema, InferenceSettings) for item in fields(kind)} | {"finetune"}
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
-def read_schema(path: Path, **settings: str | int) -> tuple[Schema, InferenceSettings]:
-    """Read and check a schema.
+class TaskFile(NamedTuple):
+    """What one TOML file says."""
+
+    schema: Schema
+    inference: InferenceSettings
+    """Settings for a model that has none of its own (see `biogpt.tasks.task_directory`)."""
+    tuning: Tuning | None
+    """The recipe in the file's `[finetune]`; None where it has none."""
+
+
+def read_task_file(path: Path, **settings: str | int) -> TaskFile:
+    """Read and check a task's file.
 
     Args:
         path: a TOML file; its stem is the task's name unless it has a key `name`, as beside a tuned model.
         settings: values that take the place of the file's, from `Schema`'s plain fields.
-
-    Returns:
-        The schema, and the settings of inference that a file of version 0.1.0 has among its keys.
 
     Raises:
         InputError: the file cannot be read, or there is no such setting.
@@ -61,18 +68,22 @@ def read_schema(path: Path, **settings: str | int) -> tuple[Schema, InferenceSet
     for old, new in _FORMER_KEYS.items():
         if old in table:
             table[new] = table.pop(old)
-    learned = {key: table.pop(key) for key in _INFERENCE_KEYS if key in table}
+    own = {item.name: table.pop(item.name) for item in fields(InferenceSettings) if item.name in table}
+    recipe = table.pop("finetune", None)
     schema = _build_schema(path, table)
     check_schema(schema, path)
+    tuning = None if recipe is None else _build_tuning(path, recipe)
+    if tuning is not None:  # of version 0.1.0
+        own.setdefault("tagging_context", tuning.tagging_context)
     try:
-        inference = build_inference({**learned, "tagging_context": schema.finetune.tagging_context})
+        inference = build_inference(own)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
-    return _apply_settings(schema, settings), inference
+    return TaskFile(_apply_settings(schema, settings), inference, tuning)
 
 
 def _build_schema(path: Path, table: dict[str, Any]) -> Schema:
-    _check_keys(path, "", table, {item.name for item in fields(Schema)})
+    _check_keys(path, "", table, _KEYS)
     for key in ("kind", "title"):
         if not isinstance(table.get(key), str):
             raise ConfigError(f"{path} does not say '{key}'. Expected {key} = \"...\" at its top.")
@@ -81,7 +92,7 @@ def _build_schema(path: Path, table: dict[str, Any]) -> Schema:
             raise ConfigError(f"{path}: {key} is {table[key]!r}. Expected {_KIND_NAMES[type(default)]}.")
     if not isinstance(table.get("name", ""), str):
         raise ConfigError(f"{path}: name is {table['name']!r}. Expected {_KIND_NAMES[str]}.")
-    for key in ("slots", "alternatives", "dataset", "score", "finetune", "example"):
+    for key in ("slots", "alternatives", "dataset", "score", "example"):
         if not isinstance(table.get(key, {}), dict):
             raise ConfigError(f"{path}: {key} is {table[key]!r}. Expected a table: [{key}].")
     slots = {name: _build(path, f"slots.{name}", Slot, value) for name, value in table.get("slots", {}).items()}
@@ -93,7 +104,6 @@ def _build_schema(path: Path, table: dict[str, Any]) -> Schema:
             "slots": slots,
             "dataset": _build(path, "dataset", Dataset, table.get("dataset", {})),
             "score": _build(path, "score", Scoring, table.get("score", {})),
-            "finetune": _build_tuning(path, table.get("finetune", {})),
             "target_format": table.get("target_format", "sentence"),
         }
     )
@@ -128,7 +138,9 @@ def _build(path: Path, place: str, kind: type[Any], table: object) -> Any:
     return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in table.items()})
 
 
-def _build_tuning(path: Path, table: Mapping[str, Any]) -> Tuning:
+def _build_tuning(path: Path, table: Any) -> Tuning:
+    if not isinstance(table, dict):
+        raise ConfigError(f"{path}: finetune is {table!r}. Expected a table: [finetune].")
     try:
         return build_tuning(table)
     except ConfigError as error:
@@ -253,7 +265,7 @@ def _list(names: Any) -> str:
 
 
 def render_schema(schema: Schema) -> str:
-    """The text of a TOML file from which `read_schema` reads this schema, its name and all settings included."""
+    """The text of a TOML file from which `read_task_file` reads this schema, its name included."""
     return _render_table(_as_table(schema), ())
 
 
@@ -263,9 +275,8 @@ def _as_table(value: Any) -> dict[str, Any]:
     for item in fields(value):
         content = getattr(value, item.name)
         default = item.default_factory() if callable(item.default_factory) else item.default
-        if content != default or item.name == "small":
+        if content != default:
             table[item.name] = _as_plain(content)
-    table.pop("small", None)
     return table
 
 

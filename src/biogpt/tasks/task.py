@@ -18,7 +18,7 @@ from biogpt.tasks.kinds.registry import find_kind
 from biogpt.tasks.mentions import find_mentions
 from biogpt.tasks.metrics import Counts, Pair
 from biogpt.tasks.schema import Schema
-from biogpt.tasks.schema_file import read_schema
+from biogpt.tasks.schema_file import read_task_file
 from biogpt.text.grammar import Grammar
 
 SCHEMAS_PATH = Path(__file__).parent / "schemas"
@@ -30,7 +30,7 @@ class Task:
 
     def __init__(self, schema: Schema, inference: InferenceSettings | None = None) -> None:
         self.schema = schema
-        self.inference = inference or InferenceSettings(tagging_context=schema.finetune.tagging_context)
+        self.inference = inference or InferenceSettings()
         """How a fine-tuned model is asked; without one, the defaults."""
         self.name = schema.name
         self.kind = find_kind(schema.kind)
@@ -146,13 +146,23 @@ def load_task(name: str | Path, **settings: str | int) -> Task:
         InputError: no such task, setting or file.
         ConfigError: the schema cannot work; the message says why.
     """
+    file = read_task_file(find_task_file(name), **settings)
+    return Task(file.schema, file.inference)
+
+
+def find_task_file(name: str | Path) -> Path:
+    """The TOML file of a task; see `load_task`.
+
+    Raises:
+        InputError: no such task.
+    """
     path = Path(name)
-    if path.suffix != ".toml":
-        path = SCHEMAS_PATH / f"{name}.toml"
-        if str(name) not in task_names():
-            known = suggest(str(name), task_names())
-            raise InputError(f"Unknown task '{name}'.{known} 'biogpt tasks' lists them; your own ends in .toml.")
-    return Task(*read_schema(path, **settings))
+    if path.suffix == ".toml":
+        return path
+    if str(name) not in task_names():
+        known = suggest(str(name), task_names())
+        raise InputError(f"Unknown task '{name}'.{known} 'biogpt tasks' lists them; your own ends in .toml.")
+    return SCHEMAS_PATH / f"{name}.toml"
 
 
 def task_names() -> list[str]:

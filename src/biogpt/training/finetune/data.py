@@ -90,7 +90,7 @@ def read_splits(recipe: FinetuneRecipe) -> Splits:
 
 def warn_of_caveats(recipe: FinetuneRecipe, splits: Splits) -> None:
     """Say what makes a score on this data worth less than it looks."""
-    tuning = recipe.task.schema.finetune
+    tuning = recipe.tuning
     sets_threshold = tuning.shuffle_relations or recipe.task.kind.threshold_of == "items"
     is_chosen = tuning.result == "best" or tuning.patience or sets_threshold
     if splits.dev_is_test and is_chosen:

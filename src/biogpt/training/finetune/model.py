@@ -25,13 +25,17 @@ from biogpt.tasks.tuning import Tuning
 from biogpt.text.tokenizer import BioGptTokenizer
 
 
-def find_class(task: Task) -> type[AnyModel]:
+def find_class(task: Task, head: str) -> type[AnyModel]:
     """The class of the model that learns a task.
+
+    Args:
+        task: what is learned.
+        head: `Tuning.head`.
 
     Raises:
         ConfigError: a head for a kind of task that has none.
     """
-    head = task.schema.finetune.head or task.kind.heads[0]
+    head = head or task.kind.heads[0]
     if head not in task.kind.heads:
         able = ", ".join(kind.name for kind in KINDS.values() if head in kind.heads)
         raise ConfigError(
@@ -43,12 +47,13 @@ def find_class(task: Task) -> type[AnyModel]:
     return BioGptForTokenClassification if task.kind.labels_words else BioGptForSequenceClassification
 
 
-def build_model(name: str, task: Task, seed: int) -> tuple[AnyModel, BioGptTokenizer]:
+def build_model(name: str, task: Task, tuning: Tuning, seed: int) -> tuple[AnyModel, BioGptTokenizer]:
     """The model that is trained, in float32, and its tokenizer.
 
     Args:
         name: of the trained model to start from, see `checkpoint.resolve_model`.
-        task: what is learned; its schema says with which head, soft prompt and dropout.
+        task: what is learned; its schema says with which soft prompt.
+        tuning: with which head and dropout.
         seed: of the new rows and the head.
 
     Raises:
@@ -59,11 +64,11 @@ def build_model(name: str, task: Task, seed: int) -> tuple[AnyModel, BioGptToken
     start = load_model(path)
     tokenizer = load_tokenizer(path, start.config.vocab_size)
     tokenizer.model_max_length = start.config.max_position_embeddings
-    model_class = find_class(task)
+    model_class = find_class(task, tuning.head)
     torch.manual_seed(seed)
     if model_class is not BioGptForTokenClassification:  # words are labelled where they stand, without a prompt
         add_learned_tokens(tokenizer, task.schema.prompt_length)
-    config = _configure(start.config, model_class, task, len(tokenizer))
+    config = _configure(start.config, model_class, task, tuning.dropout, len(tokenizer))
     model = model_class(config)
     state = start.state_dict()
     if len(tokenizer) > start.config.vocab_size:
@@ -132,8 +137,9 @@ def base_name(name: str) -> str:
     return str(path.resolve()) if is_directory else name
 
 
-def _configure(start: BioGptConfig, model_class: type[AnyModel], task: Task, vocabulary_size: int) -> BioGptConfig:
-    dropout = task.schema.finetune.dropout
+def _configure(
+    start: BioGptConfig, model_class: type[AnyModel], task: Task, dropout: float, vocabulary_size: int
+) -> BioGptConfig:
     changes: dict[str, Any] = {
         "vocab_size": vocabulary_size,
         "hidden_dropout_prob": dropout,

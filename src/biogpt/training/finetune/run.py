@@ -102,7 +102,7 @@ def run_recipe(recipe: FinetuneRecipe) -> dict[str, Any]:
     Warns:
         UserWarning: dev is test, dev stands in train, or the schedule does not fit the length of the run.
     """
-    require_extra(*(["peft"] if recipe.task.schema.finetune.peft else []))
+    require_extra(*(["peft"] if recipe.tuning.peft else []))
     transformers_logging.disable_progress_bar()  # one bar is enough: TrainingProgress has it
     prepared = prepare(recipe)
     finished = read_report(prepared)

@@ -17,6 +17,7 @@ from biogpt.errors import BioGptError, ConfigError, DataError, TrainingError
 from biogpt.model.loading import load_causal_lm, load_model
 from biogpt.tasks.encoding import add_learned_tokens, learned_ids
 from biogpt.tasks.example import Example, Item, Prediction
+from biogpt.tasks.recipe import find_recipe
 from biogpt.tasks.task import load_task
 from biogpt.tasks.task_directory import read_task_directory
 from biogpt.training.finetune import prepare as prepare_module
@@ -84,9 +85,10 @@ def test_impossible_settings_are_refused(model: Path, data: Path, settings: dict
 def test_a_recipe_file_goes_before_the_schema_and_flags_before_both(tmp_path: Path) -> None:
     (tmp_path / "r.toml").write_text("prompt_length = 4\n[finetune]\nepochs = 3\nlearning_rate = 2e-4\n")
     recipe = make_recipe("bc5cdr", tmp_path, tmp_path, settings={"epochs": 5}, recipe_path=tmp_path / "r.toml")
-    tuning = recipe.task.schema.finetune
-    small = load_task("bc5cdr").schema.finetune.for_size(320)
+    tuning = recipe.tuning
+    small = find_recipe("bc5cdr", 320).tuning
     assert (tuning.epochs, tuning.learning_rate, tuning.schedule) == (5, 2e-4, small.schedule)
+    assert recipe.as_dict()["recipe_file"] == "bc5cdr-small.toml"
     assert recipe.task.schema.prompt_length == 4
     (tmp_path / "r.toml").write_text("epochs =")
     with pytest.raises(ConfigError, match="is no TOML file"):
