@@ -60,7 +60,7 @@ def find_task_model(model: str | Path | None = None, task: str | Path | Task | N
     Args:
         model: a bundled model's name, a directory or a hub id; by default the one that is bundled for `task`.
         task: a task's name, its TOML file, or a task; by default the one that the model was tuned for. What is given
-            must be the model's own, up to the wording of its sentence and where its data lie.
+            must be the model's own, up to its target format and where its data lie.
 
     Raises:
         InputError: neither is given, there is no such task, no model is bundled for it, or the model was tuned for

@@ -2,7 +2,6 @@
 
 A metric makes `Counts`: one row of numbers per example, and how their sums become figures. That is all that a score
 or a bootstrap needs. Figures run from 0 to 1; a ratio with nothing below the line is 0 unless a rule says otherwise.
-This module knows nothing of files and texts.
 """
 
 import re
@@ -110,7 +109,7 @@ def count_matches(
 
 
 def score_exact(schema: Schema, pairs: Sequence[Pair], unknown: Sequence[Prediction]) -> Counts:
-    """Relations as tuples of names, lower-cased and without blanks; micro over documents.
+    """Relations as tuples of names, lower-cased and without spaces; micro over documents.
 
     Predictions for documents that the gold lacks are wrong.
     """

@@ -91,7 +91,7 @@ class Schema:
 
     @cached_property
     def template(self) -> Template:
-        """The sentence in use, with its separator, end and wording of choices."""
+        """The sentence in use, with its separator, end and verbalizers."""
         chosen = self.alternatives.get(self.target_format, {})
         known = {name: slot.choices for name, slot in self.slots.items() if slot.choices}
         return Template(

@@ -50,7 +50,7 @@ def read_task_file(path: Path, **settings: str | int) -> TaskFile:
     """Read and check a task's file.
 
     Args:
-        path: a TOML file; its stem is the task's name unless it has a key `name`, as beside a tuned model.
+        path: a TOML file; its stem is the task's name unless it has a key `name`, as beside a fine-tuned model.
         settings: values that take the place of the file's, from `Schema`'s plain fields.
 
     Raises:

@@ -141,7 +141,7 @@ def _weigh(schema: Schema, reading: Reading, example: Example) -> tuple[int, int
 
 
 def _identify(vocabulary: Mapping[str, str], name: str, text: str, spans: Sequence[Span]) -> str:
-    """The identifier of a name, or of the name as the source spells it: tokenising adds blanks to some names."""
+    """The identifier of a name, or of the name as the source spells it: tokenising adds spaces to some names."""
     spellings = (fold(text[start:end]) for start, end in spans)
     return next((vocabulary[spelling] for spelling in (name, *spellings) if spelling in vocabulary), NO_ID)
 
@@ -158,7 +158,7 @@ def _ambiguous(template: Template, item: Item) -> list[str]:
     for name, value in item.slots.items():
         others = [other for other in template.alternatives(name, value) if other != value]
         if others:
-            problems.append(f"the wording of {name} '{value}' may also mean {', '.join(others)}")
+            problems.append(f"the text for the {name} '{value}' may also mean {', '.join(others)}")
     return problems
 
 
