@@ -59,9 +59,9 @@ def measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """One step of one task, in this process."""
     data = arguments.data / DIRECTORIES[name]
     recipe = make_recipe(name, data, arguments.work / name, str(arguments.work / "base"))
-    task, tuning = recipe.task, recipe.task.schema.finetune
+    task, tuning = recipe.task, recipe.tuning
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model, tokenizer = build_model(recipe.model, task, SEED)
+    model, tokenizer = build_model(recipe.model, task, tuning, SEED)
     model.set_attn_implementation("sdpa" if device.type == "cuda" else "blocked")
     model.to(device).train()
     optimizer = make_optimizer(model, tuning)

@@ -15,8 +15,8 @@ from typing import Generic, TypeVar
 
 from biogpt.errors import InputError, suggest
 from biogpt.tasks.example import NO_ID, Example, Item, Prediction, Span
+from biogpt.tasks.iob import OUTSIDE, word_spans
 from biogpt.tasks.kinds import relation
-from biogpt.tasks.kinds.tagging import OUTSIDE, word_spans
 from biogpt.tasks.mentions import fold
 from biogpt.tasks.schema import Schema
 from biogpt.tasks.task import Task

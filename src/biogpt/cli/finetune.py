@@ -47,7 +47,8 @@ def finetune(
 ) -> None:
     """Fine-tune a model for a task.
 
-    A run that was killed is resumed by the same command. Under torchrun it uses all processes:
+    Settings that are not given are those of the task's recipe for the model's size (biogpt/tasks/recipes); recipe.json
+    says which it was. A run that was killed is resumed by the same command. Under torchrun it uses all processes:
     torchrun --nproc-per-node 8 -m biogpt finetune ... In the end the scores on dev are shown.
     """
     named = {"epochs": epochs, "learning_rate": learning_rate, "head": head, "peft": peft, "patience": patience}

@@ -12,7 +12,6 @@ from typing import Any
 from biogpt.errors import DataError, suggest
 from biogpt.tasks import readers
 from biogpt.tasks.example import Example, Item, Prediction
-from biogpt.tasks.kinds import relation
 from biogpt.tasks.task import Task
 
 
@@ -43,8 +42,8 @@ def read_predictions(task: Task, path: Path, examples: Sequence[Example]) -> lis
     elif suffix == ".json":
         found = _read_json(task, path, by_id)
     elif suffix in (".csv", ".tsv", ".xlsx"):
-        is_tagged = task.schema.kind == "tagging" and suffix == ".tsv"
-        found = _read_tagged_words(task, path, examples) if is_tagged else _read_table(task, path, by_id)
+        has_tags = task.kind.labels_words and suffix == ".tsv"
+        found = _read_tagged_words(task, path, examples) if has_tags else _read_table(task, path, by_id)
     else:
         found = _read_lines(task, path, examples)
     return list(found)
@@ -94,9 +93,9 @@ def _read_json(task: Task, path: Path, by_id: Mapping[str, Example]) -> Iterator
     for id, value in table.items():
         example = by_id.get(id, Example(id, ""))
         labels = value if isinstance(value, list) else [value]
-        if task.schema.kind in ("answering", "classification") and all(label in _choices(task) for label in labels):
-            slot = next(iter(task.schema.slots))
-            yield Prediction(id, tuple(Item({slot: label}) for label in labels))
+        known = task.kind.read_labels(task.schema, labels)
+        if known is not None:
+            yield Prediction(id, known)
         elif isinstance(value, str):
             yield task.parse(value, example)
         elif isinstance(value, list):
@@ -118,9 +117,7 @@ def _read_table(task: Task, path: Path, by_id: Mapping[str, Example]) -> Iterato
             )
         example = by_id.get(row[columns["id"]], Example(row[columns["id"]], ""))
         values = {slot: row[columns[slot]] for slot in task.schema.slots}
-        items = [values] if any(values.values()) else []
-        if items and task.schema.kind == "classification":
-            items = [{slot: label.strip()} for slot, labels in values.items() for label in labels.split("|")]
+        items = task.kind.split_row(values) if any(values.values()) else []
         yield _of_items(task, items, example, f"{path}:{line}")
 
 
@@ -181,17 +178,4 @@ def _as_item(task: Task, values: Any, example: Example, place: str) -> Item:
     score = values.get("score")
     if score is not None and not isinstance(score, int | float):
         raise DataError(f"{place}: the score is {score!r}. Expected a number.")
-    if schema.kind == "relation":
-        names = {slot: value.lower() if schema.is_lowercase else value for slot, value in filled.items()}
-        item = relation.locate(schema, names, example)
-        return replace(item, ids={**item.ids, **ids}, score=score)
-    if schema.kind == "tagging":
-        span = values.get("start"), values.get("end")
-        if not all(isinstance(end, int) for end in span):
-            raise DataError(f"{place}: a mention without 'start' and 'end'. Expected its characters in the sentence.")
-        return Item(filled, {"mention": (span,)}, score=score)  # type: ignore[dict-item]
-    return Item(filled, score=score)
-
-
-def _choices(task: Task) -> Sequence[str]:
-    return next(iter(task.schema.slots.values())).choices
+    return replace(task.kind.make_item(schema, filled, values, example, place), score=score)

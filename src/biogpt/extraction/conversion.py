@@ -10,7 +10,8 @@ from dataclasses import replace
 from biogpt.documents import Document, Entity, EntityRelation, Extraction, Label
 from biogpt.errors import DataError
 from biogpt.tasks.example import NO_ID, Example, Item, Prediction
-from biogpt.tasks.kinds.tagging import word_spans
+from biogpt.tasks.iob import word_spans
+from biogpt.tasks.kinds.relation import entity_type
 from biogpt.tasks.mentions import find_mentions
 from biogpt.tasks.readers import RELATION_TYPE
 from biogpt.tasks.task import Task
@@ -38,7 +39,7 @@ def make_examples(task: Task, document: Document, fields: Mapping[str, str] | No
     Raises:
         DataError: the task reads a field that the document lacks.
     """
-    if task.schema.kind == "tagging":
+    if task.kind.reads_sentences:
         return [
             Example(document.id, " ".join(document.text[start:end] for start, end in words), word_spans=tuple(words))
             for words in (split_words(document.text, sentence) for sentence in split_sentences(document.text))
@@ -65,20 +66,14 @@ def read_extraction(
         for example, prediction in zip(examples, predictions, strict=True)
         for item in prediction.items
     ]
-    kind = task.schema.kind
-    if kind == "tagging":
+    if task.kind.extracts == "entities":
         entities = tuple(_as_mention(document, example, item) for example, item in items)
         return Extraction(entities=entities, problems=problems, annotator=annotator)
-    if kind == "relation":
+    if task.kind.extracts == "relations":
         relations = tuple(_as_relation(task, document, item) for _, item in items)
         return Extraction(relations=relations, problems=problems, annotator=annotator)
     labels = tuple(Label(slot, value, item.score) for _, item in items for slot, value in item.slots.items())
     return Extraction(labels=labels, problems=problems, annotator=annotator)
-
-
-def entity_type(slot: str) -> str:
-    """What the entities of a slot are called in files: "Chemical" for `chemical`."""
-    return slot.capitalize()
 
 
 def source_fields(task: Task) -> list[str]:

@@ -98,12 +98,12 @@ class Extractor:
     ) -> Self:
         """An extractor with a model that `find_task_model` has found; see `from_pretrained`."""
         check_threshold(threshold)
-        schema = found.task.schema
-        own = schema.threshold or (LABEL_THRESHOLD if schema.kind == "classification" else 0.0)
+        kind = found.task.kind
+        own = found.task.inference.threshold or (LABEL_THRESHOLD if kind.has_several_labels else 0.0)
         if threshold is not None and threshold < own:
             # The model's own threshold decides how far it looks; what is above the lower one must be looked for.
-            lowest = threshold if schema.kind == "tagging" else max(threshold, MIN_SEARCH_THRESHOLD)
-            found = replace(found, task=Task(replace(schema, threshold=lowest)))
+            lowest = threshold if kind.threshold_of == "items" else max(threshold, MIN_SEARCH_THRESHOLD)
+            found = replace(found, task=found.task.with_inference(threshold=lowest))
         predictor = Predictor.of(found, device, batch_size)
         return cls(predictor, found.label, threshold=threshold, constrained=constrained)
 

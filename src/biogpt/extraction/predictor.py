@@ -22,7 +22,7 @@ from biogpt.engine.engine import Completion, Engine
 from biogpt.engine.padding import check_numbers
 from biogpt.errors import CheckpointError, InputError
 from biogpt.extraction.item_scores import score_items
-from biogpt.extraction.task_models import TASK_FILE, TaskModel, find_task_model
+from biogpt.extraction.task_models import TaskModel, find_task_model
 from biogpt.model.checkpoint import load_tokenizer
 from biogpt.model.loading import choose_device, load_model
 from biogpt.model.modeling import (
@@ -32,9 +32,10 @@ from biogpt.model.modeling import (
 )
 from biogpt.tasks.encoding import EncodedWords, encode_prompt_or_cut, encode_words, head_labels, learned_ids
 from biogpt.tasks.example import Example, Item, Prediction
-from biogpt.tasks.kinds.classification import label_slot
-from biogpt.tasks.kinds.tagging import OUTSIDE, read_tags, word_spans
+from biogpt.tasks.iob import OUTSIDE, read_tags, word_spans
+from biogpt.tasks.kinds.labels import label_slot
 from biogpt.tasks.task import Task
+from biogpt.tasks.task_directory import TASK_FILE
 from biogpt.text.tokenizer import BioGptTokenizer
 
 _logger = logging.getLogger(__name__)
@@ -45,10 +46,7 @@ NO_LABEL = "empty"
 """The choice that says that no other one holds, as in HoC."""
 
 LABEL_THRESHOLD = 0.5
-"""The probability from which on a label holds, where several may and the schema has no `threshold`."""
-
-HEADED_KINDS = ("tagging", "answering", "classification")
-"""The kinds of tasks that a head can do without writing text."""
+"""The probability from which on a label holds, where several may and the model has no `threshold`."""
 
 _NUM_BATCHES = 4  # examples of that many batches are sorted by length, so that a batch's rows are about as long
 
@@ -88,7 +86,7 @@ class Predictor:
     @property
     def _searches(self) -> bool:
         """Whether all relations above the threshold are searched for, one text after the other."""
-        return self.task.schema.kind == "relation" and bool(self.task.schema.threshold)
+        return self.task.kind.threshold_of == "sequences" and bool(self.task.inference.threshold)
 
     @classmethod
     def load(
@@ -131,9 +129,9 @@ class Predictor:
 
         Returns:
             For each example what was predicted, with scores from 0 to 1: of a generated item the geometric mean of
-            the probabilities of the tokens that fill its slots, or, where all likely relations are given (the schema's
-            `threshold`), the probability that it is stated first among all that the schema allows; of a mention the
-            mean probability of its tags; of a label that a head gives its probability.
+            the probabilities of the tokens that fill its slots, or, where all likely relations are given (the task's
+            `inference.threshold`), the probability that it is stated first among all that the schema allows; of a
+            mention the mean probability of its tags; of a label that a head gives its probability.
         """
         remaining = iter(examples)
         while window := list(islice(remaining, self.window_size)):
@@ -156,7 +154,7 @@ class Predictor:
         entities = [name for name, slot in self.task.schema.slots.items() if slot.is_entity]
         found: dict[tuple[str, ...], Item] = {}
         problems: list[str] = []
-        for sequence in engine.search_sequences(prompt, constraint, self.task.schema.threshold):
+        for sequence in engine.search_sequences(prompt, constraint, self.task.inference.threshold):
             read = self.task.parse(self._decode(sequence.ids), example)
             problems += read.problems
             for item in read.items:
@@ -175,7 +173,7 @@ class Predictor:
             return [self._search(engine, example) for example in window]
         prompts, are_cut = self._encode_prompts(window)
         order = sorted(range(len(window)), key=lambda index: len(prompts[index]))
-        limit = self.task.schema.target_limit or engine.max_positions
+        limit = self.task.inference.target_limit or engine.max_positions
         settings = GenerationSettings(temperature=0, max_new_tokens=limit)
         ordered = [prompts[index] for index in order]
         constraints = self._compile_constraints([window[index] for index in order], ordered) if constrained else None
@@ -226,7 +224,7 @@ class Predictor:
             position += len(encoded)
             values, indices = words.softmax(dim=-1).max(dim=-1)
             tags = [names[index] for index in indices.tolist()]
-            predictions.append(_as_mentions(example, tags, values.tolist(), self.task.schema.threshold))
+            predictions.append(_as_mentions(example, tags, values.tolist(), self.task.inference.threshold))
         return predictions
 
     def _classify(self, window: Sequence[Example]) -> list[Prediction]:
@@ -245,7 +243,7 @@ class Predictor:
         if not is_multiple:
             chosen = [max(scores, key=lambda name: scores[name])]
         else:
-            threshold = self.task.schema.threshold or LABEL_THRESHOLD
+            threshold = self.task.inference.threshold or LABEL_THRESHOLD
             chosen = [name for name, value in scores.items() if value > threshold and name != NO_LABEL]
             if not chosen and NO_LABEL in scores:
                 chosen = [NO_LABEL]
@@ -312,10 +310,9 @@ def _as_mentions(example: Example, tags: Sequence[str], probabilities: Sequence[
 
 def _check_labels(task: Task, model: Model) -> None:
     """Raise unless the head's labels are those of the task."""
-    is_tagging = task.schema.kind == "tagging"
-    head = BioGptForTokenClassification if is_tagging else BioGptForSequenceClassification
+    head = BioGptForTokenClassification if task.kind.labels_words else BioGptForSequenceClassification
     got = sorted(model.config.id2label.values())
-    expected = sorted(head_labels(task)) if task.schema.kind in HEADED_KINDS else []
+    expected = sorted(head_labels(task))
     if not isinstance(model, head) or got != expected:
         raise CheckpointError(
             f"The model is a {type(model).__name__} with the labels {', '.join(got[:8])}, which do not fit the task "

@@ -14,8 +14,8 @@ from typing import Any
 from biogpt.errors import InputError
 from biogpt.model.checkpoint import BUNDLED, resolve_model
 from biogpt.tasks.task import Task, load_task, task_names
+from biogpt.tasks.task_directory import TASK_FILE, read_task_directory
 
-TASK_FILE = "task.toml"
 RECORD_FILE = "finetune.json"
 
 
@@ -60,7 +60,7 @@ def find_task_model(model: str | Path | None = None, task: str | Path | Task | N
     Args:
         model: a bundled model's name, a directory or a hub id; by default the one that is bundled for `task`.
         task: a task's name, its TOML file, or a task; by default the one that the model was tuned for. What is given
-            must be the model's own, up to the wording of its sentence and where its data lie.
+            must be the model's own, up to its target format and where its data lie.
 
     Raises:
         InputError: neither is given, there is no such task, no model is bundled for it, or the model was tuned for
@@ -82,7 +82,7 @@ def find_task_model(model: str | Path | None = None, task: str | Path | Task | N
                 "Name the task, too, or tune the model: 'biogpt finetune'."
             )
         return TaskModel(name, path, asked, False, {})
-    own = load_task(path / TASK_FILE)
+    own = read_task_directory(path)
     if asked is not None:
         _check_same(name, own, asked)
     return TaskModel(name, path, own, True, _read_record(path / RECORD_FILE))

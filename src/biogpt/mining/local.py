@@ -19,7 +19,7 @@ from biogpt.documents.html import Heading, PageWriter
 from biogpt.documents.record import items_of
 from biogpt.documents.tables import item_columns
 from biogpt.errors import DataError, InputError, suggest
-from biogpt.extraction.conversion import Source, entity_type
+from biogpt.extraction.conversion import Source
 from biogpt.extraction.task_models import TaskModel
 from biogpt.mining.inputs import Input, prepare_inputs, read_input
 from biogpt.run_state import RunState
@@ -115,7 +115,7 @@ def choose_format(task: Task, wanted: str | None, path: Path | None, inputs: Seq
         raise InputError(f"Unknown format '{wanted}'.{suggest(wanted, OUTPUT_FORMATS)} Expected one of {known}.")
     if path is not None and path.suffix == ".gz":
         raise InputError(f"{path} ends in .gz, but results are written unpacked. Leave out .gz; pack the file later.")
-    needed = {"relation": "relations", "tagging": "entities"}.get(task.schema.kind, "labels")
+    needed = task.kind.extracts
     own = {source.format for source in inputs}
     guessed = output_format(path) if path else None
     if guessed is None and len(own) == 1 and needed in OUTPUT_FORMATS.get(next(iter(own)), ()):
@@ -187,7 +187,7 @@ def predict_files(
         records = _read_all(inputs, summary, report)
         seen = _skip(records, run_state)
         # The predictor sorts by length. For that a few records of a tagging task are enough: each is many sentences.
-        group_size = batch_size if task.schema.kind == "tagging" else extractor.predictor.window_size
+        group_size = batch_size if task.kind.reads_sentences else extractor.predictor.window_size
         while group := list(islice(records, group_size)):
             for record in extractor.extract_documents(group):
                 summary.count(record)
@@ -279,27 +279,17 @@ def _open_outputs(
     assert place is not None
     outputs = [open_writer(place, target.format, position=positions[0], columns=_columns(task))]
     if target.page_path is not None:
-        heading = Heading(task.schema.title, found.label, found.quality(), _entity_types(task))
+        heading = Heading(task.schema.title, found.label, found.quality(), task.kind.entity_types(task.schema))
         outputs.append(PageWriter(target.page_path, positions[-1], heading=heading))
     return [stack.enter_context(output) for output in outputs]
 
 
-def _entity_types(task: Task) -> tuple[str, ...]:
-    """The types of the entities that the task finds."""
-    if task.schema.kind == "tagging":
-        return task.schema.slots["label"].choices
-    is_relation = task.schema.kind == "relation"
-    return tuple(entity_type(name) for name, slot in task.schema.slots.items() if slot.is_entity and is_relation)
-
-
 def _columns(task: Task) -> tuple[str, ...]:
     """The columns that a table needs for the task's items."""
-    if task.schema.kind == "tagging":
+    if task.kind.extracts == "entities":
         return item_columns(has_mentions=True)
-    slots = task.schema.slots
-    is_relation = task.schema.kind == "relation"
-    roles = [name for name, slot in slots.items() if slot.is_entity and is_relation]
-    return item_columns(roles, [name for name in slots if name not in roles])
+    roles = task.kind.role_slots(task.schema)
+    return item_columns(roles, [name for name in task.schema.slots if name not in roles])
 
 
 def _read_all(inputs: Sequence[Input], summary: Summary, report: Callable[[Problem], None]) -> Iterator[Source]:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from biogpt.errors import ConfigError
 from biogpt.tasks.example import Example
-from biogpt.tasks.kinds.tagging import OUTSIDE, tags_of
 from biogpt.tasks.task import Task, truncate_source
 from biogpt.text.tokenizer import BioGptTokenizer
 
@@ -25,7 +24,7 @@ class EncodedWords:
 
     input_ids: list[int]
     places: list[int]
-    """For each word, the index in `input_ids` of the piece that carries its label: its last one, because a causal model
+    """For each word, the index in `input_ids` of the token that carries its label: its last one, because a causal model
     has read the whole word only there."""
 
 
@@ -90,19 +89,19 @@ def encode_words(task: Task, tokenizer: BioGptTokenizer, example: Example) -> li
     """The words of a tagging example, word by word, for a head that labels each.
 
     What does not fit into the model's positions comes in several parts, which follow each other without overlap. With
-    the schema's `finetune.tagging_context = "twice"` each part stands there twice (`</s> A </s> A`) and the second copy
-    carries the labels: there a causal model has seen what follows a word, too.
+    `inference.tagging_context = "twice"` each part stands there twice (`</s> A </s> A`) and the second copy carries the
+    labels: there a causal model has seen what follows a word, too.
 
     Returns:
         The parts; their `places` together are one per word of `example.text.split(" ")`.
     """
-    # A word of characters that the tokenizer drops is an unknown one: each word needs a piece for its label.
-    pieces = [ids or [tokenizer.unk_token_id] for ids in tokenizer.encode_ids(task.prompt(example).split(" "))]
-    num_copies = 2 if task.schema.finetune.tagging_context == "twice" else 1
+    # A word of characters that the tokenizer drops is an unknown one: each word needs a token for its label.
+    tokens = [ids or [tokenizer.unk_token_id] for ids in tokenizer.encode_ids(task.prompt(example).split(" "))]
+    num_copies = 2 if task.inference.tagging_context == "twice" else 1
     room = max(1, min(tokenizer.model_max_length, 10**9) // num_copies - 1)
     parts: list[list[list[int]]] = []
     num_taken = room
-    for word in pieces:
+    for word in tokens:
         cut = word[:room]
         if num_taken + len(cut) > room:
             parts.append([])
@@ -113,19 +112,17 @@ def encode_words(task: Task, tokenizer: BioGptTokenizer, example: Example) -> li
 
 
 def head_labels(task: Task) -> list[str]:
-    """The labels of a classification head, in the order of its outputs: IOB tags of words, or the slot's choices."""
-    if task.schema.kind == "tagging":
-        return [OUTSIDE, *(f"{mark}-{label}" for label in task.schema.slots["label"].choices for mark in "BI")]
-    return list(next(iter(task.schema.slots.values())).choices)
+    """The labels of a classification head, in the order of its outputs: IOB tags of words, or the slot's choices.
+
+    None where the task's kind has no such head.
+    """
+    return task.kind.head_labels(task.schema)
 
 
 def label_ids(task: Task, example: Example) -> list[int]:
     """The gold as indices into `head_labels`: one for each word, or those of all labels that the text carries."""
     ids = {label: index for index, label in enumerate(head_labels(task))}
-    if task.schema.kind == "tagging":
-        return [ids[tag] for tag in tags_of(example.items, example.text)]
-    slot = next(iter(task.schema.slots))
-    return [ids[item.slots[slot]] for item in example.items]
+    return [ids[label] for label in task.kind.gold_labels(task.schema, example)]
 
 
 def _join_words(words: Sequence[Sequence[int]], num_copies: int, separator: int) -> EncodedWords:
@@ -144,5 +141,5 @@ def _prompt_room(tokenizer: BioGptTokenizer) -> int:
 
 
 def _ellipsis_id(tokenizer: BioGptTokenizer) -> int:
-    """The token for `...`; in a vocabulary that has none, the last of its pieces."""
+    """The token for `...`; in a vocabulary that has none, the last of its tokens."""
     return int(tokenizer.encode_ids([_ELLIPSIS])[0][-1])

@@ -1,30 +1,27 @@
-"""What a task is about: a source with its gold, and what was read of a model's answer to it.
-
-Plain values that everything else in this room is made with. They know no schema.
-"""
+"""Examples of a task, and predictions for them: plain values, without a schema."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 Span = tuple[int, int]
-"""First character and the one behind the last, counted in `Example.text`."""
+"""Start and end as character offsets in `Example.text`; the end is exclusive."""
 
 NO_ID = "-1"
-"""The identifier of a name that the vocabulary of its data set does not list, as in the BC5CDR files."""
+"""The identifier of a name that its data set has none for, as in the BC5CDR files."""
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One thing that a text says: a relation, an answer, a label, a marked mention, a continuation."""
+    """One thing that a text says: a relation, an answer, a label, an entity mention, a continuation."""
 
     slots: Mapping[str, str]
     """What fills each slot, e.g. `{"chemical": "naloxone", "disease": "hypertension"}`."""
     spans: Mapping[str, tuple[Span, ...]] = field(default_factory=dict)
-    """For each slot that names an entity, all its mentions in the source; an empty tuple says: not found there."""
+    """For each slot that names an entity, all its mentions in the source; empty where it is not found there."""
     ids: Mapping[str, str] = field(default_factory=dict)
-    """For each slot of a data set with identifiers, the entity's; "-1" for a name without one."""
+    """For each slot of a data set with identifiers, the entity's identifier; `NO_ID` for a name without one."""
     score: float | None = None
-    """How sure the model is, where known."""
+    """The model's score, from 0 to 1, where known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +32,9 @@ class Example:
     text: str
     """The source with its case kept. Spans count its characters."""
     items: tuple[Item, ...] = ()
-    """What an annotator found: the gold."""
+    """The gold: what an annotator found."""
     fields: Mapping[str, str] = field(default_factory=dict)
-    """The parts of the record that the source was made of, as in the file."""
+    """The named parts that the source was made of, as in the file."""
     vocabulary: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """For each slot with identifiers: lower-cased name -> identifier, over the whole set; shared by its examples."""
     word_spans: tuple[Span, ...] = ()
@@ -46,13 +43,13 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What was read from one completion: what could be read, and what could not."""
+    """What was read from a model's answer to one example."""
 
     id: str
     """The example's id."""
     items: tuple[Item, ...] = ()
     problems: tuple[str, ...] = ()
-    """Everything in the text that was not understood, in plain words. Nothing is dropped without one."""
+    """Everything in the text that could not be read, each as a message. Nothing is dropped without one."""
     text: str = ""
     """The completion itself."""
     is_source_cut: bool = False

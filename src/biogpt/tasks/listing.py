@@ -31,8 +31,8 @@ def describe_task(name: str) -> str:
         "kind": schema.kind,
         "sentence": schema.template.sentence or "one tag per word",
         "slots": "; ".join(_describe_slot(task, slot) for slot in schema.slots),
-        "other wordings": ", ".join(schema.alternatives),
-        "empty documents": schema.empty_documents if schema.kind == "relation" else "",
+        "other formats": ", ".join(schema.alternatives),
+        "empty documents": schema.empty_documents if task.kind.extracts == "relations" else "",
         "source limit": f"{schema.source_limit} tokens" if schema.source_limit else "",
         "metric": f"{schema.score.metric}, mainly {schema.score.main}",
         "published": f"{published} ({schema.score.source})" if published else "none",
@@ -43,7 +43,7 @@ def describe_task(name: str) -> str:
     lines = [f"{task.name}: {schema.title}", ""]
     lines += [f"{key + ':':17}{value}" for key, value in rows.items() if value]
     if schema.caveats:
-        lines += ["", "About the data:", *(f"  - {trap}" for trap in schema.caveats)]
+        lines += ["", "About the data:", *(f"  - {caveat}" for caveat in schema.caveats)]
     if schema.example:
         lines += ["", "Example, as the model reads it and should answer:", *_render_example(task)]
     return "\n".join(lines)

@@ -1,6 +1,6 @@
 """Where names stand in a text.
 
-A name is looked for as whole words, whatever the case, and whatever blanks tokenising has put into it or taken out
+A name is looked for as whole words, whatever the case, and whatever spaces tokenising has put into it or taken out
 (`mg / kg` is found as `mg/kg`). What stands only within longer words is not a mention; a plural is.
 """
 
@@ -35,7 +35,7 @@ def find_mentions(name: str, text: str) -> tuple[tuple[int, int], ...]:
 
 @lru_cache(maxsize=64)
 def _squeeze(text: str) -> tuple[str, tuple[int, ...]]:
-    """The folded text without blanks, and where each of its characters stood."""
+    """The folded text without spaces, and where each of its characters stood."""
     folded = fold(text)
     places = tuple(place for place, character in enumerate(folded) if not character.isspace())
     return "".join(folded[place] for place in places), places

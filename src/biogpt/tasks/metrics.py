@@ -2,16 +2,14 @@
 
 A metric makes `Counts`: one row of numbers per example, and how their sums become figures. That is all that a score
 or a bootstrap needs. Figures run from 0 to 1; a ratio with nothing below the line is 0 unless a rule says otherwise.
-This module knows nothing of files and texts.
 """
 
 import re
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import NamedTuple, NoReturn, TypeVar
+from typing import NamedTuple, TypeVar
 
-from biogpt.errors import ConfigError, suggest
 from biogpt.tasks.example import NO_ID, Example, Item, Prediction
 from biogpt.tasks.schema import Schema
 
@@ -111,7 +109,7 @@ def count_matches(
 
 
 def score_exact(schema: Schema, pairs: Sequence[Pair], unknown: Sequence[Prediction]) -> Counts:
-    """Relations as tuples of names, lower-cased and without blanks; micro over documents.
+    """Relations as tuples of names, lower-cased and without spaces; micro over documents.
 
     Predictions for documents that the gold lacks are wrong.
     """
@@ -208,15 +206,6 @@ ANSWER_METRICS: dict[str, Metric] = {"accuracy": score_answers}
 LABEL_METRICS: dict[str, Metric] = {"labels": score_labels}
 TAG_METRICS: dict[str, Metric] = {"spans": score_spans}
 TEXT_METRICS: dict[str, Metric] = {"text": describe_texts}
-
-
-def refuse(schema: Schema, known: Iterable[str]) -> NoReturn:
-    """Raise the `ConfigError` for a metric that the kind lacks."""
-    metric = schema.score.metric
-    raise ConfigError(
-        f"The task '{schema.name}' has the metric '{metric}', which the kind '{schema.kind}' lacks."
-        f"{suggest(metric, known)} Known: {', '.join(known)}."
-    )
 
 
 def body_of(name: str) -> str:

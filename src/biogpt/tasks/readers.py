@@ -1,7 +1,7 @@
 """Readers: data sets as they are published, and your own tables -> examples.
 
 Everything that does not fit the schema is said with its file and place, before any work. Texts are put together as the
-reference's scripts do, byte for byte, only with their case kept. This module knows nothing of targets and scores.
+reference's scripts do, byte for byte, only with their case kept.
 """
 
 import csv
@@ -15,7 +15,8 @@ from typing import Any
 
 from biogpt.errors import DataError, InputError, suggest
 from biogpt.tasks.example import Example, Item
-from biogpt.tasks.kinds.tagging import read_tags
+from biogpt.tasks.iob import read_tags
+from biogpt.tasks.kinds.registry import find_kind
 from biogpt.tasks.schema import Schema
 from biogpt.tasks.template import slots_of
 
@@ -94,7 +95,7 @@ def read_json(path: Path) -> Any:
 
 
 def read_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """The rows of a CSV, TSV or JSONL file as (line, column -> value); values are text, stripped of outer blanks.
+    """The rows of a CSV, TSV or JSONL file as (line, column -> value); values are text, stripped of outer spaces.
 
     Raises:
         DataError: a row does not fit its header.
@@ -218,7 +219,7 @@ def _read_questions(schema: Schema, path: Path, split: str) -> Iterator[Example]
 
 
 def _read_labelled_lines(schema: Schema, path: Path, split: str) -> Iterator[Example]:
-    """HoC: a sentence, a tab and its labels with `|` between; blank lines mean nothing. The id is the line."""
+    """HoC: a sentence, a tab and its labels with `|` between; empty lines mean nothing. The id is the line."""
     slot = next(iter(schema.slots))
     for line, content in enumerate(read_text(path).split("\n"), 1):
         if not content.strip():
@@ -236,7 +237,7 @@ def _read_labelled_lines(schema: Schema, path: Path, split: str) -> Iterator[Exa
 
 
 def _read_tagged_words(schema: Schema, path: Path, split: str) -> Iterator[Example]:
-    """CoNLL columns: a word first and its IOB tag last in each line, a blank line behind each sentence.
+    """CoNLL columns: a word first and its IOB tag last in each line, an empty line behind each sentence.
 
     The id is the line of the first word. `-DOCSTART-` lines are no sentences.
     """
@@ -244,7 +245,7 @@ def _read_tagged_words(schema: Schema, path: Path, split: str) -> Iterator[Examp
         text = " ".join(word for word, _ in rows)
         tags = [_check_tag(schema, tag, f"{path}:{line + place}") for place, (_, tag) in enumerate(rows)]
         if len(text.split(" ")) != len(tags):
-            raise DataError(f"{path}:{line}: a word contains a blank. Expected a word, a tab and its tag in each line.")
+            raise DataError(f"{path}:{line}: a word contains a space. Expected a word, a tab and its tag in each line.")
         yield Example(str(line), text, read_tags(tags, text), {"tags": " ".join(tags)})
 
 
@@ -298,12 +299,8 @@ def _items_of_row(schema: Schema, row: Mapping[str, str], place: str) -> Iterato
         return
     if empty:
         raise DataError(f"{place}: '{empty[0]}' is empty but others are not. Fill all of a row's slots, or none.")
-    if schema.kind == "classification":
-        slot, labels = next(iter(values.items()))
-        for label in labels.split("|"):
-            yield Item({slot: check_label(schema, slot, label.strip(), place)})
-        return
-    yield Item({slot: check_label(schema, slot, value, place) for slot, value in values.items()})
+    for item in find_kind(schema.kind).split_row(values):
+        yield Item({slot: check_label(schema, slot, value, place) for slot, value in item.items()})
 
 
 def _read_prompts(schema: Schema, path: Path, split: str) -> Iterator[Example]:

@@ -1,36 +1,12 @@
-"""Schemas: a task's TOML file -> a checked `Schema`.
-
-Everything that can be wrong with a schema is said here, before any data is read. This module knows the shape of a task
-but not what its kind makes of it.
-"""
+"""Schemas: what a task asks, as its TOML file says it. `biogpt.tasks.schema_file` reads and checks them."""
 
 import re
-import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-from biogpt.errors import ConfigError, InputError, suggest
-from biogpt.tasks.template import Template, slots_of
-from biogpt.tasks.tuning import Tuning, build_tuning
-
-KINDS = ("relation", "answering", "classification", "tagging", "generation")
-READER_FIELDS: dict[str, tuple[str, ...]] = {
-    "labelled_lines": (),
-    "linked_documents": (),
-    "prompts": (),
-    "questions": ("question", "context", "long_answer"),
-    "table": (),
-    "tagged_words": (),
-    "triple_documents": (),
-}
-"""The readers of data sets, and what each offers for `source`. A table offers its columns, the others without a field
-make the source themselves."""
-EMPTY_DOCUMENTS = ("drop", "keep")
-
-_FORMER_KEYS = {"min_score": "threshold", "traps": "caveats"}  # of version 0.1.0
+from biogpt.tasks.template import Template
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +73,6 @@ class Schema:
     """How fields become the source, e.g. `question: {question} context: {context} `; empty: the reader decides."""
     source_limit: int = 0
     """The most tokens of a source; 0: no limit."""
-    target_limit: int = 0
-    """The most tokens that a model may write; 0: as many as it has positions for. Fine-tuning sets it by its data."""
-    threshold: float = 0.0
-    """Mentions that a tagging head is less sure of are left out. For relations, where it is not 0: prediction held to
-    the schema gives all that the model is at least so likely to state first, instead of one list. Fine-tuning sets it
-    to where the score on dev is highest."""
     prompt_length: int = 0
     """The number of virtual tokens between source and target."""
     sentence: str = ""
@@ -117,12 +87,11 @@ class Schema:
     alternatives: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     dataset: Dataset = field(default_factory=Dataset)
     score: Scoring = field(default_factory=Scoring)
-    finetune: Tuning = field(default_factory=Tuning)
     example: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def template(self) -> Template:
-        """The sentence in use, with its separator, end and wording of choices."""
+        """The sentence in use, with its separator, end and verbalizers."""
         chosen = self.alternatives.get(self.target_format, {})
         known = {name: slot.choices for name, slot in self.slots.items() if slot.choices}
         return Template(
@@ -138,209 +107,3 @@ class Schema:
     def render_source(self, values: Mapping[str, str]) -> str:
         """The source made of a record's fields."""
         return re.sub(r"\{(\w+)\}", lambda slot: values[slot[1]], self.source)
-
-
-def read_schema(path: Path, **settings: str | int) -> Schema:
-    """Read and check a schema.
-
-    Args:
-        path: a TOML file; its stem is the task's name unless it has a key `name`, as beside a tuned model.
-        settings: values that take the place of the file's, from `Schema`'s plain fields.
-
-    Raises:
-        InputError: the file cannot be read, or there is no such setting.
-        ConfigError: the schema is impossible.
-    """
-    try:
-        table = tomllib.loads(path.read_bytes().decode("utf-8"))
-    except OSError as error:
-        raise InputError(f"Cannot read the task {path}: {error.strerror}. Expected a TOML file.") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not UTF-8 (byte {error.start}). Save it as UTF-8.") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} is not TOML: {error}.") from error
-    for old, new in _FORMER_KEYS.items():
-        if old in table:
-            table[new] = table.pop(old)
-    schema = _build_schema(path, table)
-    check_schema(schema, path)
-    return _apply_settings(schema, settings)
-
-
-def _build_schema(path: Path, table: dict[str, Any]) -> Schema:
-    _check_keys(path, "", table, {item.name for item in fields(Schema)})
-    for key in ("kind", "title"):
-        if not isinstance(table.get(key), str):
-            raise ConfigError(f"{path} does not say '{key}'. Expected {key} = \"...\" at its top.")
-    for key, default in ((item.name, item.default) for item in fields(Schema)):
-        if key in table and isinstance(default, (str, bool, int, float)) and type(table[key]) is not type(default):
-            raise ConfigError(f"{path}: {key} is {table[key]!r}. Expected {_KIND_NAMES[type(default)]}.")
-    if not isinstance(table.get("name", ""), str):
-        raise ConfigError(f"{path}: name is {table['name']!r}. Expected {_KIND_NAMES[str]}.")
-    for key in ("slots", "alternatives", "dataset", "score", "finetune", "example"):
-        if not isinstance(table.get(key, {}), dict):
-            raise ConfigError(f"{path}: {key} is {table[key]!r}. Expected a table: [{key}].")
-    slots = {name: _build(path, f"slots.{name}", Slot, value) for name, value in table.get("slots", {}).items()}
-    return Schema(
-        **{
-            **table,
-            "name": table.get("name", path.stem),
-            "caveats": _as_texts(path, "caveats", table.get("caveats", [])),
-            "slots": slots,
-            "dataset": _build(path, "dataset", Dataset, table.get("dataset", {})),
-            "score": _build(path, "score", Scoring, table.get("score", {})),
-            "finetune": _build_tuning(path, table.get("finetune", {})),
-            "target_format": table.get("target_format", "sentence"),
-        }
-    )
-
-
-_KIND_NAMES = {
-    str: "text in quotation marks",
-    bool: "true or false",
-    int: "a whole number",
-    float: "a number with a point",
-    list: "a list",
-    dict: "a table",
-}
-
-
-def _as_texts(path: Path, place: str, value: object) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise ConfigError(f"{path}: {place} is {value!r}. Expected a list of texts.")
-    return tuple(value)
-
-
-def _build(path: Path, place: str, kind: type[Any], table: object) -> Any:
-    if not isinstance(table, dict):
-        raise ConfigError(f"{path}: {place} is {table!r}. Expected a table.")
-    _check_keys(path, f"{place}.", table, {item.name for item in fields(kind)})
-    defaults = kind()
-    for item in fields(kind):
-        default = getattr(defaults, item.name)
-        expected = list if isinstance(default, tuple) else type(default)
-        if item.name in table and type(table[item.name]) is not expected:
-            raise ConfigError(f"{path}: {place}.{item.name} is {table[item.name]!r}. Expected {_KIND_NAMES[expected]}.")
-    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in table.items()})
-
-
-def _build_tuning(path: Path, table: Mapping[str, Any]) -> Tuning:
-    try:
-        return build_tuning(table)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
-
-
-def _check_keys(path: Path, place: str, table: Mapping[str, Any], known: set[str]) -> None:
-    for key in table:
-        if key not in known:
-            raise ConfigError(f"{path}: unknown key '{place}{key}'.{suggest(key, known)} Known: {_list(known)}.")
-
-
-def check_schema(schema: Schema, path: Path) -> None:
-    """Raise `ConfigError` for whatever would only come to light in the middle of the work."""
-    if schema.kind not in KINDS:
-        raise ConfigError(f"{path}: unknown kind '{schema.kind}'.{suggest(schema.kind, KINDS)} Known: {_list(KINDS)}.")
-    if schema.empty_documents not in EMPTY_DOCUMENTS:
-        raise ConfigError(f"{path}: empty_documents is '{schema.empty_documents}'. Expected 'drop' or 'keep'.")
-    reader = schema.dataset.reader
-    if reader not in READER_FIELDS:
-        known = _list(READER_FIELDS)
-        raise ConfigError(f"{path}: unknown reader '{reader}'.{suggest(reader, READER_FIELDS)} Known: {known}.")
-    sentences = {"sentence": schema.sentence} if schema.sentence else {}
-    for name, alternative in schema.alternatives.items():
-        if not isinstance(alternative, dict):
-            raise ConfigError(f"{path}: alternatives.{name} is {alternative!r}. Expected a table.")
-        _check_keys(path, f"alternatives.{name}.", alternative, {"sentence", "separator", "phrases", "endings"})
-        sentences[f"alternatives.{name}.sentence"] = alternative.get("sentence", "")
-    for place, sentence in sentences.items():
-        _check_slots(schema, path, place, sentence)
-    if schema.is_lowercase and schema.kind in ("relation", "answering", "classification"):
-        _check_case(schema, path, [*sentences.values(), schema.separator, schema.end, schema.none])
-    _check_source(schema, path)
-    _check_example(schema, path)
-
-
-def _check_slots(schema: Schema, path: Path, place: str, sentence: str) -> None:
-    used = slots_of(sentence)
-    for slot in used:
-        if slot not in schema.slots:
-            raise ConfigError(
-                f"{path}: {place} has the slot '{{{slot}}}', which nothing fills.{suggest(slot, schema.slots)} "
-                f"Add [slots.{slot}] or take it out."
-            )
-    for slot in schema.slots:
-        if slot not in used:
-            raise ConfigError(f"{path}: {place} has no place for the slot '{slot}'. Write '{{{slot}}}' into it.")
-    if len(set(used)) != len(used):
-        raise ConfigError(f"{path}: {place} names a slot twice. Expected each slot once.")
-    if re.search(r"\}\{", sentence):
-        raise ConfigError(f"{path}: {place} has two slots with nothing between them. Put a word between them.")
-
-
-def _check_case(schema: Schema, path: Path, sentences: list[str]) -> None:
-    """A completion is lower-cased before it is read, and would never be what has capitals."""
-    fixed = [re.sub(r"\{\w+\}", "", sentence) for sentence in sentences]
-    for text in (*fixed, *(choice for slot in schema.slots.values() for choice in slot.choices)):
-        if text != text.lower():
-            raise ConfigError(
-                f"{path}: is_lowercase is true, but '{text.strip()}' has capitals. Write it in lower case, or leave "
-                "out is_lowercase."
-            )
-
-
-def _check_source(schema: Schema, path: Path) -> None:
-    """Whatever the source is made of must come from somewhere; a table must say from which column."""
-    columns = schema.dataset.columns
-    if schema.dataset.reader != "table":
-        given = READER_FIELDS[schema.dataset.reader]
-        for part in slots_of(schema.source):
-            if part not in given:
-                raise ConfigError(
-                    f"{path}: source has '{{{part}}}', which nothing fills.{suggest(part, given)} "
-                    f"The reader '{schema.dataset.reader}' gives: {_list(given) or 'its own source'}."
-                )
-        return
-    if not schema.source:
-        raise ConfigError(f"{path} does not say 'source'. Expected e.g. source = \"{{text}}\", made of the columns.")
-    for slot in ("id", *slots_of(schema.source), *schema.slots):
-        if slot not in columns:
-            raise ConfigError(
-                f"{path}: nothing fills '{{{slot}}}'.{suggest(slot, columns)} Add {slot} = \"its column\" to "
-                "[dataset.columns]."
-            )
-
-
-def _check_example(schema: Schema, path: Path) -> None:
-    """The schema's own example has a text, or the fields that make one, and items with all slots."""
-    example = schema.example
-    if not example:
-        return
-    missing = [part for part in slots_of(schema.source) if part not in example]
-    if not isinstance(example.get("text", ""), str) or ("text" not in example and (missing or not schema.source)):
-        raise ConfigError(f"{path}: example has no '{missing[0] if missing else 'text'}'. Add it to [example].")
-    items = example.get("items", [])
-    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise ConfigError(f"{path}: example.items is {items!r}. Expected a list of tables.")
-    for item in items:
-        if set(item) != set(schema.slots) or not all(isinstance(value, str) for value in item.values()):
-            raise ConfigError(f"{path}: an item of the example has {_list(item)}. Expected {_list(schema.slots)}.")
-
-
-def _apply_settings(schema: Schema, settings: Mapping[str, str | int]) -> Schema:
-    allowed = {"target_format": ["sentence", *schema.alternatives], "empty_documents": list(EMPTY_DOCUMENTS)}
-    if schema.sentence and schema.target_format != "sentence":
-        allowed["target_format"] = [schema.target_format, *schema.alternatives]
-    for key, value in settings.items():
-        if key not in allowed:
-            raise InputError(f"Unknown setting '{key}'.{suggest(key, allowed)} Known: {_list(allowed)}.")
-        if value not in allowed[key]:
-            raise InputError(
-                f"The task '{schema.name}' has no {key} '{value}'.{suggest(str(value), allowed[key])} "
-                f"Expected one of: {_list(allowed[key])}."
-            )
-    return replace(schema, **settings)  # type: ignore[arg-type]
-
-
-def _list(names: Any) -> str:
-    return ", ".join(sorted(names))

@@ -5,45 +5,51 @@ and its metric. This module holds what all kinds share and finds tasks by name. 
 and never imports torch.
 """
 
-import importlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol, TypeVar, cast
+from typing import Any, TypeVar
 
 from biogpt.errors import ConfigError, DataError, InputError, suggest
 from biogpt.tasks import readers
 from biogpt.tasks.example import Example, Item, Prediction
+from biogpt.tasks.inference import InferenceSettings
+from biogpt.tasks.kinds.registry import find_kind
 from biogpt.tasks.mentions import find_mentions
 from biogpt.tasks.metrics import Counts, Pair
-from biogpt.tasks.schema import Schema, read_schema
+from biogpt.tasks.schema import Schema
+from biogpt.tasks.schema_file import read_task_file
 from biogpt.text.grammar import Grammar
 
 SCHEMAS_PATH = Path(__file__).parent / "schemas"
 T = TypeVar("T")
 
 
-class Kind(Protocol):
-    """What the module of a kind offers. All functions are pure; `parse` never raises, never invents."""
-
-    def check_schema(self, schema: Schema) -> None: ...
-    def target(self, schema: Schema, example: Example) -> str: ...
-    def grammar(self, schema: Schema, example: Example) -> Grammar | None: ...
-    def parse(self, schema: Schema, text: str, example: Example) -> Prediction: ...
-    def counts(self, schema: Schema, pairs: "Sequence[Pair]", unknown: Sequence[Prediction]) -> "Counts": ...
-
-
 class Task:
     """One task: `read` its data, render each example's `prompt` and `target`, `parse` completions, `score` them."""
 
-    def __init__(self, schema: Schema) -> None:
+    def __init__(self, schema: Schema, inference: InferenceSettings | None = None) -> None:
         self.schema = schema
+        self.inference = inference or InferenceSettings()
+        """How a fine-tuned model is asked; without one, the defaults."""
         self.name = schema.name
-        self._kind = cast(Kind, importlib.import_module(f"biogpt.tasks.kinds.{schema.kind}"))
-        self._kind.check_schema(schema)
+        self.kind = find_kind(schema.kind)
+        """What differs between the kinds of tasks; its methods take the schema."""
+        self.kind.check_schema(schema)
 
     def __repr__(self) -> str:
         return f"Task({self.name!r}, kind={self.schema.kind!r})"
+
+    def with_inference(self, **settings: Any) -> "Task":
+        """The same task with other settings of inference.
+
+        Args:
+            settings: keys of `InferenceSettings`.
+
+        Raises:
+            ConfigError: a setting is of the wrong type, or impossible.
+        """
+        return Task(self.schema, replace(self.inference, **settings))
 
     def read(self, path: str | Path, split: str = "test") -> list[Example]:
         """Read one split of the data set.
@@ -79,27 +85,27 @@ class Task:
 
     def target(self, example: Example) -> str:
         """The text that the model shall write."""
-        return self._kind.target(self.schema, example)
+        return self.kind.target(self.schema, example)
 
     def grammar(self, example: Example) -> Grammar | None:
         """What the model may write for this example, so that it can be read; None: anything.
 
         Every target of the task fits, if its entities stand in the source and its other values are the schema's.
         """
-        return self._kind.grammar(self.schema, example)
+        return self.kind.grammar(self.schema, example)
 
     def parse(self, text: str, example: Example) -> Prediction:
         """Read a completion. Never raises: what cannot be read is among the prediction's problems."""
-        return self._kind.parse(self.schema, text, example)
+        return self.kind.parse(self.schema, text, example)
 
-    def counts(self, predictions: Iterable[Prediction], examples: Sequence[Example]) -> "Counts":
+    def counts(self, predictions: Iterable[Prediction], examples: Sequence[Example]) -> Counts:
         """Counts per example: what `score` and an interval around it are made of.
 
         Raises:
             DataError: no examples.
         """
         pairs, unknown = match(predictions, examples)
-        return self._kind.counts(self.schema, pairs, unknown)
+        return self.kind.count(self.schema, pairs, unknown)
 
     def score(self, predictions: Iterable[Prediction], examples: Sequence[Example]) -> dict[str, float]:
         """The metric's figures, from 0 to 1, and how many predictions were missing, unknown and failed.
@@ -140,13 +146,23 @@ def load_task(name: str | Path, **settings: str | int) -> Task:
         InputError: no such task, setting or file.
         ConfigError: the schema cannot work; the message says why.
     """
+    file = read_task_file(find_task_file(name), **settings)
+    return Task(file.schema, file.inference)
+
+
+def find_task_file(name: str | Path) -> Path:
+    """The TOML file of a task; see `load_task`.
+
+    Raises:
+        InputError: no such task.
+    """
     path = Path(name)
-    if path.suffix != ".toml":
-        path = SCHEMAS_PATH / f"{name}.toml"
-        if str(name) not in task_names():
-            known = suggest(str(name), task_names())
-            raise InputError(f"Unknown task '{name}'.{known} 'biogpt tasks' lists them; your own ends in .toml.")
-    return Task(read_schema(path, **settings))
+    if path.suffix == ".toml":
+        return path
+    if str(name) not in task_names():
+        known = suggest(str(name), task_names())
+        raise InputError(f"Unknown task '{name}'.{known} 'biogpt tasks' lists them; your own ends in .toml.")
+    return SCHEMAS_PATH / f"{name}.toml"
 
 
 def task_names() -> list[str]:

@@ -1,7 +1,7 @@
 """Sentences with slots: one template renders items as text and finds them in a text again.
 
 Where a text can be read in several ways ("between a and b and c"), all ways are returned, the one with the shortest
-first name first; who knows the source chooses. This module knows nothing of examples, sources or scores.
+first name first; who knows the source chooses.
 """
 
 import re
@@ -14,7 +14,7 @@ from biogpt.text.grammar import Choice, Grammar, Part, Span, Words
 
 MAX_READINGS = 200
 """Ways to read one clause that are looked at; real text has a handful."""
-_MAX_JOINED = 4  # pieces of one clause whose names contain the separator
+_MAX_JOINED = 4  # parts of one clause whose names contain the separator
 
 _SLOT = re.compile(r"\{(\w+)\}")
 _TOKEN = re.compile(r"\s+|\w+|[^\w\s]")
@@ -43,9 +43,9 @@ class Template:
     end: str = "."
     none: str = ""
     phrases: Mapping[str, Mapping[str, str]] | None = None
-    """For a slot whose values are worded differently in this sentence: value -> wording."""
+    """Verbalizers: for a slot, value -> the text that stands for it in this sentence."""
     endings: Mapping[str, Sequence[Sequence[str]]] | None = None
-    """For such a slot, the wording of values that `phrases` lacks: (old ending, new ending), the first that fits."""
+    """Verbalizers of values that `phrases` lacks: for a slot, (old ending, new ending), the first that fits."""
     choices: Mapping[str, Sequence[str]] | None = None
     """For a slot with known values: these."""
 
@@ -53,7 +53,7 @@ class Template:
         """All items as one target."""
         if not items:
             return self.none + self.end
-        clauses = (_SLOT.sub(lambda slot: self._word(slot[1], item[slot[1]]), self.sentence) for item in items)  # noqa: B023
+        clauses = (_SLOT.sub(lambda slot: self._verbalize(slot[1], item[slot[1]]), self.sentence) for item in items)  # noqa: B023
         return self.separator.join(clauses) + self.end
 
     def grammar(self, fold: Callable[[str], str] = str) -> Grammar:
@@ -67,8 +67,8 @@ class Template:
             if literal:
                 parts.append(Words(fold(literal)))
             if slot is not None:
-                wordings = dict.fromkeys(fold(wording) for wording in self._values_of(slot))
-                parts.append(Choice(tuple(wordings)) if wordings else Span())
+                texts = dict.fromkeys(fold(text) for text in self._values_of(slot))
+                parts.append(Choice(tuple(texts)) if texts else Span())
         return Grammar(
             sentence=tuple(parts),
             separator=fold(self.separator),
@@ -124,10 +124,10 @@ class Template:
         return bool(self.end) and not self._closing and not text.rstrip().endswith(self.end)
 
     def alternatives(self, slot: str, value: str) -> list[str]:
-        """The values that are worded as this one is; more than one where the wording cannot tell them apart."""
+        """The values with the same text as this one; more than one where the text cannot tell them apart."""
         if not self.phrases or slot not in self.phrases:
             return [value]
-        return self._values_of(slot).get(self._word(slot, value), [value])
+        return self._values_of(slot).get(self._verbalize(slot, value), [value])
 
     @cached_property
     def slots(self) -> list[str]:
@@ -155,14 +155,13 @@ class Template:
 
     @cached_property
     def _between(self) -> list[tuple[re.Pattern[str], str]]:
-        """What stands between the slots: a pattern, and the slot that it fills where its wording is known."""
+        """What stands between the slots: a pattern, and the slot that it fills where it has verbalizers."""
         between: list[tuple[re.Pattern[str], str]] = []
-        worded = self.phrases or {}
         prefix = ""
         for slot, literal in zip(self.slots[:-1], self._literals[1:-1], strict=True):
-            if slot in worded:
-                wordings = sorted(self._values_of(slot), key=len, reverse=True)
-                phrase = "|".join(_tolerant(wording) for wording in wordings)
+            if slot in (self.phrases or {}):
+                texts = sorted(self._values_of(slot), key=len, reverse=True)
+                phrase = "|".join(map(_tolerant, texts))
                 between[-1:] = [(re.compile(f"{prefix}(?P<{slot}>{phrase}){_edge(literal)}"), slot)]
             else:
                 between.append((re.compile(_edge(literal)), ""))
@@ -184,7 +183,7 @@ class Template:
         for found in _all_matches(pattern, text):
             values = {**later, slot: text[found.end() :].strip()}
             if filled:
-                values[filled] = self._unword(filled, found[filled])
+                values[filled] = self._find_value(filled, found[filled])
             if values[slot]:
                 yield from self._cut(text[: found.start()], depth - 1, values)
 
@@ -236,45 +235,45 @@ class Template:
                 return clause.removesuffix(mark)
         return clause
 
-    def _word(self, slot: str, value: str) -> str:
+    def _verbalize(self, slot: str, value: str) -> str:
         if not self.phrases or slot not in self.phrases:
             return value
-        wording = self.phrases[slot].get(value)
-        if wording is not None:
-            return wording
+        text = self.phrases[slot].get(value)
+        if text is not None:
+            return text
         for old, new in (self.endings or {}).get(slot, ()):
             if value.endswith(old):
                 return value.removesuffix(old) + new
         return value
 
     def _values_of(self, slot: str) -> dict[str, list[str]]:
-        """Wording -> the values worded so, the commonest first."""
+        """Text -> the values that it stands for, the commonest first."""
         values: dict[str, list[str]] = {}
         for value in (*(self.choices or {}).get(slot, ()), *(self.phrases or {}).get(slot, {})):
-            same = values.setdefault(self._word(slot, value), [])
+            same = values.setdefault(self._verbalize(slot, value), [])
             if value not in same:
                 same.append(value)
         return values
 
-    def _unword(self, slot: str, wording: str) -> str:
-        squeezed = "".join(wording.split())
+    def _find_value(self, slot: str, text: str) -> str:
+        squeezed = "".join(text.split())
         for known, values in self._values_of(slot).items():
             if "".join(known.split()) == squeezed:
                 return values[0]
-        return wording
+        return text
 
 
 def _tolerant(literal: str) -> str:
-    """A pattern for a literal that forgives the blanks which tokenising puts around punctuation."""
+    """A pattern for a literal that forgives the spaces which tokenising puts around punctuation."""
     pattern = before = ""
     ends_in_word = False
     for token in _TOKEN.findall(literal):
         if token.isspace():
-            before = "blank"
+            before = "space"
             continue
         is_word = bool(re.match(r"\w", token))
         if pattern:
-            pattern += r"\s+" if before == "blank" and is_word and ends_in_word else r"\s*"
+            pattern += r"\s+" if before == "space" and is_word and ends_in_word else r"\s*"
         pattern += re.escape(token)
         ends_in_word = is_word
         before = ""
@@ -289,7 +288,7 @@ def _bounded(literal: str) -> str:
 
 
 def _edge(literal: str) -> str:
-    """A pattern for what stands between two slots, with its outer blanks; none begins within a row of blanks."""
+    """A pattern for what stands between two slots, with its outer spaces; none begins within a run of spaces."""
     inner = literal.strip()
     if not inner:
         return r"(?<!\s)\s+" if literal else ""

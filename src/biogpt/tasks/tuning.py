@@ -1,4 +1,4 @@
-"""How a task is learned: the `[finetune]` table of its schema.
+"""How a model is fine-tuned: the settings of a recipe, as in `recipes/*.toml`.
 
 The defaults are the paper's (Luo et al. 2022, "Fine-tuning"; the reference's train.sh). Numbers only: how a run goes is
 for `biogpt.training`.
@@ -12,7 +12,7 @@ from typing import Any
 from biogpt.errors import ConfigError, suggest
 
 SMALL_HIDDEN_SIZE = 512
-"""A model narrower than this is a small one: it takes the settings of `[finetune.small]`."""
+"""A model narrower than this is a small one: it takes the recipe for small models."""
 
 CHOICES = {
     "head": ("", "generation", "classification"),
@@ -28,7 +28,7 @@ CHOICES = {
 
 @dataclass(frozen=True)
 class Tuning:
-    """The settings of a fine-tuning run, each a key of `[finetune]`."""
+    """The settings of a fine-tuning run, each a key of a recipe."""
 
     head: str = ""
     """`"generation"`: the target is written; `"classification"`: a head labels the text, or each word. By default
@@ -93,7 +93,7 @@ class Tuning:
     merge: bool = False
     """Leave a whole model rather than an adapter."""
     small: Mapping[str, Any] = field(default_factory=dict)
-    """What differs for a small model."""
+    """What differs for a small model: `[finetune.small]` of a task's own file."""
 
     def __post_init__(self) -> None:
         for name, choices in CHOICES.items():

@@ -72,7 +72,7 @@ def finetune(
         if name not in known:
             hint = suggest(name, [*known, *_ARGUMENTS])
             raise ConfigError(f"Unknown setting '{name}'.{hint} Known: {', '.join(known)}.")
-    wordings = {"target_format": target_format, "empty_documents": empty_documents}
+    schema_settings = {"target_format": target_format, "empty_documents": empty_documents}
     run = make_recipe(
         task,
         data,
@@ -80,7 +80,7 @@ def finetune(
         str(model),
         settings={name: value for name, value in settings.items() if value is not None},
         recipe_path=recipe,
-        schema_settings={name: value for name, value in wordings.items() if value is not None},
+        schema_settings={name: value for name, value in schema_settings.items() if value is not None},
         train_split=train_split,
         dev_fraction=dev_fraction,
         seed=seed,

@@ -17,7 +17,7 @@ from biogpt.cli.generate import generate
 from biogpt.decoding.settings import GenerationSettings
 from biogpt.documents import INPUT_FORMATS, OUTPUT_FORMATS
 from biogpt.model.conversion import LAYOUTS
-from biogpt.tasks.schema import EMPTY_DOCUMENTS
+from biogpt.tasks.schema_file import EMPTY_DOCUMENTS
 from biogpt.tasks.tuning import CHOICES
 
 

@@ -23,7 +23,7 @@ RELATIONS = Grammar(
     none="there is no relation.",
 )
 SOURCE = "Cisplatin-induced nephrotoxicity. Generalised and focal seizures were seen after 5 mg/kg (R)-ketamine."
-# Every task and wording whose answers a grammar describes, but for one: svo of KD-DTI words two choices alike.
+# Every task and target format whose answers a grammar describes, but for one: svo of KD-DTI words two choices alike.
 TASKS = [
     ("bc5cdr", "rel-is"),
     ("bc5cdr", "svo"),
@@ -78,8 +78,8 @@ def accepts(constraint: TokenConstraint, ids: list[int]) -> bool:
     return all(index in state.allowed() and state.accept(index) == 0 for index in ids) and state.is_done
 
 
-def load(name: str, wording: str) -> Task:
-    return load_task(name, **({"target_format": wording} if wording else {}))
+def load(name: str, target_format: str) -> Task:
+    return load_task(name, **({"target_format": target_format} if target_format else {}))
 
 
 def wander(state: ConstraintState, dice: random.Random, stay: float) -> ConstraintState:
@@ -289,9 +289,9 @@ def test_grammars_that_no_rule_can_hold_are_refused(compiled, grammar, says):
 
 
 class TestTasks:
-    @pytest.mark.parametrize(("name", "wording"), TASKS)
-    def test_the_schemas_own_example_is_allowed(self, tokenizer, encode, name, wording):
-        task = load(name, wording)
+    @pytest.mark.parametrize(("name", "target_format"), TASKS)
+    def test_the_schemas_own_example_is_allowed(self, tokenizer, encode, name, target_format):
+        task = load(name, target_format)
         example = task.example()
         constraint = compile_constraint(task.grammar(example), tokenizer, encode(task.prompt(example)))
         assert accepts(constraint, encode_target(task, tokenizer, example))

@@ -48,7 +48,7 @@ def test_groups_and_neighbours_change_nothing(tuned_model_paths, name):
 
 def test_with_a_least_score_all_likely_relations_are_given(tuned_model_paths):
     loaded = Predictor.load(tuned_model_paths["bc5cdr"])
-    task = Task(replace(loaded.task.schema, threshold=1e-4))
+    task = loaded.task.with_inference(threshold=1e-4)
     predictor = Predictor(task, loaded.model, loaded.tokenizer)
     examples = examples_of(task)
     predictions = list(predictor.predict(examples))
@@ -64,7 +64,7 @@ def test_with_a_least_score_all_likely_relations_are_given(tuned_model_paths):
         if example.items:
             assert prediction.items[0].slots == example.items[0].slots
     assert sum(len(prediction.items) for prediction in predictions) > sum(len(example.items) for example in examples)
-    likely = Predictor(Task(replace(task.schema, threshold=0.5)), loaded.model, loaded.tokenizer)
+    likely = Predictor(task.with_inference(threshold=0.5), loaded.model, loaded.tokenizer)
     assert [len(prediction.items) for prediction in likely.predict(examples)] == [1, 1, 1, 0]
     assert found_in(likely.predict(examples, constrained=False)) == found_in(examples)  # one list, as published
 

@@ -82,7 +82,7 @@ BUNDLED_TEXT = "Cisplatin-induced renal failure. Lithium gave tremor, and halope
 def test_a_threshold_leaves_out_what_scores_lower(tmp_path, task):
     """The bundled models, whose own thresholds were set on dev: a higher one filters, a lower one takes their place."""
     found = find_task_model(task=task)
-    own = found.task.schema.threshold
+    own = found.task.inference.threshold
     (tmp_path / "a.txt").write_text(BUNDLED_TEXT, encoding="utf-8")
     inputs = find_inputs([tmp_path / "a.txt"], io.BytesIO())
 

@@ -1,6 +1,5 @@
 """What a model reads and writes, as ids."""
 
-import dataclasses
 from pathlib import Path
 
 import pytest
@@ -18,17 +17,12 @@ from biogpt.tasks.encoding import (
     learned_ids,
 )
 from biogpt.tasks.example import Example, Item
-from biogpt.tasks.task import Task, load_task
+from biogpt.tasks.task import load_task
 
 
 @pytest.fixture
 def tokenizer() -> BioGptTokenizer:
     return load_tokenizer(resolve_model("mini"), 8192)
-
-
-def with_settings(name: str, **settings: object) -> Task:
-    schema = load_task(name).schema
-    return Task(dataclasses.replace(schema, finetune=dataclasses.replace(schema.finetune, **settings)))
 
 
 def test_a_soft_prompt_stands_behind_the_source_and_in_no_text(tokenizer: BioGptTokenizer) -> None:
@@ -78,7 +72,7 @@ def test_a_long_source_ends_in_dots(tokenizer: BioGptTokenizer, positions: int, 
 
 @pytest.mark.parametrize("context", ["left", "twice"])
 def test_a_word_is_labelled_at_its_last_piece(tokenizer: BioGptTokenizer, context: str) -> None:
-    task = with_settings("ncbi_disease", tagging_context=context)
+    task = load_task("ncbi_disease").with_inference(tagging_context=context)
     example = Example("1", "Non-polyposis colorectal carcinomas , \u200b seldom .")
     (words,) = encode_words(task, tokenizer, example)
     pieces = tokenizer.convert_ids_to_tokens(words.input_ids)
@@ -94,7 +88,7 @@ def test_a_word_is_labelled_at_its_last_piece(tokenizer: BioGptTokenizer, contex
 
 @pytest.mark.parametrize("context", ["left", "twice"])
 def test_words_beyond_the_positions_come_in_parts(tokenizer: BioGptTokenizer, context: str) -> None:
-    task = with_settings("ncbi_disease", tagging_context=context)
+    task = load_task("ncbi_disease").with_inference(tagging_context=context)
     tokenizer.model_max_length = 32
     example = Example("1", " ".join(f"word{number} of the adenocarcinomas" for number in range(20)))
     parts = encode_words(task, tokenizer, example)

@@ -28,7 +28,7 @@ FOLDERS = {
     "bc2gm": "ner/BC2GM",
     "jnlpba": "ner/JNLPBA",
 }
-# task, wording, split, examples, digest of the sources, digest of the targets
+# task, target format, split, examples, digest of the sources, digest of the targets
 REFERENCE = [
     ("bc5cdr", "rel-is", "dev", 500, "3a1adf91143db695", "b0905424f899b068"),
     ("bc5cdr", "rel-is", "test", 500, "8f4504f3bb5aa112", "2ef79da6c15c910e"),
@@ -75,7 +75,7 @@ NER = [
     ("jnlpba", "dev", 1939 - 200, 4551),
     ("jnlpba", "test", 4260 - 404, 8662),
 ]
-# svo has one wording for two interactions each.
+# svo has one text for two interactions each.
 ALIKE = {"other/unknown", "other", "bind", "binding"}
 
 
@@ -83,11 +83,11 @@ def digest(lines) -> str:
     return hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()[:16]
 
 
-@pytest.mark.parametrize(("name", "wording", "split", "num_examples", "sources", "targets"), REFERENCE)
+@pytest.mark.parametrize(("name", "target_format", "split", "num_examples", "sources", "targets"), REFERENCE)
 def test_sources_and_targets_are_the_reference_s_and_survive_parsing(
-    data_path, name, wording, split, num_examples, sources, targets
+    data_path, name, target_format, split, num_examples, sources, targets
 ):
-    task = load_task(name, **({"target_format": wording} if wording else {}))
+    task = load_task(name, **({"target_format": target_format} if target_format else {}))
     examples = task.read(data_path / FOLDERS[name], split)
     assert len(examples) == num_examples
     assert digest(map(task.prompt, examples)) == sources
@@ -122,18 +122,18 @@ def test_names_give_back_the_identifiers_of_all_relations_but_the_ambiguous(data
                 assert id in (gold.ids[slot], example.vocabulary[slot].get(gold.slots[slot], NO_ID))
 
 
-@pytest.mark.parametrize("wording", ["is-of", "marked"])
+@pytest.mark.parametrize("target_format", ["is-of", "marked"])
 @pytest.mark.parametrize("split", ["train", "dev", "test"])
-def test_our_own_wordings_of_bc5cdr_survive_parsing(data_path, wording, split):
-    task = load_task("bc5cdr", target_format=wording)
+def test_our_own_target_formats_of_bc5cdr_survive_parsing(data_path, target_format, split):
+    task = load_task("bc5cdr", target_format=target_format)
     for example in task.read(data_path / FOLDERS["bc5cdr"], split):
         assert names(task, task.parse(task.target(example), example).items) == names(task, example.items)
 
 
-@pytest.mark.parametrize("wording", ["svo", "is-of", "marked"])
+@pytest.mark.parametrize("target_format", ["svo", "is-of", "marked"])
 @pytest.mark.parametrize("split", ["train", "dev", "test"])
-def test_our_own_wordings_of_ddi_survive_parsing(data_path, wording, split):
-    task = load_task("ddi", target_format=wording)
+def test_our_own_target_formats_of_ddi_survive_parsing(data_path, target_format, split):
+    task = load_task("ddi", target_format=target_format)
     for example in task.read(data_path / FOLDERS["ddi"], split):
         assert names(task, task.parse(task.target(example), example).items) == names(task, example.items)
 

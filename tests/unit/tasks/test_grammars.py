@@ -57,13 +57,13 @@ def test_what_says_that_there_is_nothing_is_read_as_that(tmp_path, settings, non
     assert task.parse("", EXAMPLE).problems
 
 
-def test_choices_are_worded_as_the_target_words_them():
+def test_choices_are_verbalized_as_in_the_target():
     task = load_task("ddi", target_format="svo")
-    wordings = Choice(("affects", "changes the mechanism of", "needs advice with", "interacts with"))
-    assert task.grammar(EXAMPLE).sentence == (Span(), Words(" "), wordings, Words(" "), Span())
+    verbalizers = Choice(("affects", "changes the mechanism of", "needs advice with", "interacts with"))
+    assert task.grammar(EXAMPLE).sentence == (Span(), Words(" "), verbalizers, Words(" "), Span())
 
 
-def test_wordings_of_several_values_are_one_choice():
+def test_verbalizers_of_several_values_are_one_choice():
     task = load_task("kd_dti", target_format="svo")
     (choice,) = (part for part in task.grammar(EXAMPLE).sentence if isinstance(part, Choice))
     assert len(choice.texts) == len(set(choice.texts)) < len(task.schema.slots["interaction"].choices)

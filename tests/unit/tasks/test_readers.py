@@ -141,7 +141,7 @@ def test_what_is_wrong_with_a_data_set_is_said(tmp_path, name, content, message)
         ("ncbi_disease", "A\tO\nB\tB-Diseas\n", "test.tsv:2: unknown label 'Diseas'. Did you mean 'Disease'?"),
         ("ncbi_disease", "A\tO\nB\tX\n", "test.tsv:2: got the tag 'X'"),
         ("ncbi_disease", "A\n", "test.tsv:1: got 'A'. Expected a word"),
-        ("ncbi_disease", "A B\tO\n", "a word contains a blank"),
+        ("ncbi_disease", "A B\tO\n", "a word contains a space"),
     ],
 )
 def test_what_is_wrong_with_lines_is_said(tmp_path, name, content, message):

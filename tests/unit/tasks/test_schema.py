@@ -140,8 +140,8 @@ def test_a_shipped_schema_says_all_that_one_has_to_know(name):
 
 @pytest.mark.parametrize("name", task_names())
 def test_the_example_of_a_shipped_schema_survives_rendering_and_parsing(name):
-    for wording in load_task(name).schema.alternatives or [None]:
-        task = load_task(name, **({"target_format": wording} if wording else {}))
+    for target_format in load_task(name).schema.alternatives or [None]:
+        task = load_task(name, **({"target_format": target_format} if target_format else {}))
         example = task.example()
         prediction = task.parse(task.target(example), example)
         assert len(prediction.items) == len(example.items)

@@ -57,7 +57,7 @@ def test_a_sentence_ends_at_its_first_mark():
     assert values(template, "the relation between x exists; y and z exists.") == [[]]
 
 
-def test_wordings_are_read_back_also_longer_ones():
+def test_verbalizers_are_read_back_also_longer_ones():
     items = [
         {"drug": "a b", "kind": "agonist", "target": "c"},
         {"drug": "d", "kind": "inhibitor", "target": "e f"},
@@ -68,7 +68,7 @@ def test_wordings_are_read_back_also_longer_ones():
     assert [readings[0] for readings in values(WORDED, text)] == items
 
 
-def test_wordings_that_mean_several_values_are_told():
+def test_verbalizers_that_mean_several_values_are_told():
     assert WORDED.alternatives("kind", "binding") == ["binding", "bind"]
     assert WORDED.alternatives("kind", "agonist") == ["agonist"]
 

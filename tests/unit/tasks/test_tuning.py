@@ -1,14 +1,13 @@
 """The settings of fine-tuning: what is refused, and which go before which."""
 
-import dataclasses
 from pathlib import Path
 
 import pytest
 
 from biogpt.errors import ConfigError
-from biogpt.tasks.schema import read_schema
-from biogpt.tasks.schema_file import render_schema
-from biogpt.tasks.task import SCHEMAS_PATH, load_task, task_names
+from biogpt.tasks.recipe import find_recipe
+from biogpt.tasks.schema_file import read_task_file, render_schema
+from biogpt.tasks.task import SCHEMAS_PATH, task_names
 from biogpt.tasks.tuning import Tuning, build_tuning
 
 
@@ -62,26 +61,24 @@ def test_the_defaults_are_the_papers() -> None:
 def test_the_papers_tasks_have_its_settings(
     name: str, learning_rate: float, warmup_steps: int, epochs: int, num_steps: int, result: str
 ) -> None:
-    tuning = load_task(name).schema.finetune.for_size(1024)
+    tuning = find_recipe(name, 1024).tuning
     got = (tuning.learning_rate, tuning.warmup_steps, tuning.epochs, tuning.num_steps, tuning.result)
     assert got == (learning_rate, warmup_steps, epochs, num_steps, result)
 
 
 @pytest.mark.parametrize("name", task_names())
 def test_a_schema_survives_being_written(name: str, tmp_path: Path) -> None:
-    schema = read_schema(SCHEMAS_PATH / f"{name}.toml")
-    for hidden_size in (320, 1024):
-        resolved = dataclasses.replace(schema, finetune=schema.finetune.for_size(hidden_size))
-        (tmp_path / "task.toml").write_text(render_schema(resolved), encoding="utf-8")
-        assert read_schema(tmp_path / "task.toml") == resolved
+    schema = read_task_file(SCHEMAS_PATH / f"{name}.toml").schema
+    (tmp_path / "task.toml").write_text(render_schema(schema), encoding="utf-8")
+    assert read_task_file(tmp_path / "task.toml").schema == schema
 
 
 def test_a_written_schema_keeps_strange_characters(tmp_path: Path) -> None:
     path = tmp_path / "odd name.toml"
     text = (SCHEMAS_PATH / "hoc.toml").read_text(encoding="utf-8")
     path.write_text(text.replace('title = "HoC:', 'title = "α \\u007f \\"quoted\\" \\\\ \\n HoC:'), encoding="utf-8")
-    schema = read_schema(path)
+    schema = read_task_file(path).schema
     assert (schema.name, schema.title[:4]) == ("odd name", "α \x7f ")
     (tmp_path / "task.toml").write_text(render_schema(schema), encoding="utf-8")
-    written = read_schema(tmp_path / "task.toml")
+    written = read_task_file(tmp_path / "task.toml").schema
     assert (written.name, written.title) == (schema.name, schema.title)

@@ -79,11 +79,12 @@ def read_lexicon(task: Task, examples: Sequence[Example]) -> Lexicon:
     return Lexicon(entities, names, alike)
 
 
-def augment(task: Task, examples: Sequence[Example], num_epochs: int, seed: int) -> list[list[Example]]:
-    """What each epoch shows of the examples, as the task's `finetune` settings say.
+def augment(task: Task, tuning: Tuning, examples: Sequence[Example], num_epochs: int, seed: int) -> list[list[Example]]:
+    """What each epoch shows of the examples.
 
     Args:
-        task: whose `entity_renaming`, `pair_epochs` and `shuffle_relations` say what differs from epoch to epoch.
+        task: whose examples they are.
+        tuning: its `entity_renaming`, `pair_epochs` and `shuffle_relations` say what differs from epoch to epoch.
         examples: the training set.
         num_epochs: of the run.
         seed: of what chance decides.
@@ -95,13 +96,12 @@ def augment(task: Task, examples: Sequence[Example], num_epochs: int, seed: int)
     Raises:
         ConfigError: the settings are for relations and the task is of another kind.
     """
-    tuning = task.schema.finetune
     if not (tuning.entity_renaming or tuning.shuffle_relations or tuning.pair_epochs):
         return []
-    if task.schema.kind != "relation":
+    if not task.kind.has_augmentation:
         raise ConfigError(
             "Got finetune.entity_renaming, finetune.pair_epochs or finetune.shuffle_relations for the kind "
-            f"'{task.schema.kind}', expected them for 'relation' alone. Leave them out."
+            f"'{task.kind.name}', expected them for 'relation' alone. Leave them out."
         )
     num_pair_epochs = count_pair_epochs(tuning, num_epochs)
     lexicon = read_lexicon(task, examples)

@@ -90,8 +90,8 @@ def read_splits(recipe: FinetuneRecipe) -> Splits:
 
 def warn_of_caveats(recipe: FinetuneRecipe, splits: Splits) -> None:
     """Say what makes a score on this data worth less than it looks."""
-    tuning = recipe.task.schema.finetune
-    sets_threshold = tuning.shuffle_relations or recipe.task.schema.kind == "tagging"
+    tuning = recipe.tuning
+    sets_threshold = tuning.shuffle_relations or recipe.task.kind.threshold_of == "items"
     is_chosen = tuning.result == "best" or tuning.patience or sets_threshold
     if splits.dev_is_test and is_chosen:
         warnings.warn(
@@ -131,7 +131,7 @@ def encode_examples(
     num_cut = num_without = longest = 0
     positions = tokenizer.model_max_length
     for example in examples:
-        if task.schema.kind in ("answering", "classification", "generation") and not example.items:
+        if task.kind.needs_gold and not example.items:
             num_without += 1
         elif model_class is BioGptForTokenClassification:
             labels = label_ids(task, example)

@@ -19,37 +19,41 @@ from biogpt.model.modeling import (
     BioGptForTokenClassification,
 )
 from biogpt.tasks.encoding import add_learned_tokens, head_labels, learned_ids
-from biogpt.tasks.schema import Schema
+from biogpt.tasks.kinds.registry import KINDS
 from biogpt.tasks.task import Task
 from biogpt.tasks.tuning import Tuning
 from biogpt.text.tokenizer import BioGptTokenizer
 
-HEADED_KINDS = ("tagging", "answering", "classification")
 
-
-def find_class(schema: Schema) -> type[AnyModel]:
+def find_class(task: Task, head: str) -> type[AnyModel]:
     """The class of the model that learns a task.
+
+    Args:
+        task: what is learned.
+        head: `Tuning.head`.
 
     Raises:
         ConfigError: a head for a kind of task that has none.
     """
-    head = schema.finetune.head or ("classification" if schema.kind == "tagging" else "generation")
+    head = head or task.kind.heads[0]
+    if head not in task.kind.heads:
+        able = ", ".join(kind.name for kind in KINDS.values() if head in kind.heads)
+        raise ConfigError(
+            f"Got finetune.head = '{head}' for the kind '{task.kind.name}', expected one of {able}. Leave it out: the "
+            "target is written."
+        )
     if head == "generation":
         return BioGptForCausalLM
-    if schema.kind not in HEADED_KINDS:
-        raise ConfigError(
-            f"Got finetune.head = 'classification' for the kind '{schema.kind}', expected one of "
-            f"{', '.join(HEADED_KINDS)}. Leave it out: the target is written."
-        )
-    return BioGptForTokenClassification if schema.kind == "tagging" else BioGptForSequenceClassification
+    return BioGptForTokenClassification if task.kind.labels_words else BioGptForSequenceClassification
 
 
-def build_model(name: str, task: Task, seed: int) -> tuple[AnyModel, BioGptTokenizer]:
+def build_model(name: str, task: Task, tuning: Tuning, seed: int) -> tuple[AnyModel, BioGptTokenizer]:
     """The model that is trained, in float32, and its tokenizer.
 
     Args:
         name: of the trained model to start from, see `checkpoint.resolve_model`.
-        task: what is learned; its schema says with which head, soft prompt and dropout.
+        task: what is learned; its schema says with which soft prompt.
+        tuning: with which head and dropout.
         seed: of the new rows and the head.
 
     Raises:
@@ -60,11 +64,11 @@ def build_model(name: str, task: Task, seed: int) -> tuple[AnyModel, BioGptToken
     start = load_model(path)
     tokenizer = load_tokenizer(path, start.config.vocab_size)
     tokenizer.model_max_length = start.config.max_position_embeddings
-    model_class = find_class(task.schema)
+    model_class = find_class(task, tuning.head)
     torch.manual_seed(seed)
     if model_class is not BioGptForTokenClassification:  # words are labelled where they stand, without a prompt
         add_learned_tokens(tokenizer, task.schema.prompt_length)
-    config = _configure(start.config, model_class, task, len(tokenizer))
+    config = _configure(start.config, model_class, task, tuning.dropout, len(tokenizer))
     model = model_class(config)
     state = start.state_dict()
     if len(tokenizer) > start.config.vocab_size:
@@ -133,8 +137,9 @@ def base_name(name: str) -> str:
     return str(path.resolve()) if is_directory else name
 
 
-def _configure(start: BioGptConfig, model_class: type[AnyModel], task: Task, vocabulary_size: int) -> BioGptConfig:
-    dropout = task.schema.finetune.dropout
+def _configure(
+    start: BioGptConfig, model_class: type[AnyModel], task: Task, dropout: float, vocabulary_size: int
+) -> BioGptConfig:
     changes: dict[str, Any] = {
         "vocab_size": vocabulary_size,
         "hidden_dropout_prob": dropout,
@@ -146,8 +151,8 @@ def _configure(start: BioGptConfig, model_class: type[AnyModel], task: Task, voc
         labels = head_labels(task)
         changes |= {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
         if model_class is BioGptForSequenceClassification:
-            is_multiple = task.schema.kind == "classification"
-            changes["problem_type"] = f"{'multi' if is_multiple else 'single'}_label_classification"
+            number = "multi" if task.kind.has_several_labels else "single"
+            changes["problem_type"] = f"{number}_label_classification"
     return BioGptConfig.from_dict({**start.to_dict(), **changes})  # type: ignore[no-any-return]
 
 

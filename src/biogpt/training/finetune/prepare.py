@@ -3,7 +3,6 @@
 It trains nothing, and writes nothing but the record of the settings.
 """
 
-import dataclasses
 import shutil
 import warnings
 from collections.abc import Sequence
@@ -51,7 +50,7 @@ class Prepared:
     @property
     def tuning(self) -> Tuning:
         """The settings."""
-        return self.recipe.task.schema.finetune
+        return self.recipe.tuning
 
 
 def prepare(recipe: FinetuneRecipe) -> Prepared:
@@ -65,23 +64,23 @@ def prepare(recipe: FinetuneRecipe) -> Prepared:
     Warns:
         UserWarning: dev is test, texts of dev are in train, targets are cut, or the schedule does not fit the run.
     """
-    tuning = recipe.task.schema.finetune
+    tuning = recipe.tuning
     splits = read_splits(recipe)
     if not splits.dev and (tuning.result == "best" or tuning.patience):
         raise ConfigError(
             "Got result 'best' or patience without anything to measure on, expected a dev split. Hold out a part "
             "of train: --dev-fraction 0.1."
         )
-    model_class = find_class(recipe.task.schema)
+    model_class = find_class(recipe.task, tuning.head)
     set_seed(recipe.seed)
-    model, tokenizer = build_model(recipe.model, recipe.task, recipe.seed)
+    model, tokenizer = build_model(recipe.model, recipe.task, tuning, recipe.seed)
 
     def encode(examples: Sequence[Example], source_weight: float) -> Encoded:
         return encode_examples(recipe.task, tokenizer, model_class, examples, source_weight)
 
     train = encode(splits.train, tuning.source_weight)
     num_epochs = _make_plan(recipe, train).num_epochs
-    epochs = augment(recipe.task, splits.train, num_epochs, recipe.seed)
+    epochs = augment(recipe.task, tuning, splits.train, num_epochs, recipe.seed)
     augmented = [encode(examples, tuning.source_weight) for examples in epochs]
     dev = encode(splits.dev, 0.0) if splits.dev else Encoded()
     task = _limit_targets(recipe.task, max(encoded.longest_target for encoded in (train, *augmented)))
@@ -97,7 +96,7 @@ def prepare(recipe: FinetuneRecipe) -> Prepared:
 
 
 def _make_plan(recipe: FinetuneRecipe, train: Encoded, augmented: Sequence[Encoded] = (), num_once: int = 0) -> Plan:
-    tuning = recipe.task.schema.finetune
+    tuning = recipe.tuning
     return Plan(
         train.lengths(),
         tuning.tokens_per_step,
@@ -111,9 +110,9 @@ def _make_plan(recipe: FinetuneRecipe, train: Encoded, augmented: Sequence[Encod
 
 def _limit_targets(task: Task, longest_target: int) -> Task:
     """The task with a bound on what is written: half as much again as the longest target that was learned."""
-    if task.schema.target_limit or not longest_target:
+    if task.inference.target_limit or not longest_target:
         return task
-    return Task(dataclasses.replace(task.schema, target_limit=longest_target * 3 // 2))
+    return task.with_inference(target_limit=longest_target * 3 // 2)
 
 
 def _check_scoring(prepared: Prepared) -> None:
@@ -130,7 +129,7 @@ def _check_scoring(prepared: Prepared) -> None:
 
 def _check_disk(recipe: FinetuneRecipe, model: AnyModel) -> None:
     """Refuse to begin where the checkpoints will not fit: weights and Adam's two moments, twice, and kept weights."""
-    tuning = recipe.task.schema.finetune
+    tuning = recipe.tuning
     num_copies = 3 * 2 + 2 + (tuning.num_averaged if tuning.result == "average" else 1)
     needed = 4 * model.num_parameters() * (num_copies if not tuning.peft else 1)
     there = next(path for path in (recipe.output.resolve(), *recipe.output.resolve().parents) if path.exists())
@@ -144,7 +143,7 @@ def _check_disk(recipe: FinetuneRecipe, model: AnyModel) -> None:
 
 def _may_change(tuning: Tuning) -> set[str]:
     """Settings that a resumed run may have otherwise."""
-    names = {f"finetune.{name}" for name in CADENCE} | {"data"}
+    names = {f"finetune.{name}" for name in CADENCE} | {"data", "recipe_file"}
     if is_open_ended(tuning.schedule, tuning.decay_fraction):
         names |= {"finetune.epochs", "finetune.num_steps"}
     return names

@@ -1,7 +1,7 @@
 """A fine-tuning run as data: a task, its data, a model, and the settings, resolved and checked before work starts.
 
-Later ones go before earlier ones: the paper's defaults, the schema's `[finetune]`, its `[finetune.small]` for a small
-model, a recipe file, flags. It reads and checks; it opens no data.
+Later ones go before earlier ones: the paper's defaults, the task's recipe for the model's size
+(`biogpt.tasks.recipe`), a recipe file, flags. It reads and checks; it opens no data.
 """
 
 import dataclasses
@@ -13,8 +13,9 @@ from typing import Any
 
 from biogpt.errors import ConfigError
 from biogpt.model.checkpoint import load_config, resolve_model
+from biogpt.tasks.recipe import find_recipe
 from biogpt.tasks.task import Task, load_task
-from biogpt.tasks.tuning import build_tuning
+from biogpt.tasks.tuning import Tuning, build_tuning
 
 # Settings that say when something is written or how it is run, not what is computed: a resumed run may change them.
 CADENCE = frozenset({"tokens_per_batch", "checkpoint_every", "attention", "merge"})
@@ -26,7 +27,9 @@ class FinetuneRecipe:
 
     Args:
         output: directory of everything the run makes, the fine-tuned model first of all.
-        task: what is learned; its schema's `finetune` holds the settings.
+        task: what is learned.
+        tuning: how it is learned, for this model.
+        recipe_file: which of the task's recipes `tuning` began with; see `biogpt.tasks.recipe.Recipe`.
         data: the data set's directory, or one file of it.
         model: the trained model to start from, by name.
         train_split: the split to train on.
@@ -38,6 +41,8 @@ class FinetuneRecipe:
 
     output: Path
     task: Task
+    tuning: Tuning
+    recipe_file: str
     data: Path
     model: str = "mini"
     train_split: str = "train"
@@ -59,6 +64,7 @@ class FinetuneRecipe:
             "target_format": schema.target_format,
             "empty_documents": schema.empty_documents,
             "prompt_length": schema.prompt_length,
+            "recipe_file": self.recipe_file,
             "data": str(self.data),
             "model": self.model,
             "train_split": self.train_split,
@@ -67,7 +73,7 @@ class FinetuneRecipe:
             "seed": self.seed,
             "finetune": {
                 name: list(value) if isinstance(value, tuple) else value
-                for name, value in dataclasses.asdict(schema.finetune).items()
+                for name, value in dataclasses.asdict(self.tuning).items()
                 if name != "small"
             },
         }
@@ -107,11 +113,19 @@ def make_recipe(
     prompt_length = given.pop("prompt_length", loaded.schema.prompt_length)
     if type(prompt_length) is not int or not 0 <= prompt_length <= config.max_position_embeddings // 2:
         raise ConfigError(f"Got prompt_length = {prompt_length!r}, expected a number of tokens from 0 up.")
-    tuning = build_tuning(given, start=loaded.schema.finetune.for_size(config.hidden_size))
-    schema = dataclasses.replace(
-        loaded.schema, finetune=dataclasses.replace(tuning, small={}), prompt_length=prompt_length
+    recipe = find_recipe(task, config.hidden_size)
+    tuning = build_tuning(given, start=recipe.tuning)
+    schema = dataclasses.replace(loaded.schema, prompt_length=prompt_length)
+    inference = dataclasses.replace(loaded.inference, tagging_context=tuning.tagging_context)
+    return FinetuneRecipe(
+        output=Path(output),
+        task=Task(schema, inference),
+        tuning=dataclasses.replace(tuning, small={}),
+        recipe_file=recipe.file,
+        data=Path(data),
+        model=model,
+        **run,
     )
-    return FinetuneRecipe(output=Path(output), task=Task(schema), data=Path(data), model=model, **run)
 
 
 def read_settings(path: Path) -> dict[str, Any]:

@@ -6,7 +6,8 @@ processes are those of transformers' Trainer. Everything goes to the recipe's `o
 itself:
 
     config.json, model.safetensors, vocab.json, ...    the model; or adapter_config.json, adapter_model.safetensors
-    task.toml           what it was fine-tuned for, with all settings
+    task.toml           what it was fine-tuned for
+    inference.json      how it is asked: the probability threshold, the longest target
     finetune.json       the report: scores on dev, settings, versions
     recipe.json         the settings, written before work starts
     checkpoints/        what a killed run goes on from, and the weights that are averaged
@@ -31,8 +32,8 @@ from biogpt.model.modeling import (
     BioGptForTokenClassification,
 )
 from biogpt.tasks.encoding import head_labels, learned_ids
-from biogpt.tasks.schema_file import render_schema
 from biogpt.tasks.task import Task
+from biogpt.tasks.task_directory import write_task_directory
 from biogpt.training.curve import TrainingProgress
 from biogpt.training.finetune import scoring
 from biogpt.training.finetune.batches import PlannedBatches
@@ -64,8 +65,6 @@ from biogpt.training.run_directory import (
 )
 from biogpt.training.schedule import learning_rate_factor
 from biogpt.training.trainer import common_arguments
-
-TASK_FILE = "task.toml"
 
 _MEMORY_ADVICE = "set tokens_per_batch lower (--recipe), which changes nothing else."
 
@@ -103,7 +102,7 @@ def run_recipe(recipe: FinetuneRecipe) -> dict[str, Any]:
     Warns:
         UserWarning: dev is test, dev stands in train, or the schedule does not fit the length of the run.
     """
-    require_extra(*(["peft"] if recipe.task.schema.finetune.peft else []))
+    require_extra(*(["peft"] if recipe.tuning.peft else []))
     transformers_logging.disable_progress_bar()  # one bar is enough: TrainingProgress has it
     prepared = prepare(recipe)
     finished = read_report(prepared)
@@ -286,7 +285,7 @@ def save(prepared: Prepared, model: Any, task: Task, report: dict[str, Any]) -> 
         if isinstance(whole, BioGptForCausalLM):
             whole.generation_config = _make_generation_config(prepared, whole, task)
         save_model(whole, prepared.tokenizer, partial_path)
-    (partial_path / TASK_FILE).write_text(render_schema(task.schema), encoding="utf-8")
+    write_task_directory(task, partial_path)
     for name in (CONFIG_FILE, ADAPTER_CONFIG_FILE, REPORT_FILE):
         (output / name).unlink(missing_ok=True)
     last = (CONFIG_FILE, ADAPTER_CONFIG_FILE)
@@ -303,5 +302,5 @@ def _make_generation_config(prepared: Prepared, model: BioGptForCausalLM, task: 
         eos_token_id=model.config.eos_token_id,
         pad_token_id=model.config.pad_token_id,
         suppress_tokens=learned_ids(prepared.tokenizer) or None,
-        max_new_tokens=task.schema.target_limit or None,
+        max_new_tokens=task.inference.target_limit or None,
     )

@@ -11,7 +11,7 @@ import torch
 from biogpt.extraction.predictor import Predictor
 from biogpt.model.modeling import AnyModel
 from biogpt.tasks.example import Example, Prediction
-from biogpt.tasks.kinds.tagging import read_tags
+from biogpt.tasks.iob import read_tags
 from biogpt.tasks.task import Task
 from biogpt.text.tokenizer import BioGptTokenizer
 
@@ -88,7 +88,7 @@ def find_mention_threshold(
 
 def with_threshold(task: Task, threshold: float) -> Task:
     """The task with another probability threshold."""
-    return Task(dataclasses.replace(task.schema, threshold=threshold))
+    return task.with_inference(threshold=threshold)
 
 
 def _mentions(tags: Sequence[str]) -> list[tuple[str, int, int]]:

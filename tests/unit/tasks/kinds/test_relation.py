@@ -118,22 +118,22 @@ def test_an_open_choice_is_taken_and_a_cut_off_one_is_told():
 
 
 @pytest.mark.parametrize(
-    ("name", "wording", "text"),
+    ("name", "target_format", "text"),
     [
         ("bc5cdr", "svo", "a correlates with b."),
         ("bc5cdr", "is-of", "a is the inducer of b."),
         ("bc5cdr", "marked", "<h> a <t> b."),
     ],
 )
-def test_other_wordings_of_pairs(name, wording, text):
-    task = load_task(name, target_format=wording)
+def test_other_target_formats_of_pairs(name, target_format, text):
+    task = load_task(name, target_format=target_format)
     example = Example("1", "A and B", (Item({"chemical": "A", "disease": "B"}),))
     assert task.target(example) == text
     assert task.parse(text, example).items[0].spans == {"chemical": ((0, 1),), "disease": ((6, 7),)}
 
 
 @pytest.mark.parametrize(
-    ("name", "wording", "text"),
+    ("name", "target_format", "text"),
     [
         ("kd_dti", "rel-is", "the interaction between a and b is weak inhibitor."),
         ("kd_dti", "svo", "a weakly inhibits b."),
@@ -145,8 +145,8 @@ def test_other_wordings_of_pairs(name, wording, text):
         ("ddi", "two-type", "a and b are int."),
     ],
 )
-def test_other_wordings_of_triples(name, wording, text):
-    task = load_task(name, target_format=wording)
+def test_other_target_formats_of_triples(name, target_format, text):
+    task = load_task(name, target_format=target_format)
     interaction = "int" if name == "ddi" else "weak inhibitor"
     item = Item({"drug": "A", "target": "B", "interaction": interaction})
     example = Example("1", "A and B", (item,))

@@ -17,7 +17,9 @@ from biogpt.errors import BioGptError, ConfigError, DataError, TrainingError
 from biogpt.model.loading import load_causal_lm, load_model
 from biogpt.tasks.encoding import add_learned_tokens, learned_ids
 from biogpt.tasks.example import Example, Item, Prediction
+from biogpt.tasks.recipe import find_recipe
 from biogpt.tasks.task import load_task
+from biogpt.tasks.task_directory import read_task_directory
 from biogpt.training.finetune import prepare as prepare_module
 from biogpt.training.finetune import scoring
 from biogpt.training.finetune.data import encode_examples, read_splits
@@ -83,9 +85,10 @@ def test_impossible_settings_are_refused(model: Path, data: Path, settings: dict
 def test_a_recipe_file_goes_before_the_schema_and_flags_before_both(tmp_path: Path) -> None:
     (tmp_path / "r.toml").write_text("prompt_length = 4\n[finetune]\nepochs = 3\nlearning_rate = 2e-4\n")
     recipe = make_recipe("bc5cdr", tmp_path, tmp_path, settings={"epochs": 5}, recipe_path=tmp_path / "r.toml")
-    tuning = recipe.task.schema.finetune
-    small = load_task("bc5cdr").schema.finetune.for_size(320)
+    tuning = recipe.tuning
+    small = find_recipe("bc5cdr", 320).tuning
     assert (tuning.epochs, tuning.learning_rate, tuning.schedule) == (5, 2e-4, small.schedule)
+    assert recipe.as_dict()["recipe_file"] == "bc5cdr-small.toml"
     assert recipe.task.schema.prompt_length == 4
     (tmp_path / "r.toml").write_text("epochs =")
     with pytest.raises(ConfigError, match="is no TOML file"):
@@ -158,7 +161,7 @@ def test_a_head_reads_words_where_it_learned_them(model: Path, data: Path) -> No
     assert report["scores"]["num_examples"] == report["dev_examples"] == 1
     predictor = Predictor.load(data.parent / "run")
     examples = predictor.task.read(data, "train")
-    assert predictor.task.schema.finetune.tagging_context == "twice"
+    assert predictor.task.inference.tagging_context == "twice"
     assert predictor.task.score(predictor.predict(examples), examples)["f1"] == 1.0
 
 
@@ -221,7 +224,7 @@ def test_shuffled_relations_set_the_least_probability_where_dev_is_scored_best(
     asked: list[tuple[float, bool]] = []
 
     def predict(task: Any, asked_model: Any, tokenizer: Any, examples: Sequence[Example], constrained: bool) -> Any:
-        asked.append((task.schema.threshold, constrained))
+        asked.append((task.inference.threshold, constrained))
         (right,) = examples[0].items
         wrong = replace(right, slots={**right.slots, "target": "fever"})
         return [Prediction(examples[0].id, (replace(right, score=0.3), replace(wrong, score=0.12)))]
@@ -230,7 +233,7 @@ def test_shuffled_relations_set_the_least_probability_where_dev_is_scored_best(
     monkeypatch.setattr(scoring, "predict", predict)
     report = run_recipe(recipe_of(model, tmp_path / "d.json", "ddi", dev_fraction=0.25, settings=settings))
     assert asked == [(scoring.RELATION_THRESHOLDS[0], True), (0.14, False)]
-    assert load_task(tmp_path / "run" / "task.toml").schema.threshold == 0.14
+    assert read_task_directory(tmp_path / "run").inference.threshold == 0.14
     assert report["held_scores"]["f1"] == 1.0
     assert 0 < report["scores"]["f1"] < 1
 
