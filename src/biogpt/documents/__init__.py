@@ -6,7 +6,6 @@ what was extracted from it (`Document.with_extraction`, `open_writer`). Nothing 
 or imports torch.
 """
 
-from biogpt.documents.document import TEXT_FIELDS, Article
 from biogpt.documents.formats import (
     INPUT_FORMATS,
     OUTPUT_FORMATS,
@@ -18,8 +17,8 @@ from biogpt.documents.formats import (
     read_stream,
 )
 from biogpt.documents.reading import article_format, check_format, read_articles
-from biogpt.documents.record import Document, Entity, EntityRelation, Extraction, Label
 from biogpt.documents.tables import item_columns
+from biogpt.documents.types import TEXT_FIELDS, Article, Document, Entity, EntityRelation, Extraction, Label
 from biogpt.documents.writing import Writer
 from biogpt.files import Problem
 

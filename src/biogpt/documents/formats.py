@@ -22,7 +22,7 @@ from biogpt.documents import (
     tables,
 )
 from biogpt.documents.reading import article_format
-from biogpt.documents.record import Document
+from biogpt.documents.types import Document
 from biogpt.documents.writing import Writer
 from biogpt.errors import DataError, InputError, suggest
 from biogpt.files import Problem, Reading, check_encoding, open_stored, peek, reporting_damage, unpack
@@ -52,12 +52,12 @@ _WRITERS: dict[str, Callable[..., Writer]] = {
 INPUT_FORMATS = (*_READERS, brat.NAME)
 """The names of the formats that can be read."""
 OUTPUT_FORMATS: Mapping[str, frozenset[str]] = {
-    json_lines.NAME: frozenset({"entities", "relations", "labels", "problems"}),
-    tables.CSV: frozenset({"entities", "relations", "labels", "problems"}),
-    tables.TSV: frozenset({"entities", "relations", "labels", "problems"}),
+    json_lines.NAME: frozenset({"entities", "relations", "labels", "warnings"}),
+    tables.CSV: frozenset({"entities", "relations", "labels", "warnings"}),
+    tables.TSV: frozenset({"entities", "relations", "labels", "warnings"}),
     pubtator.NAME: frozenset({"entities", "relations"}),
-    bioc_xml.NAME: frozenset({"entities", "relations", "labels", "problems"}),
-    bioc_json.NAME: frozenset({"entities", "relations", "labels", "problems"}),
+    bioc_xml.NAME: frozenset({"entities", "relations", "labels", "warnings"}),
+    bioc_json.NAME: frozenset({"entities", "relations", "labels", "warnings"}),
     brat.NAME: frozenset({"entities", "relations"}),
 }
 """The names of the formats that can be written, and which parts of `Extraction` each can say."""

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 import biogpt
 from biogpt.documents import Document, Entity, EntityRelation, Extraction, Label, Writer
-from biogpt.documents.record import Span
+from biogpt.documents.types import Span
 
 _STYLE_PATH = Path(__file__).with_name("html.css")
 _NOT_HTML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffe\uffff]")
@@ -39,20 +39,20 @@ class Heading:
     """The entities' types, for the legend."""
 
 
-def render_page(target: str | Path | BinaryIO, records: Iterable[Document], heading: Heading) -> None:
+def render_page(target: str | Path | BinaryIO, documents: Iterable[Document], heading: Heading) -> None:
     """Make a page.
 
     Args:
         target: a path, or a binary stream.
-        records: with their findings.
+        documents: with their extraction.
         heading: what to say at the top.
 
     Raises:
         DataError: the page cannot be written.
     """
     with PageWriter(target, heading=heading) as writer:
-        for record in records:
-            writer.write(record)
+        for document in documents:
+            writer.write(document)
 
 
 class PageWriter(Writer):
@@ -63,28 +63,32 @@ class PageWriter(Writer):
         self._heading = heading
         self._hues = {name: _HUES[number % len(_HUES)] for number, name in enumerate(heading.types)}
 
-    def opening(self, record: Document) -> str:
+    def opening(self, document: Document) -> str:
         return self._head()
 
     def closing(self) -> str:
         before = "" if self.position else self._head() + '<p class="none">No documents.</p>\n'
         return f"{before}</main>\n<footer>Made by biogpt {escape(biogpt.__version__)}.</footer>\n</body>\n</html>\n"
 
-    def encode(self, record: Document) -> str:
-        findings = record.extraction or Extraction()
-        rest = record.rest if record.title else 0
-        mentions = _mentions(findings)
-        parts = [f"<h2>{_link(record)}</h2>\n"]
+    def encode(self, document: Document) -> str:
+        extraction = document.extraction or Extraction()
+        rest = document.rest if document.title else 0
+        mentions = _mentions(extraction)
+        parts = [f"<h2>{_link(document)}</h2>\n"]
         if rest:
-            parts.append(f"<h3>{self._highlight(record.text, mentions, (0, rest))}</h3>\n")
-        if rest < len(record.text):
-            body = self._highlight(record.text, mentions, (rest, len(record.text)))
+            parts.append(f"<h3>{self._highlight(document.text, mentions, (0, rest))}</h3>\n")
+        if rest < len(document.text):
+            body = self._highlight(document.text, mentions, (rest, len(document.text)))
             parts.append(f'<p class="text">{body}</p>\n')
-        parts += [self._relations(findings.relations), _labels(findings.labels), self._elsewhere(findings.entities)]
-        if findings.problems:
-            entries = "".join(f"<li>Problem: {escape(problem)}</li>" for problem in findings.problems)
-            parts.append(f'<ul class="problems">{entries}</ul>\n')
-        is_empty = not (findings.entities or findings.relations or findings.labels)
+        parts += [
+            self._relations(extraction.relations),
+            _labels(extraction.labels),
+            self._elsewhere(extraction.entities),
+        ]
+        if extraction.warnings:
+            entries = "".join(f"<li>Warning: {escape(warning)}</li>" for warning in extraction.warnings)
+            parts.append(f'<ul class="warnings">{entries}</ul>\n')
+        is_empty = not (extraction.entities or extraction.relations or extraction.labels)
         if is_empty:
             parts.append('<p class="none">Nothing found.</p>\n')
         opening = '<article class="empty">' if is_empty else "<article>"
@@ -183,11 +187,11 @@ def escape(text: str) -> str:
     return html.escape(_NOT_HTML.sub("\ufffd", text))
 
 
-def _mentions(findings: Extraction) -> list[tuple[Span, str, str]]:
+def _mentions(extraction: Extraction) -> list[tuple[Span, str, str]]:
     """Each mention once, with its type and what to say of it; the longest of those that begin together first."""
-    among = (entity for relation in findings.relations for entity in relation.roles.values())
+    among = (entity for relation in extraction.relations for entity in relation.roles.values())
     found: dict[tuple[Span, str], str] = {}
-    for entity in (*findings.entities, *among):
+    for entity in (*extraction.entities, *among):
         score = "" if entity.score is None else f"score {_score(entity.score)}"
         for span in entity.spans:
             hint = ", ".join(part for part in (entity.type, entity.identifier, score) if part)
@@ -215,7 +219,7 @@ def _score(score: float | None) -> str:
     return "<0.01" if 0 < score < 0.005 else f"{score:.2f}"
 
 
-def _link(record: Document) -> str:
-    if record.format in _WITH_PMIDS and _PMID.fullmatch(record.id):
-        return f'<a href="https://pubmed.ncbi.nlm.nih.gov/{record.id}/">{record.id}</a>'
-    return escape(record.id)
+def _link(document: Document) -> str:
+    if document.format in _WITH_PMIDS and _PMID.fullmatch(document.id):
+        return f'<a href="https://pubmed.ncbi.nlm.nih.gov/{document.id}/">{document.id}</a>'
+    return escape(document.id)

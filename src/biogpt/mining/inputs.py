@@ -23,8 +23,8 @@ from biogpt.documents import (
     read_documents,
     read_stream,
 )
-from biogpt.documents.record import Passage, make_document
 from biogpt.documents.tables import DELIMITERS, IDS, looks_like_table
+from biogpt.documents.types import Passage, make_document
 from biogpt.errors import DataError, InputError, suggest
 from biogpt.files import (
     Reading,
