@@ -2,8 +2,8 @@
 
 `read_articles` gives plain `Article` objects, which is what pre-training reads. `read_documents` gives `Document`s:
 the text as a model reads it, with all that is needed to write the document back, in its own format or another, with
-what was extracted from it (`Document.with_extraction`, `open_writer`). Nothing here knows of tokens, tasks or models,
-or imports torch.
+what was extracted from it (`Document.with_extraction`, `write_documents`; `open_writer` writes one document after the
+other). Nothing here knows of tokens, tasks or models, or imports torch.
 """
 
 from biogpt.documents.formats import (
@@ -15,6 +15,7 @@ from biogpt.documents.formats import (
     output_format,
     read_documents,
     read_stream,
+    write_documents,
 )
 from biogpt.documents.reading import article_format, check_format, read_articles
 from biogpt.documents.tables import item_columns
@@ -44,4 +45,5 @@ __all__ = [
     "read_articles",
     "read_documents",
     "read_stream",
+    "write_documents",
 ]
