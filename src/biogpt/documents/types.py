@@ -9,6 +9,8 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from biogpt.documents.highlight import highlight
+
 Span = tuple[int, int]
 """First character and the one behind the last."""
 
@@ -195,6 +197,10 @@ class Extraction:
             "warnings": list(self.warnings),
             "annotator": self.annotator,
         }
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the text with the entities marked; see `biogpt.documents.highlight`."""
+        return highlight(self.text, self)
 
 
 def _entity_dict(entity: Entity) -> dict[str, Any]:
