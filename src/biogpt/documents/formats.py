@@ -5,6 +5,7 @@ What each format keeps and what it cannot say is in the docstring of its module.
 whom.
 """
 
+import contextlib
 import functools
 import re
 import warnings
@@ -27,7 +28,16 @@ from biogpt.documents.reading import article_format
 from biogpt.documents.types import Document
 from biogpt.documents.writing import Writer
 from biogpt.errors import DataError, InputError, suggest
-from biogpt.files import Problem, Reading, check_encoding, open_stored, peek, reporting_damage, unpack
+from biogpt.files import (
+    Problem,
+    Reading,
+    check_encoding,
+    open_stored,
+    peek,
+    reporting_damage,
+    unpack,
+    writing_atomically,
+)
 
 RecordReader = Callable[[IO[bytes], Reading], Iterator[Document]]
 
@@ -276,18 +286,21 @@ def write_documents(documents: Iterable[Document], path: str | Path, format: str
             f"Cannot tell by its name in which format to write {path}. Expected a name ending in {endings}, or a "
             f"format: one of {', '.join(OUTPUT_FORMATS)}."
         )
-    is_directory = format == brat.NAME
-    target = path if is_directory else path.with_name(f"{path.name}.partial")
     num_documents = 0
-    try:
-        with open_writer(target, format) as writer:
-            for document in documents:
-                writer.write(document)
-                num_documents += 1
-    except BaseException:
-        if not is_directory:
-            target.unlink(missing_ok=True)
-        raise
-    if not is_directory:
-        target.replace(path)
+    with contextlib.ExitStack() as stack:
+        target = path if format == brat.NAME else stack.enter_context(_writing(path))
+        writer = stack.enter_context(open_writer(target, format))
+        for document in documents:
+            writer.write(document)
+            num_documents += 1
     return num_documents
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[BinaryIO]:
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(writing_atomically(path))
+        except OSError as error:
+            raise DataError(f"Cannot write {path}: {error.strerror}. Expected a writable place; check it.") from error
+        yield file

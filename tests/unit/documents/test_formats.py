@@ -422,6 +422,8 @@ def test_documents_are_written_in_a_given_format(tmp_path: Path) -> None:
             write_documents([document], tmp_path / name)
     with pytest.raises(InputError, match="Did you mean 'jsonl'"):
         write_documents([document], tmp_path / "a", "json-l")
+    with pytest.raises(DataError, match=r"Cannot write .*missing/a\.jsonl: "):
+        write_documents([document], tmp_path / "missing" / "a.jsonl")
 
 
 def test_a_failure_leaves_the_file_as_it_was(tmp_path: Path) -> None:
