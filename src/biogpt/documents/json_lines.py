@@ -101,12 +101,20 @@ def _score(entry: dict[str, Any]) -> float | None:
 
 
 def _read(stream: IO[bytes], reading: Reading) -> Iterator[tuple[int, dict[str, Any], Article]]:
+    for number, fields in read_values(stream, reading):
+        try:
+            yield number, fields, article_of_fields(fields, f"{reading.path.name}:{number}")
+        except ValueError as error:
+            reading.report(number, str(error))
+
+
+def read_values(stream: IO[bytes], reading: Reading) -> Iterator[tuple[int, Any]]:
+    """The JSON values of a stream, one a line, with their lines' numbers; lines that are not JSON are reported."""
     for number, line in lines(stream, reading):
         if not line.strip():
             continue
         try:
-            fields = json.loads(line.decode())
-            yield number, fields, article_of_fields(fields, f"{reading.path.name}:{number}")
+            value = json.loads(line.decode())
         except UnicodeDecodeError as error:
             reading.report(number, describe_bytes(error))
         except RecursionError:
@@ -115,6 +123,8 @@ def _read(stream: IO[bytes], reading: Reading) -> Iterator[tuple[int, dict[str, 
             reading.report(number, f"not JSON ({error.msg} at column {error.colno}); expected one object a line.")
         except ValueError as error:
             reading.report(number, str(error))
+        else:
+            yield number, value
 
 
 def article_of_fields(fields: object, fallback_id: str) -> Article:

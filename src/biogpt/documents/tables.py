@@ -51,7 +51,8 @@ def check_columns(path: Path, head: bytes, format: str) -> None:
     Raises:
         DataError: no column holds text.
     """
-    _read_header(path, _rows(io.StringIO(head.decode("utf-8-sig", "surrogateescape"), newline="\n"), format))
+    rows = _rows(io.StringIO(head.decode("utf-8-sig", "surrogateescape"), newline="\n"), format)
+    _check_columns(path, _read_header(path, rows))
 
 
 def looks_like_table(line: str) -> str | None:
@@ -70,16 +71,20 @@ def looks_like_table(line: str) -> str | None:
     return None
 
 
-def _read_header(path: Path, rows: Any) -> tuple[list[str], list[str]]:
-    """The names of a table's columns, lower-cased, and as they are."""
+def _read_header(path: Path, rows: Any) -> list[str]:
     try:
         header: list[str] = next(rows, [])
     except csv.Error as error:
         raise DataError(f"{path}:1: the names of the columns cannot be read ({error}). Expected a table.") from error
-    return _check_columns(path, header), header
+    return header
 
 
 def _check_columns(path: Path, header: Sequence[str]) -> list[str]:
+    """The names of the columns in lower case.
+
+    Raises:
+        DataError: they do not say where the text is.
+    """
     if _BYTES.search("".join(header)):
         raise DataError(f"{path}:1: bytes that are not UTF-8 in the names of the columns. Convert it to UTF-8 text.")
     names = [name.strip().lower() for name in header]
@@ -103,28 +108,57 @@ def _rows(texts: Any, format: str) -> Any:
     return csv.reader(texts, delimiter=DELIMITERS[format], strict=True)
 
 
-def _read(stream: IO[bytes], reading: Reading, format: str) -> Iterator[Document]:
+def read_rows(stream: IO[bytes], reading: Reading, format: str) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
+    """Read a table.
+
+    Args:
+        stream: the file's content.
+        reading: told of each row that cannot be used.
+        format: `CSV` or `TSV`.
+
+    Returns:
+        The names of the columns as they are, and the rows, each with the line where it begins. Each row has as many
+        cells as there are columns; empty rows are left out.
+
+    Raises:
+        DataError: the names of the columns cannot be read.
+    """
     rows = _rows((line.decode(errors="surrogateescape") for _, line in lines(stream, reading)), format)
-    names, header = _read_header(reading.path, rows)
+    header = _read_header(reading.path, rows)
+    return header, _fitting_rows(rows, header, reading)
+
+
+def _fitting_rows(rows: Any, header: Sequence[str], reading: Reading) -> Iterator[tuple[int, list[str]]]:
     while True:
         line = rows.line_num + 1
         try:
             row = next(rows)
-            if any(cell.strip() for cell in row):
-                yield _document_of(row, names, header, format, f"{reading.path.name}:{line}")
         except StopIteration:
             return
         except csv.Error as error:
             reading.report(line, f"quotes do not fit ({error}); expected one row, cells with quotes quoted.")
+            continue
+        if not any(cell.strip() for cell in row):
+            continue
+        if len(row) != len(header):
+            reading.report(line, f"{len(row)} cells; expected {len(header)}: {_listed(header)}.")
+        elif any(_BYTES.search(cell) for cell in row):
+            reading.report(line, "bytes that are not UTF-8; expected UTF-8 text.")
+        else:
+            yield line, row
+
+
+def _read(stream: IO[bytes], reading: Reading, format: str) -> Iterator[Document]:
+    header, rows = read_rows(stream, reading, format)
+    names = _check_columns(reading.path, header)
+    for line, row in rows:
+        try:
+            yield _document_of(row, names, header, format, f"{reading.path.name}:{line}")
         except ValueError as error:
             reading.report(line, str(error))
 
 
 def _document_of(row: list[str], names: Sequence[str], header: list[str], format: str, id: str) -> Document:
-    if len(row) != len(names):
-        raise ValueError(f"{len(row)} cells; expected {len(names)}: {_listed(header)}.")
-    if any(_BYTES.search(cell) for cell in row):
-        raise ValueError("bytes that are not UTF-8; expected UTF-8 text.")
     fields: dict[str, Any] = dict(zip(names, row, strict=True))
     article = article_of_fields(fields, id)
     document = make_document(article.id, passages_of(fields, article), format=format, native=(header, row))
