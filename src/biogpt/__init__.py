@@ -31,6 +31,7 @@ _HOMES = {
     "pretrain": "biogpt.training.public",
     "read_documents": "biogpt.documents",
     "register_auto_classes": "biogpt.model.auto",
+    "write_documents": "biogpt.documents",
 }
 
 # Names of version 0.1.0 that go with version 0.3: name -> (module, what to use now).
@@ -60,11 +61,12 @@ __all__ = [
     "pretrain",
     "read_documents",
     "register_auto_classes",
+    "write_documents",
 ]
 
 if TYPE_CHECKING:
     from biogpt.decoding.settings import GenerationSettings
-    from biogpt.documents import Document, Extraction, read_documents
+    from biogpt.documents import Document, Extraction, read_documents, write_documents
     from biogpt.engine.engine import Completion, Engine
     from biogpt.errors import BioGptError
     from biogpt.evaluation.runs import evaluate

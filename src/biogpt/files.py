@@ -1,4 +1,4 @@
-"""Files as streams of bytes or lines: opened, unpacked, counted, and their damage put in one line.
+"""Files: opened, unpacked, counted and read by lines, with damage put in one line; and written atomically.
 
 Knows nothing of what the files hold.
 """
@@ -6,12 +6,14 @@ Knows nothing of what the files hold.
 import codecs
 import gzip
 import io
+import json
+import os
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 from biogpt.errors import DataError
 
@@ -117,6 +119,47 @@ def lines(stream: IO[bytes], reading: Reading) -> Iterator[tuple[int, bytes]]:
             message = f"a line of {MAX_RECORD_BYTES >> 20} MB or more. Expected one record a line; convert the file."
             raise DataError(f"{reading.path}:{number}: {message}")
         yield number, line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
+
+
+@contextmanager
+def writing_atomically(path: Path) -> Iterator[BinaryIO]:
+    """A file that has its name only once it is complete and on the disk; a failure leaves what was there before.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    partial_path = path.with_name(f"{path.name}.partial")
+    try:
+        with partial_path.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        partial_path.replace(path)
+    except BaseException:
+        partial_path.unlink(missing_ok=True)
+        raise
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text in UTF-8, its line ends as they are; see `writing_atomically`."""
+    data = text.encode()
+    with writing_atomically(path) as file:
+        file.write(data)
+
+
+def write_json(path: Path, value: object, indent: int | None = 2) -> None:
+    """Write a JSON file with a line end behind it; see `writing_atomically`."""
+    write_atomically(path, json.dumps(value, ensure_ascii=False, indent=indent) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file of our own holds.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is not JSON.
+    """
+    return json.loads(path.read_bytes())
 
 
 def describe_bytes(error: UnicodeDecodeError) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from biogpt.errors import DataError, InputError
+from biogpt.files import read_json, write_json
 
 NOTE_SUFFIX = ".run.json"
 
@@ -86,7 +87,7 @@ class RunState:
 
     def _read(self) -> None:
         try:
-            note = json.loads(self.note_path.read_bytes())
+            note = read_json(self.note_path)
             settings, positions = dict(note["settings"]), [int(position) for position in note["positions"]]
             self.num_records, self.facts = int(note["num_records"]), dict(note["facts"])
             self.is_complete = bool(note["is_complete"])
@@ -108,9 +109,7 @@ class RunState:
             "facts": self.facts,
             "is_complete": self.is_complete,
         }
-        new_path = self.note_path.with_name(self.note_path.name + ".new")
-        new_path.write_text(json.dumps(note, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-        new_path.replace(self.note_path)
+        write_json(self.note_path, note, indent=1)
 
 
 def note_path(path: Path) -> Path:

@@ -24,7 +24,7 @@ SIGNATURES = {
     "Engine.generate_ids": "self prompts settings constraints **changes",
     "Engine.stream": "self prompt settings **changes",
     "Engine.score_ids": "self prompt_ids continuations",
-    "Extraction": "entities relations labels problems annotator text",
+    "Extraction": "entities relations labels warnings annotator text",
     "Extractor": "predictor name *threshold *constrained",
     "Extractor.from_pretrained": "model task *device *batch_size *threshold *constrained",
     "Extractor.__call__": "self texts",
@@ -38,8 +38,9 @@ SIGNATURES = {
     ),
     "load_task": "name **settings",
     "pretrain": "recipe",
-    "read_documents": None,
+    "read_documents": "path on_problem format",
     "register_auto_classes": "",
+    "write_documents": "documents path format",
 }
 PUBLIC_NAMES = [name for name in SIGNATURES if "." not in name]
 

@@ -2,11 +2,10 @@
 
 `read_articles` gives plain `Article` objects, which is what pre-training reads. `read_documents` gives `Document`s:
 the text as a model reads it, with all that is needed to write the document back, in its own format or another, with
-what was extracted from it (`Document.with_extraction`, `open_writer`). Nothing here knows of tokens, tasks or models,
-or imports torch.
+what was extracted from it (`Document.with_extraction`, `write_documents`; `open_writer` writes one document after the
+other). Nothing here knows of tokens, tasks or models, or imports torch.
 """
 
-from biogpt.documents.document import TEXT_FIELDS, Article
 from biogpt.documents.formats import (
     INPUT_FORMATS,
     OUTPUT_FORMATS,
@@ -16,10 +15,11 @@ from biogpt.documents.formats import (
     output_format,
     read_documents,
     read_stream,
+    write_documents,
 )
 from biogpt.documents.reading import article_format, check_format, read_articles
-from biogpt.documents.record import Document, Entity, EntityRelation, Extraction, Label
 from biogpt.documents.tables import item_columns
+from biogpt.documents.types import TEXT_FIELDS, Article, Document, Entity, EntityRelation, Extraction, Label
 from biogpt.documents.writing import Writer
 from biogpt.files import Problem
 
@@ -45,4 +45,5 @@ __all__ = [
     "read_articles",
     "read_documents",
     "read_stream",
+    "write_documents",
 ]

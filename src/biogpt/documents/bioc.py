@@ -10,7 +10,7 @@ What was found is written so:
 - each relation is a relation of the document, with the infons `type`, one per role (the entity's identifier or name),
   its values, `score` and `annotator`; its nodes are the entities' first mentions, by role. An entity that the text
   lacks has no node, only its infon;
-- labels are infons of the document, several of one slot joined by `|`, with `SLOT_score`; so are `problems`.
+- labels are infons of the document, several of one slot joined by `|`, with `SLOT_score`; so are `warnings`.
 
 A key that the document already has is not overwritten: ours then begins with `predicted_`.
 """
@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from biogpt.documents.record import (
+from biogpt.documents.types import (
     ABSTRACT,
     TITLE,
     Annotation,
@@ -40,7 +40,7 @@ XML, JSON = "bioc-xml", "bioc-json"
 """The names of the two formats."""
 
 Object = dict[str, Any]
-"""A part of a document, as BioC JSON has it."""
+"""A document or a part of one, as BioC JSON has it."""
 
 _IDENTIFIERS = {"identifier": "", "Identifier": "", "MESH": "", "MeSH": "", "CHEBI": "CHEBI:", "OMIM": "OMIM:"}
 """Infons that identify an entity, and what to put in front of their value."""
@@ -57,39 +57,39 @@ class Insertion:
     relations: list[Object]
 
 
-def record_of(document: Any, format: str, native: Any, collection: Any) -> Document:
-    """Read a document.
+def document_of(content: Any, format: str, native: Any, collection: Any) -> Document:
+    """The document in an object of BioC JSON.
 
     Raises:
         ValueError: what is wrong with it.
     """
-    if not isinstance(document, dict):
-        raise ValueError(f"a JSON {type(document).__name__}; expected a document with id and passages.")
-    id = document.get("id")
+    if not isinstance(content, dict):
+        raise ValueError(f"a JSON {type(content).__name__}; expected a document with id and passages.")
+    id = content.get("id")
     if not isinstance(id, str | int) or not str(id).strip():
         raise ValueError("no id; expected one per document.")
-    passages = _passages(document)
-    record = make_document(str(id).strip(), passages, format=format, native=native, collection=collection)
-    if not record.text:
-        raise ValueError(f"document {record.id} has no text; expected some in its passages.")
-    annotations = [_annotation(entry, record) for entry in parts_of(document, "annotations")]
-    relations = [_relation(entry) for entry in parts_of(document, "relations")]
-    object.__setattr__(record, "annotations", tuple(annotations))
-    object.__setattr__(record, "relations", tuple(relations))
-    return record
+    passages = _passages(content)
+    document = make_document(str(id).strip(), passages, format=format, native=native, collection=collection)
+    if not document.text:
+        raise ValueError(f"document {document.id} has no text; expected some in its passages.")
+    annotations = [_annotation(entry, document) for entry in parts_of(content, "annotations")]
+    relations = [_relation(entry) for entry in parts_of(content, "relations")]
+    object.__setattr__(document, "annotations", tuple(annotations))
+    object.__setattr__(document, "relations", tuple(relations))
+    return document
 
 
-def parts_of(document: Object, name: str) -> Iterable[Object]:
+def parts_of(content: Object, name: str) -> Iterable[Object]:
     """All annotations, or all relations, of a document, its passages and their sentences."""
-    yield from document.get(name) or ()
-    for passage in document.get("passages") or ():
+    yield from content.get(name) or ()
+    for passage in content.get("passages") or ():
         yield from passage.get(name) or ()
         for sentence in passage.get("sentences") or ():
             yield from sentence.get(name) or ()
 
 
-def _passages(document: Object) -> list[Passage]:
-    entries = document.get("passages")
+def _passages(content: Object) -> list[Passage]:
+    entries = content.get("passages")
     if not isinstance(entries, list):
         raise ValueError("no list of passages; expected a BioC document.")
     found: list[Passage] = []
@@ -134,18 +134,18 @@ def _offset(unit: Object) -> int:
         raise ValueError(f"a passage has the offset {offset!r}; expected a number.") from None
 
 
-def _annotation(entry: Object, record: Document) -> Annotation:
+def _annotation(entry: Object, document: Document) -> Annotation:
     infons = entry.get("infons") or {}
     text = str(entry.get("text") or "")
     spans = []
     for location in entry.get("locations") or ():
         try:
-            span = record.span_of(int(location["offset"]), int(location["length"]))
+            span = document.span_of(int(location["offset"]), int(location["length"]))
         except (KeyError, TypeError, ValueError):
             raise ValueError(f"annotation {entry.get('id')} has a location without offset and length.") from None
         spans += [] if span is None else [span]
     identifier = next((mark + str(infons[key]) for key, mark in _IDENTIFIERS.items() if infons.get(key)), "")
-    is_found = len(spans) == len(entry.get("locations") or ()) and record.is_at(spans, text)
+    is_found = len(spans) == len(entry.get("locations") or ()) and document.is_at(spans, text)
     return Annotation(
         str(entry.get("id", "")),
         str(infons.get("type") or ""),
@@ -177,8 +177,8 @@ def _score(infons: Mapping[str, Any]) -> float | None:
         return None
 
 
-def document_of(record: Document) -> Object:
-    """A record of another format as a document, with the annotations and relations that it came with."""
+def content_of(document: Document) -> Object:
+    """A document of another format as an object of BioC JSON, with the annotations and relations that it came with."""
     passages: list[Object] = [
         {
             "offset": passage.offset,
@@ -188,25 +188,25 @@ def document_of(record: Document) -> Object:
             "annotations": [],
             "relations": [],
         }
-        for passage in record.passages
+        for passage in document.passages
     ]
-    document: Object = {"id": record.id, "infons": {}, "passages": passages, "annotations": [], "relations": []}
-    ids = new_ids("A", {annotation.id for annotation in record.annotations})
+    content: Object = {"id": document.id, "infons": {}, "passages": passages, "annotations": [], "relations": []}
+    ids = new_ids("A", {annotation.id for annotation in document.annotations})
     named: list[Annotation] = []
-    for annotation in record.annotations:
+    for annotation in document.annotations:
         if annotation.spans:
             id = annotation.id or next(ids)
-            path, entry = _place(record, annotation, id, "")
+            path, entry = _place(document, annotation, id, "")
             passages[path[0]]["annotations"].append(entry)
             named.append(Annotation(id, annotation.type, annotation.text, annotation.spans, annotation.identifier))
-    relation_ids = new_ids("R", {relation.id for relation in record.relations})
-    for relation in record.relations:
-        document["relations"].append(_related(relation, relation.id or next(relation_ids), named))
-    return document
+    relation_ids = new_ids("R", {relation.id for relation in document.relations})
+    for relation in document.relations:
+        content["relations"].append(_related(relation, relation.id or next(relation_ids), named))
+    return content
 
 
 def _related(relation: Relation, id: str, annotations: Sequence[Annotation]) -> Object:
-    """A relation that came with a record: nodes where an argument leads to an annotation, infons where it does not."""
+    """A relation that a document came with: nodes where an argument leads to an annotation, infons where not."""
     infons = {"type": relation.type}
     nodes = []
     for role, value in relation.arguments:
@@ -220,21 +220,21 @@ def _related(relation: Relation, id: str, annotations: Sequence[Annotation]) -> 
     return {"id": id, "infons": infons, "nodes": nodes}
 
 
-def insertion(record: Document, document: Object) -> Insertion:
-    """What was found in a record, as parts that fit into its document."""
-    findings = record.extraction or Extraction()
-    taken = [str(part.get("id")) for name in ("annotations", "relations") for part in parts_of(document, name)]
-    addition = annotations_of_extraction(record, new_ids("P", taken), new_ids("PR", taken))
+def insertion(document: Document, content: Object) -> Insertion:
+    """What was found in a document, as parts that fit into its object."""
+    extraction = document.extraction or Extraction()
+    taken = [str(part.get("id")) for name in ("annotations", "relations") for part in parts_of(content, name)]
+    annotations, relations = annotations_of_extraction(document, new_ids("P", taken), new_ids("PR", taken))
     return Insertion(
-        _document_infons(findings, document.get("infons") or {}),
-        [_place(record, annotation, annotation.id, findings.annotator) for annotation in addition.annotations],
-        [_found(relation, found, findings.annotator) for relation, found in addition.relations],
+        _document_infons(extraction, content.get("infons") or {}),
+        [_place(document, annotation, annotation.id, extraction.annotator) for annotation in annotations],
+        [_found(relation, found, extraction.annotator) for relation, found in relations],
     )
 
 
-def _place(record: Document, annotation: Annotation, id: str, annotator: str) -> tuple[tuple[int, ...], Object]:
+def _place(document: Document, annotation: Annotation, id: str, annotator: str) -> tuple[tuple[int, ...], Object]:
     """An annotation as BioC has it, and where it goes."""
-    fragments = [fragment for span in annotation.spans for fragment in record.locate(span)]
+    fragments = [fragment for span in annotation.spans for fragment in document.locate(span)]
     infons = {"type": annotation.type, "identifier": annotation.identifier}
     infons["score"] = "" if annotation.score is None else str(annotation.score)
     infons["annotator"] = annotator
@@ -265,15 +265,15 @@ def _found(relation: Relation, found: EntityRelation, annotator: str) -> Object:
     return {"id": relation.id, "infons": infons, "nodes": nodes}
 
 
-def _document_infons(findings: Extraction, taken: Mapping[str, Any]) -> dict[str, str]:
+def _document_infons(extraction: Extraction, taken: Mapping[str, Any]) -> dict[str, str]:
     infons: dict[str, str] = {}
-    for slot in dict.fromkeys(label.slot for label in findings.labels):
-        labels = [label for label in findings.labels if label.slot == slot]
+    for slot in dict.fromkeys(label.slot for label in extraction.labels):
+        labels = [label for label in extraction.labels if label.slot == slot]
         infons[slot] = "|".join(label.value for label in labels)
         if any(label.score is not None for label in labels):
             infons[f"{slot}_score"] = "|".join("" if label.score is None else str(label.score) for label in labels)
-    if findings.labels and findings.annotator:
-        infons.setdefault("annotator", findings.annotator)
-    if findings.problems:
-        infons.setdefault("problems", "; ".join(findings.problems))
+    if extraction.labels and extraction.annotator:
+        infons.setdefault("annotator", extraction.annotator)
+    if extraction.warnings:
+        infons.setdefault("warnings", "; ".join(extraction.warnings))
     return {free_name(key, taken): value for key, value in infons.items()}

@@ -15,7 +15,7 @@ from typing import IO, Any, BinaryIO
 from biogpt.documents import bioc
 from biogpt.documents.bioc_xml import read_document
 from biogpt.documents.json_lines import dump
-from biogpt.documents.record import Document
+from biogpt.documents.types import Document
 from biogpt.documents.writing import Writer
 from biogpt.errors import DataError
 from biogpt.files import MAX_RECORD_BYTES, Reading
@@ -36,9 +36,9 @@ def read_documents(stream: IO[bytes], reading: Reading) -> Iterator[Document]:
     Raises:
         DataError: it is not JSON.
     """
-    for number, (document, collection) in enumerate(_documents(_Scanner(stream, reading)), 1):
+    for number, (content, collection) in enumerate(_documents(_Scanner(stream, reading)), 1):
         try:
-            yield bioc.record_of(document, NAME, document, collection)
+            yield bioc.document_of(content, NAME, content, collection)
         except (ValueError, AttributeError, TypeError) as error:
             reason = str(error) if type(error) is ValueError else "parts of the wrong kind; expected a BioC document."
             reading.report(f"document {number}", reason)
@@ -70,8 +70,8 @@ def _documents(scanner: "_Scanner") -> Iterator[tuple[Any, dict[str, Any]]]:
 def _unfold(element: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
     if isinstance(element, dict) and isinstance(element.get("documents"), list):
         collection = {key: value for key, value in element.items() if key != "documents"}
-        for document in element["documents"]:
-            yield document, collection
+        for content in element["documents"]:
+            yield content, collection
     else:
         yield element, {}
 
@@ -174,11 +174,11 @@ class BiocJsonWriter(Writer):
         self._collection: dict[str, Any] = {}
         self._num_opening = 0
 
-    def encode(self, record: Document) -> str:
-        return dump(document_of(record))
+    def encode(self, document: Document) -> str:
+        return dump(content_of(document))
 
-    def opening(self, record: Document) -> str:
-        self._collection = record.collection if record.format in (NAME, bioc.XML) and record.collection else {}
+    def opening(self, document: Document) -> str:
+        self._collection = document.collection if document.format in (NAME, bioc.XML) and document.collection else {}
         known = self._collection or NO_COLLECTION
         self._num_opening = len(known)
         return "{" + "".join(f"{dump(key)}: {dump(value)}, " for key, value in known.items()) + '"documents": [\n'
@@ -192,26 +192,26 @@ class BiocJsonWriter(Writer):
         return before + "\n]" + "".join(f", {dump(key)}: {dump(value)}" for key, value in late) + "}\n"
 
 
-def document_of(record: Document) -> bioc.Object:
-    """The document of a record, with what was found in it."""
-    if record.format == NAME:
-        document = record.native
-    elif record.format == bioc.XML:
-        document = read_document(record.native)
+def content_of(document: Document) -> bioc.Object:
+    """A document as an object of BioC JSON, with what was found in it."""
+    if document.format == NAME:
+        content = document.native
+    elif document.format == bioc.XML:
+        content = read_document(document.native)
     else:
-        document = bioc.document_of(record)
-    if record.extraction is None:
-        return document  # type: ignore[no-any-return]
-    document = copy.deepcopy(document)
-    added = bioc.insertion(record, document)
-    _append(document, "infons", added.infons)
+        content = bioc.content_of(document)
+    if document.extraction is None:
+        return content  # type: ignore[no-any-return]
+    content = copy.deepcopy(content)
+    added = bioc.insertion(document, content)
+    _append(content, "infons", added.infons)
     for (index, *sentence), annotation in added.annotations:
-        unit = document["passages"][index]
+        unit = content["passages"][index]
         for number in sentence:
             unit = unit["sentences"][number]
         _append(unit, "annotations", [annotation])
-    _append(document, "relations", added.relations)
-    return document  # type: ignore[no-any-return]
+    _append(content, "relations", added.relations)
+    return content  # type: ignore[no-any-return]
 
 
 def _append(unit: bioc.Object, name: str, new: Any) -> None:

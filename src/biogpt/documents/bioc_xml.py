@@ -6,7 +6,7 @@ from typing import IO, Any
 from lxml import etree
 
 from biogpt.documents import bioc
-from biogpt.documents.record import Document
+from biogpt.documents.types import Document
 from biogpt.documents.xml_stream import find_entity, forget, parse, parse_element, stopping_at_bad_xml
 from biogpt.errors import DataError
 from biogpt.files import Reading
@@ -36,23 +36,23 @@ def read_documents(stream: IO[bytes], reading: Reading) -> Iterator[Document]:
                 continue
             if element.tag == "document":
                 number += 1
-                record = _record_of(element, number, collection, reading)
+                document = _document_of(element, number, collection, reading)
                 forget(element)
-                if record is not None:
-                    yield record
+                if document is not None:
+                    yield document
             elif element.tag == "infon":
                 collection["infons"][element.get("key")] = element.text or ""
             elif element.tag in ("source", "date", "key"):
                 collection[element.tag] = element.text or ""
 
 
-def _record_of(element: Any, number: int, collection: Any, reading: Reading) -> Document | None:
+def _document_of(element: Any, number: int, collection: Any, reading: Reading) -> Document | None:
     entity = find_entity(element)
     try:
         if entity:
             raise ValueError(f"the entity {entity}; expected characters.")
         native = etree.tostring(element, encoding="unicode", with_tail=False)
-        return bioc.record_of(object_of(element), NAME, native, collection)
+        return bioc.document_of(object_of(element), NAME, native, collection)
     except ValueError as error:
         id = (element.findtext("id") or "").strip()
         reading.report(f"document {number}" + (f" ({id})" if id else ""), str(error))

@@ -13,9 +13,9 @@ from lxml import etree
 
 from biogpt.documents import bioc
 from biogpt.documents.bioc_json import NO_COLLECTION
-from biogpt.documents.bioc_json import document_of as json_document_of
+from biogpt.documents.bioc_json import content_of as json_content_of
 from biogpt.documents.bioc_xml import NAME, ROOT, object_of
-from biogpt.documents.record import Document
+from biogpt.documents.types import Document
 from biogpt.documents.writing import Writer
 from biogpt.documents.xml_stream import parse_element
 
@@ -25,19 +25,19 @@ _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 class BiocXmlWriter(Writer):
     """Writes one collection, a document after the other."""
 
-    def encode(self, record: Document) -> str:
-        if record.format != NAME:
-            element = _new_document(json_document_of(record))
-        elif record.extraction is None:
-            return f"{record.native}\n"
+    def encode(self, document: Document) -> str:
+        if document.format != NAME:
+            element = _new_document(json_content_of(document))
+        elif document.extraction is None:
+            return f"{document.native}\n"
         else:
-            element = parse_element(record.native)
-            _insert(element, bioc.insertion(record, object_of(element)))
+            element = parse_element(document.native)
+            _insert(element, bioc.insertion(document, object_of(element)))
         return f"{etree.tostring(element, encoding='unicode')}\n"
 
-    def opening(self, record: Document) -> str:
-        is_ours = record.format in (NAME, bioc.JSON) and record.collection
-        return _opening(record.collection if is_ours else NO_COLLECTION)
+    def opening(self, document: Document) -> str:
+        is_ours = document.format in (NAME, bioc.JSON) and document.collection
+        return _opening(document.collection if is_ours else NO_COLLECTION)
 
     def closing(self) -> str:
         return ("" if self.position else _opening(NO_COLLECTION)) + "</collection>\n"

@@ -4,7 +4,7 @@ Text and annotation lines are written back as they were. Mentions become `T` lin
 line break), identifiers `N` lines, relations between two located entities `R` lines with the roles' names, and scores,
 values and the annotator notes (`#`) on them. Characters that brat does not allow in a type or role become `_`.
 
-What it cannot say: labels and answers, problems, and relations that have not exactly two located entities. Of a
+What it cannot say: labels and answers, warnings, and relations that have not exactly two located entities. Of a
 document from another format it keeps what the model reads. Events, attributes and equivalences of the input stay in
 brat but are not known elsewhere.
 
@@ -19,10 +19,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from biogpt.documents.record import (
-    Addition,
+from biogpt.documents.types import (
     Annotation,
     Document,
+    EntityRelation,
     Passage,
     Relation,
     Span,
@@ -72,13 +72,13 @@ def read_documents(reading: Reading, on_read: Callable[[int], None] | None = Non
         raise DataError(f"{reading.path} has no .txt file. Expected a directory of .txt and .ann files, as brat makes.")
     for path in paths:
         try:
-            record = _record_of(path, ids.get(path.stem, path.stem))
+            document = _document_of(path, ids.get(path.stem, path.stem))
         except UnicodeDecodeError as error:
             reading.report(path.name, f"byte {error.start + 1} is not UTF-8; expected UTF-8 text.")
         except (ValueError, OSError) as error:
             reading.report(path.name, str(error))
         else:
-            yield record
+            yield document
         if on_read is not None:
             on_read(path.stat().st_size)
 
@@ -91,19 +91,19 @@ def _read_index(directory: Path) -> dict[str, str]:
     return {row[0]: row[1] for row in rows if len(row) == 2}
 
 
-def _record_of(path: Path, id: str) -> Document:
+def _document_of(path: Path, id: str) -> Document:
     text = path.read_bytes().decode()
     marks = path.with_name(f"{path.stem}.ann")
     lines = _LINE.findall(marks.read_bytes().decode()) if marks.exists() else []
-    record = make_document(id, [Passage(text)], format=NAME, native=_Native(text, tuple(lines)))
-    if not record.text:
+    document = make_document(id, [Passage(text)], format=NAME, native=_Native(text, tuple(lines)))
+    if not document.text:
         raise ValueError("no text; expected some.")
     annotations: dict[str, Annotation] = {}
     relations = []
     for number, line in enumerate(lines, 1):
         content = line.rstrip("\r\n")
         if content.startswith("T"):
-            annotation = _annotation(content, record)
+            annotation = _annotation(content, document)
             if annotation is None:
                 raise ValueError(f"line {number} of {marks.name} is no mention; expected: T1, tab, type start end, ...")
             annotations[annotation.id] = annotation
@@ -113,22 +113,22 @@ def _record_of(path: Path, id: str) -> Document:
         elif (found := _REFERENCE.fullmatch(content)) and found[1] in annotations:
             identifier = found[2].strip().removeprefix(_DEFAULT_BASE)
             annotations[found[1]] = replace(annotations[found[1]], identifier=identifier)
-    return replace(record, annotations=tuple(annotations.values()), relations=tuple(relations))
+    return replace(document, annotations=tuple(annotations.values()), relations=tuple(relations))
 
 
-def _annotation(line: str, record: Document) -> Annotation | None:
+def _annotation(line: str, document: Document) -> Annotation | None:
     found = _ENTITY.fullmatch(line)
     if found is None:
         return None
     places = [tuple(map(int, place.split())) for place in found[3].split(";")]
-    spans = [record.span_of(start, end - start) for start, end in places]
+    spans = [document.span_of(start, end - start) for start, end in places]
     known = tuple(span for span in spans if span is not None)
-    is_found = len(known) == len(spans) and record.is_at(known, found[4])
+    is_found = len(known) == len(spans) and document.is_at(known, found[4])
     return Annotation(found[1], found[2], found[4], known if is_found else ())
 
 
 class BratWriter(Writer):
-    """Writes two files per record, and a line of the index once both are there."""
+    """Writes two files per document, and a line of the index once both are there."""
 
     def __init__(self, target: str | Path | BinaryIO, position: int = 0) -> None:
         if not isinstance(target, str | Path):
@@ -144,16 +144,16 @@ class BratWriter(Writer):
         super().__init__(self._directory / INDEX, position)
         self._names = {name.lower() for name in _read_index(self._directory)}
 
-    def write(self, record: Document) -> None:
-        """Write the record's files."""
-        name = self._new_name(record.id)
-        text, lines = _described(record)
+    def write(self, document: Document) -> None:
+        """Write the document's files."""
+        name = self._new_name(document.id)
+        text, lines = _described(document)
         for ending, content in (("txt", text), ("ann", "".join(lines))):
             path = self._directory / f"{name}.{ending}"
             path.write_bytes(content.encode())
             self._unsaved.append(path)
         self._names.add(name.lower())
-        line = f"{name}\t{' '.join(record.id.split())}\n".encode()
+        line = f"{name}\t{' '.join(document.id.split())}\n".encode()
         self.stream.write(line)
         self.position += len(line)
 
@@ -174,36 +174,36 @@ class BratWriter(Writer):
         return name
 
 
-def _described(record: Document) -> tuple[str, list[str]]:
-    """Text and annotation lines of a record."""
-    if record.format == NAME:
-        text = record.native.text
-        lines = [line if line.endswith("\n") else f"{line}\n" for line in record.native.lines]
-        if record.extraction is None:
-            return text, list(record.native.lines)
+def _described(document: Document) -> tuple[str, list[str]]:
+    """Text and annotation lines of a document."""
+    if document.format == NAME:
+        text = document.native.text
+        lines = [line if line.endswith("\n") else f"{line}\n" for line in document.native.lines]
+        if document.extraction is None:
+            return text, list(document.native.lines)
     else:
-        text = f"{record.text}\n"
-        lines = _known_lines(record, text)
+        text = f"{document.text}\n"
+        lines = _known_lines(document, text)
     ids = [line.partition("\t")[0] for line in lines]
-    addition = annotations_of_extraction(record, new_ids("T", ids), new_ids("R", ids))
-    annotator = record.extraction.annotator if record.extraction else ""
-    return text, lines + _added_lines(record, text, addition, annotator, ids)
+    added = annotations_of_extraction(document, new_ids("T", ids), new_ids("R", ids))
+    annotator = document.extraction.annotator if document.extraction else ""
+    return text, lines + _added_lines(document, text, added, annotator, ids)
 
 
-def _known_lines(record: Document, text: str) -> list[str]:
-    """The annotations that a record of another format came with."""
+def _known_lines(document: Document, text: str) -> list[str]:
+    """The annotations that a document of another format came with."""
     numbers, references, relation_ids = new_ids("T", ()), new_ids("N", ()), new_ids("R", ())
     named: dict[str, str] = {}
     lines = []
-    for annotation in record.annotations:
+    for annotation in document.annotations:
         if annotation.spans:
             numbered = replace(annotation, id=next(numbers))
             named[annotation.id] = numbered.id
-            lines.append(_mention_line(record, text, numbered))
+            lines.append(_mention_line(document, text, numbered))
             if annotation.identifier:
                 lines.append(_reference_line(next(references), numbered))
-    for relation in record.relations:
-        found = [find_argument(value, record.annotations) for _, value in relation.arguments]
+    for relation in document.relations:
+        found = [find_argument(value, document.annotations) for _, value in relation.arguments]
         ids = ["" if each is None else named.get(each.id, "") for each in found]
         if len(ids) == 2 and all(ids):
             roles = [role or f"Arg{number}" for number, (role, _) in enumerate(relation.arguments, 1)]
@@ -212,16 +212,23 @@ def _known_lines(record: Document, text: str) -> list[str]:
     return lines
 
 
-def _added_lines(record: Document, text: str, addition: Addition, annotator: str, ids: Sequence[str]) -> list[str]:
+def _added_lines(
+    document: Document,
+    text: str,
+    added: tuple[list[Annotation], list[tuple[Relation, EntityRelation]]],
+    annotator: str,
+    ids: Sequence[str],
+) -> list[str]:
+    annotations, relations = added
     lines: list[str] = []
     references, notes = new_ids("N", ids), new_ids("#", ids)
-    for annotation in addition.annotations:
-        lines.append(_mention_line(record, text, annotation))
+    for annotation in annotations:
+        lines.append(_mention_line(document, text, annotation))
         if annotation.identifier:
             lines.append(_reference_line(next(references), annotation))
         if note := _note(annotation.score, {}, annotator):
             lines.append(f"{next(notes)}\tAnnotatorNotes {annotation.id}\t{note}\n")
-    for relation, found in addition.relations:
+    for relation, found in relations:
         if len(relation.arguments) == len(found.roles) == 2:
             lines.append(_relation_line(relation.id, relation.type, relation.arguments))
             if note := _note(relation.score, found.values, annotator):
@@ -229,18 +236,18 @@ def _added_lines(record: Document, text: str, addition: Addition, annotator: str
     return lines
 
 
-def _mention_line(record: Document, text: str, annotation: Annotation) -> str:
-    places = [place for span in annotation.spans for place in _places(record, span)]
+def _mention_line(document: Document, text: str, annotation: Annotation) -> str:
+    places = [place for span in annotation.spans for place in _places(document, span)]
     spans = [(start, end) for place in places for start, end in _split_at_breaks(text, place)]
     where = ";".join(f"{start} {end}" for start, end in spans)
     words = " ".join(text[start:end] for start, end in spans)
     return f"{annotation.id}\t{_clean(annotation.type) or 'mention'} {where}\t{words}\n"
 
 
-def _places(record: Document, span: Span) -> list[Span]:
-    if record.format != NAME:
+def _places(document: Document, span: Span) -> list[Span]:
+    if document.format != NAME:
         return [span]
-    return [(offset, offset + length) for _, offset, length in record.locate(span)]
+    return [(offset, offset + length) for _, offset, length in document.locate(span)]
 
 
 def _split_at_breaks(text: str, span: Span) -> Iterator[Span]:

@@ -1,12 +1,15 @@
-"""Formats: which there are, how to tell them, and the two doors: `read_documents` and `open_writer`.
+"""Formats: which there are, how to tell them, and how to read and write them: `read_documents`,
+`write_documents`, `open_writer`.
 
 What each format keeps and what it cannot say is in the docstring of its module. Knows nothing of what was found or by
 whom.
 """
 
+import contextlib
 import functools
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, BinaryIO
 
@@ -22,10 +25,19 @@ from biogpt.documents import (
     tables,
 )
 from biogpt.documents.reading import article_format
-from biogpt.documents.record import Document
+from biogpt.documents.types import Document
 from biogpt.documents.writing import Writer
 from biogpt.errors import DataError, InputError, suggest
-from biogpt.files import Problem, Reading, check_encoding, open_stored, peek, reporting_damage, unpack
+from biogpt.files import (
+    Problem,
+    Reading,
+    check_encoding,
+    open_stored,
+    peek,
+    reporting_damage,
+    unpack,
+    writing_atomically,
+)
 
 RecordReader = Callable[[IO[bytes], Reading], Iterator[Document]]
 
@@ -52,12 +64,12 @@ _WRITERS: dict[str, Callable[..., Writer]] = {
 INPUT_FORMATS = (*_READERS, brat.NAME)
 """The names of the formats that can be read."""
 OUTPUT_FORMATS: Mapping[str, frozenset[str]] = {
-    json_lines.NAME: frozenset({"entities", "relations", "labels", "problems"}),
-    tables.CSV: frozenset({"entities", "relations", "labels", "problems"}),
-    tables.TSV: frozenset({"entities", "relations", "labels", "problems"}),
+    json_lines.NAME: frozenset({"entities", "relations", "labels", "warnings"}),
+    tables.CSV: frozenset({"entities", "relations", "labels", "warnings"}),
+    tables.TSV: frozenset({"entities", "relations", "labels", "warnings"}),
     pubtator.NAME: frozenset({"entities", "relations"}),
-    bioc_xml.NAME: frozenset({"entities", "relations", "labels", "problems"}),
-    bioc_json.NAME: frozenset({"entities", "relations", "labels", "problems"}),
+    bioc_xml.NAME: frozenset({"entities", "relations", "labels", "warnings"}),
+    bioc_json.NAME: frozenset({"entities", "relations", "labels", "warnings"}),
     brat.NAME: frozenset({"entities", "relations"}),
 }
 """The names of the formats that can be written, and which parts of `Extraction` each can say."""
@@ -84,21 +96,21 @@ _BIOC_KEYS = re.compile(rb'"(?:documents|passages|bioctype|PubTator3)"\s*:')
 
 def read_documents(
     path: str | Path,
-    on_problem: Callable[[Problem], None],
+    on_problem: Callable[[Problem], None] | None = None,
     format: str | None = None,
     *,
     on_read: Callable[[int], None] | None = None,
 ) -> Iterator[Document]:
-    """Read the records of one file, in memory that does not grow with it.
+    """Read the documents of one file, in memory that does not grow with it.
 
     Args:
         path: the file; with `.gz` behind its name it is unpacked. For brat, a directory.
-        on_problem: called with each record that is skipped.
+        on_problem: called with each record that is skipped; without, each is a `UserWarning`.
         format: one of `INPUT_FORMATS`; without, the file's name and content tell.
         on_read: called with the number of bytes of the file, as stored, that were read since the last call.
 
     Returns:
-        An iterator over the records, in the file's order.
+        An iterator over the documents, in the file's order.
 
     Raises:
         DataError: the file cannot be opened, is in another encoding, lacks columns, or (while iterating) is damaged as
@@ -107,10 +119,14 @@ def read_documents(
     """
     path = Path(path)
     format = check_documents(path, format)
-    reading = Reading(path, on_problem)
+    reading = Reading(path, on_problem or _warn)
     if format == brat.NAME:
         return brat.read_documents(reading, on_read)
     return _read(_READERS[format], open_stored(path), reading, on_read)
+
+
+def _warn(problem: Problem) -> None:
+    warnings.warn(f"Skipped {problem}", UserWarning, stacklevel=3)
 
 
 def check_documents(path: Path, format: str | None = None) -> str:
@@ -238,3 +254,53 @@ def open_writer(
     if format in tables.DELIMITERS:
         return _WRITERS[format](target, position, columns=columns)
     return _WRITERS[format](target, position)
+
+
+def write_documents(documents: Iterable[Document], path: str | Path, format: str | None = None) -> int:
+    """Write documents with what was extracted from them to one file, in memory that does not grow with it.
+
+    The file appears under its name once all documents are in it, so that it may be the one that they are read from.
+
+    Args:
+        documents: for example from `read_documents` or `biogpt.Extractor.extract_documents`.
+        path: the file, which is replaced where it exists. For brat, a directory that is empty or missing.
+        format: one of `OUTPUT_FORMATS`; without, the ending of the file's name tells.
+
+    Returns:
+        How many documents were written.
+
+    Raises:
+        DataError: the file cannot be written, or (while reading) a file of documents is damaged as a whole.
+        InputError: no such format, or the name does not tell it; a directory for brat that is not empty.
+
+    Example:
+        >>> from biogpt.documents import read_documents, write_documents
+        >>> write_documents(read_documents("corpus.PubTator"), "corpus.json")  # doctest: +SKIP
+        500
+    """
+    path = Path(path)
+    format = format or output_format(path)
+    if format is None:
+        endings = ", ".join(ending for ending, name in _ENDINGS.items() if name in OUTPUT_FORMATS)
+        raise InputError(
+            f"Cannot tell by its name in which format to write {path}. Expected a name ending in {endings}, or a "
+            f"format: one of {', '.join(OUTPUT_FORMATS)}."
+        )
+    num_documents = 0
+    with contextlib.ExitStack() as stack:
+        target = path if format == brat.NAME else stack.enter_context(_writing(path))
+        writer = stack.enter_context(open_writer(target, format))
+        for document in documents:
+            writer.write(document)
+            num_documents += 1
+    return num_documents
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[BinaryIO]:
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(writing_atomically(path))
+        except OSError as error:
+            raise DataError(f"Cannot write {path}: {error.strerror}. Expected a writable place; check it.") from error
+        yield file

@@ -5,9 +5,7 @@ documents cost no memory here, and browsers draw only what is in view. All that 
 nothing of models and tasks but what its `Heading` says.
 """
 
-import html
 import re
-import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +13,10 @@ from typing import BinaryIO
 
 import biogpt
 from biogpt.documents import Document, Entity, EntityRelation, Extraction, Label, Writer
-from biogpt.documents.record import Span
+from biogpt.documents.highlight import Mention, escape, format_score, hue_of, mark_mentions, mentions_of
+from biogpt.documents.types import Span
 
 _STYLE_PATH = Path(__file__).with_name("html.css")
-_NOT_HTML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffe\uffff]")
 _HUES = (210, 8, 130, 285, 38, 180, 330, 90, 250, 60)
 """Degrees on the colour wheel, for the types in the heading's order; neighbours are far apart."""
 _WITH_PMIDS = ("pubmed", "pubtator")
@@ -39,20 +37,20 @@ class Heading:
     """The entities' types, for the legend."""
 
 
-def render_page(target: str | Path | BinaryIO, records: Iterable[Document], heading: Heading) -> None:
+def render_page(target: str | Path | BinaryIO, documents: Iterable[Document], heading: Heading) -> None:
     """Make a page.
 
     Args:
         target: a path, or a binary stream.
-        records: with their findings.
+        documents: with their extraction.
         heading: what to say at the top.
 
     Raises:
         DataError: the page cannot be written.
     """
     with PageWriter(target, heading=heading) as writer:
-        for record in records:
-            writer.write(record)
+        for document in documents:
+            writer.write(document)
 
 
 class PageWriter(Writer):
@@ -63,28 +61,32 @@ class PageWriter(Writer):
         self._heading = heading
         self._hues = {name: _HUES[number % len(_HUES)] for number, name in enumerate(heading.types)}
 
-    def opening(self, record: Document) -> str:
+    def opening(self, document: Document) -> str:
         return self._head()
 
     def closing(self) -> str:
         before = "" if self.position else self._head() + '<p class="none">No documents.</p>\n'
         return f"{before}</main>\n<footer>Made by biogpt {escape(biogpt.__version__)}.</footer>\n</body>\n</html>\n"
 
-    def encode(self, record: Document) -> str:
-        findings = record.extraction or Extraction()
-        rest = record.rest if record.title else 0
-        mentions = _mentions(findings)
-        parts = [f"<h2>{_link(record)}</h2>\n"]
+    def encode(self, document: Document) -> str:
+        extraction = document.extraction or Extraction()
+        rest = document.rest if document.title else 0
+        mentions = mentions_of(extraction)
+        parts = [f"<h2>{_link(document)}</h2>\n"]
         if rest:
-            parts.append(f"<h3>{self._highlight(record.text, mentions, (0, rest))}</h3>\n")
-        if rest < len(record.text):
-            body = self._highlight(record.text, mentions, (rest, len(record.text)))
+            parts.append(f"<h3>{self._highlight(document.text, mentions, (0, rest))}</h3>\n")
+        if rest < len(document.text):
+            body = self._highlight(document.text, mentions, (rest, len(document.text)))
             parts.append(f'<p class="text">{body}</p>\n')
-        parts += [self._relations(findings.relations), _labels(findings.labels), self._elsewhere(findings.entities)]
-        if findings.problems:
-            entries = "".join(f"<li>Problem: {escape(problem)}</li>" for problem in findings.problems)
-            parts.append(f'<ul class="problems">{entries}</ul>\n')
-        is_empty = not (findings.entities or findings.relations or findings.labels)
+        parts += [
+            self._relations(extraction.relations),
+            _labels(extraction.labels),
+            self._elsewhere(extraction.entities),
+        ]
+        if extraction.warnings:
+            entries = "".join(f"<li>Warning: {escape(warning)}</li>" for warning in extraction.warnings)
+            parts.append(f'<ul class="warnings">{entries}</ul>\n')
+        is_empty = not (extraction.entities or extraction.relations or extraction.labels)
         if is_empty:
             parts.append('<p class="none">Nothing found.</p>\n')
         opening = '<article class="empty">' if is_empty else "<article>"
@@ -107,45 +109,16 @@ class PageWriter(Writer):
         )
 
     def _hue(self, type: str) -> str:
-        hue = self._hues.get(type, zlib.crc32(type.encode()) % 360)
+        hue = self._hues.get(type, hue_of(type))
         return f'style="--hue:{hue}"'
 
-    def _highlight(self, text: str, mentions: Sequence[tuple[Span, str, str]], span: Span) -> str:
-        """A stretch of text with the mentions in it marked.
+    def _highlight(self, text: str, mentions: Sequence[Mention], span: Span) -> str:
+        return mark_mentions(text, mentions, span, self._opening_tag, _name)
 
-        Mentions within others are nested. Of two that cross, the one that ends later is closed and opened anew, so that
-        tags are always nested.
-        """
-        start, end = span
-        within = [each for each in mentions if each[0][0] < end and each[0][1] > start]
-        ends = {place for mark, _, _ in within for place in mark}
-        places = sorted(place for place in {start, end} | ends if start <= place <= end)
-        parts: list[str] = []
-        opened: list[tuple[Span, str, str]] = []
-        for place, following in zip(places, [*places[1:], end], strict=True):
-            closed = [each for each in opened if each[0][1] <= place]
-            if closed:
-                first = opened.index(closed[0])
-                reopened = [each for each in opened[first:] if each[0][1] > place]
-                # From the inside out; a name stands where its mention ends.
-                for each in reversed(opened[first:]):
-                    parts.append(f"{_name(each) if each in closed else ''}</mark>")
-                opened[first:] = []
-                for each in reopened:
-                    parts.append(self._tag(each, place))
-                    opened.append(each)
-            for each in within:
-                if max(each[0][0], start) == place and each[0][1] > place:
-                    parts.append(self._tag(each, place))
-                    opened.append(each)
-            parts.append(escape(text[place:following]))
-        parts += [f"{_name(each) if each[0][1] <= end else ''}</mark>" for each in reversed(opened)]
-        return "".join(parts)
-
-    def _tag(self, mention: tuple[Span, str, str], place: int) -> str:
-        (start, _), type, hint = mention
-        goes_on = ' class="on"' if place > start else ""
-        return f'<mark{goes_on} {self._hue(type)} title="{escape(hint)}">'
+    def _opening_tag(self, mention: Mention, goes_on: bool) -> str:
+        _, type, hint = mention
+        continued = ' class="on"' if goes_on else ""
+        return f'<mark{continued} {self._hue(type)} title="{escape(hint)}">'
 
     def _relations(self, relations: Sequence[EntityRelation]) -> str:
         if not relations:
@@ -161,7 +134,7 @@ class PageWriter(Writer):
             cells += [escape(relation.values.get(slot, "")) for slot in values]
             cells += [escape(relation.type)] if has_types else []
             row = "".join(f"<td>{cell}</td>" for cell in cells)
-            rows.append(f'<tr>{row}<td class="number">{escape(_score(relation.score))}</td></tr>\n')
+            rows.append(f'<tr>{row}<td class="number">{escape(format_score(relation.score))}</td></tr>\n')
         return (
             f'<div class="table"><table>\n<tr>{head}<th class="number">score</th></tr>\n{"".join(rows)}</table></div>\n'
         )
@@ -178,44 +151,20 @@ class PageWriter(Writer):
         return f'<ul class="labels">{entries}</ul>\n' if lost else ""
 
 
-def escape(text: str) -> str:
-    """A text that can stand anywhere in a page."""
-    return html.escape(_NOT_HTML.sub("\ufffd", text))
-
-
-def _mentions(findings: Extraction) -> list[tuple[Span, str, str]]:
-    """Each mention once, with its type and what to say of it; the longest of those that begin together first."""
-    among = (entity for relation in findings.relations for entity in relation.roles.values())
-    found: dict[tuple[Span, str], str] = {}
-    for entity in (*findings.entities, *among):
-        score = "" if entity.score is None else f"score {_score(entity.score)}"
-        for span in entity.spans:
-            hint = ", ".join(part for part in (entity.type, entity.identifier, score) if part)
-            if len(hint) > len(found.get((span, entity.type), "")):
-                found[span, entity.type] = hint
-    marks = [(span, type, hint) for (span, type), hint in found.items() if span[0] < span[1]]
-    return sorted(marks, key=lambda mark: (mark[0][0], -mark[0][1], mark[1]))
-
-
-def _name(mention: tuple[Span, str, str]) -> str:
+def _name(mention: Mention) -> str:
     return f"<small>{escape(mention[1])}</small>"
 
 
 def _labels(labels: Sequence[Label]) -> str:
     entries = "".join(
-        f"<li><span>{escape(label.slot)}</span> {escape(label.value)} <span>{escape(_score(label.score))}</span></li>"
+        f"<li><span>{escape(label.slot)}</span> {escape(label.value)} "
+        f"<span>{escape(format_score(label.score))}</span></li>"
         for label in labels
     )
     return f'<ul class="labels">{entries}</ul>\n' if labels else ""
 
 
-def _score(score: float | None) -> str:
-    if score is None:
-        return ""
-    return "<0.01" if 0 < score < 0.005 else f"{score:.2f}"
-
-
-def _link(record: Document) -> str:
-    if record.format in _WITH_PMIDS and _PMID.fullmatch(record.id):
-        return f'<a href="https://pubmed.ncbi.nlm.nih.gov/{record.id}/">{record.id}</a>'
-    return escape(record.id)
+def _link(document: Document) -> str:
+    if document.format in _WITH_PMIDS and _PMID.fullmatch(document.id):
+        return f'<a href="https://pubmed.ncbi.nlm.nih.gov/{document.id}/">{document.id}</a>'
+    return escape(document.id)

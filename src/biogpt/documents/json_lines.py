@@ -1,7 +1,7 @@
 """JSON lines: one object a line, with some of title, abstract, body and text.
 
 What else an object holds is kept but not understood. In the output, `text` is what the model read and all spans count
-its characters; what was found stands under `items`, one flat object each, and `problems`. Annotations and relations
+its characters; what was found stands under `items`, one flat object each, and `warnings`. Annotations and relations
 that a file of another format had stand under `annotations` and `relations`. A name that the object already has is never
 overwritten: ours then begins with `predicted_`. Nothing that can be found is left out.
 """
@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import IO, Any
 
-from biogpt.documents.document import TEXT_FIELDS, Article
-from biogpt.documents.record import (
+from biogpt.documents.types import (
     ABSTRACT,
+    TEXT_FIELDS,
     TITLE,
     Annotation,
+    Article,
     Document,
     Passage,
     Relation,
@@ -37,27 +38,27 @@ _DIGITS = re.compile(r"[0-9]{1,18}")
 
 def read_articles(stream: IO[bytes], reading: Reading) -> Iterator[Article]:
     """The documents of a stream of JSON lines."""
-    for _, _, document in _read(stream, reading):
-        yield document
+    for _, _, article in _read(stream, reading):
+        yield article
 
 
 def read_documents(stream: IO[bytes], reading: Reading) -> Iterator[Document]:
     """The records of a stream of JSON lines. `annotations` and `relations` are read as this module writes them."""
-    for number, fields, document in _read(stream, reading):
-        record = make_document(document.id, passages_of(fields, document), format=NAME, native=fields)
-        if not record.text:
+    for number, fields, article in _read(stream, reading):
+        document = make_document(article.id, passages_of(fields, article), format=NAME, native=fields)
+        if not document.text:
             reading.report(number, "no text; expected some in title, abstract or text.")
             continue
-        yield replace(record, annotations=_annotations(fields, record), relations=_relations(fields))
+        yield replace(document, annotations=_annotations(fields, document), relations=_relations(fields))
 
 
-def passages_of(fields: dict[str, Any], document: Article) -> tuple[Passage, ...]:
-    """The passages of a document, as its object has them."""
+def passages_of(fields: dict[str, Any], article: Article) -> tuple[Passage, ...]:
+    """The passages of an article, as its object has them."""
     if is_plain(fields):
-        return (Passage(document.abstract),)
-    if document.title.strip() or document.abstract.strip():
-        return title_and_abstract(document.title, document.abstract)
-    return (Passage(document.body),)
+        return (Passage(article.abstract),)
+    if article.title.strip() or article.abstract.strip():
+        return title_and_abstract(article.title, article.abstract)
+    return (Passage(article.body),)
 
 
 def is_plain(fields: dict[str, Any]) -> bool:
@@ -65,13 +66,13 @@ def is_plain(fields: dict[str, Any]) -> bool:
     return not any(fields.get(name) for name in TEXT_FIELDS)
 
 
-def _annotations(fields: dict[str, Any], record: Document) -> tuple[Annotation, ...]:
+def _annotations(fields: dict[str, Any], document: Document) -> tuple[Annotation, ...]:
     found = []
     for entry in _objects(fields, "annotations"):
         try:
             spans = tuple((int(start), int(end)) for start, end in entry.get("spans", ()))
             id, type, text, identifier = (str(entry.get(name, "")) for name in ("id", "type", "text", "identifier"))
-            spans = spans if record.is_at(spans, text) else ()
+            spans = spans if document.is_at(spans, text) else ()
             found.append(Annotation(id, type, text, spans, identifier, _score(entry)))
         except (TypeError, ValueError):
             continue  # another tool's annotations: kept with the object, not understood
@@ -100,12 +101,20 @@ def _score(entry: dict[str, Any]) -> float | None:
 
 
 def _read(stream: IO[bytes], reading: Reading) -> Iterator[tuple[int, dict[str, Any], Article]]:
+    for number, fields in read_values(stream, reading):
+        try:
+            yield number, fields, article_of_fields(fields, f"{reading.path.name}:{number}")
+        except ValueError as error:
+            reading.report(number, str(error))
+
+
+def read_values(stream: IO[bytes], reading: Reading) -> Iterator[tuple[int, Any]]:
+    """The JSON values of a stream, one a line, with their lines' numbers; lines that are not JSON are reported."""
     for number, line in lines(stream, reading):
         if not line.strip():
             continue
         try:
-            fields = json.loads(line.decode())
-            yield number, fields, article_of_fields(fields, f"{reading.path.name}:{number}")
+            value = json.loads(line.decode())
         except UnicodeDecodeError as error:
             reading.report(number, describe_bytes(error))
         except RecursionError:
@@ -114,22 +123,24 @@ def _read(stream: IO[bytes], reading: Reading) -> Iterator[tuple[int, dict[str, 
             reading.report(number, f"not JSON ({error.msg} at column {error.colno}); expected one object a line.")
         except ValueError as error:
             reading.report(number, str(error))
+        else:
+            yield number, value
 
 
-def article_of_fields(record: object, fallback_id: str) -> Article:
+def article_of_fields(fields: object, fallback_id: str) -> Article:
     """The document in one JSON object.
 
     Raises:
-        ValueError: what is wrong with the record.
+        ValueError: what is wrong with the object.
     """
-    if not isinstance(record, dict):
-        raise ValueError(f"a JSON {type(record).__name__}; expected an object with title, abstract, body or text.")
-    texts = {name: _string(record, name) for name in (*TEXT_FIELDS, "text") if name in record}
+    if not isinstance(fields, dict):
+        raise ValueError(f"a JSON {type(fields).__name__}; expected an object with title, abstract, body or text.")
+    texts = {name: _string(fields, name) for name in (*TEXT_FIELDS, "text") if name in fields}
     if not texts:
-        near = next((hint for name in record if (hint := suggest(str(name).lower(), (*TEXT_FIELDS, "text")))), "")
+        near = next((hint for name in fields if (hint := suggest(str(name).lower(), (*TEXT_FIELDS, "text")))), "")
         raise ValueError(f"has none of title, abstract, body and text.{near}")
-    pmid = _string(record, "pmid").strip()
-    ids = (_string(record, name).strip() for name in ("id", "pmid", "pmcid"))
+    pmid = _string(fields, "pmid").strip()
+    ids = (_string(fields, name).strip() for name in ("id", "pmid", "pmcid"))
     return Article(
         id=next(filter(None, ids), fallback_id),
         title=texts.get("title", ""),
@@ -139,8 +150,8 @@ def article_of_fields(record: object, fallback_id: str) -> Article:
     )
 
 
-def _string(record: dict[Any, Any], name: str) -> str:
-    value = record.get(name)
+def _string(fields: dict[Any, Any], name: str) -> str:
+    value = fields.get(name)
     if value is None:
         return ""
     if isinstance(value, int) and not isinstance(value, bool) and name not in (*TEXT_FIELDS, "text"):
@@ -157,8 +168,8 @@ def _string(record: dict[Any, Any], name: str) -> str:
 class JsonLinesWriter(Writer):
     """Writes one object a line."""
 
-    def encode(self, record: Document) -> str:
-        return dump(fields_of(record)) + "\n"
+    def encode(self, document: Document) -> str:
+        return dump(fields_of(document)) + "\n"
 
 
 def dump(value: Any) -> str:
@@ -171,35 +182,35 @@ def dump(value: Any) -> str:
     return text
 
 
-def fields_of(record: Document) -> dict[str, Any]:
-    """A record as one object."""
-    is_ours = record.format == NAME
-    fields = dict(record.native) if is_ours else _described(record)
+def fields_of(document: Document) -> dict[str, Any]:
+    """A document as one object."""
+    is_ours = document.format == NAME
+    fields = dict(document.native) if is_ours else _described(document)
     shift = 0
     if is_ours and is_plain(fields):
-        shift = record.parts[0].offset
-    elif record.extraction is not None and fields.get("text") != record.text:
-        fields[free_name("text", fields)] = record.text
-    findings = record.extraction
-    if findings is not None:
-        fields = {"id": record.id, **fields}
-        fields[free_name("items", fields)] = items_of(record, shift)
-        if findings.problems:
-            fields[free_name("problems", fields)] = list(findings.problems)
-        if findings.annotator:
-            fields[free_name("annotator", fields)] = findings.annotator
+        shift = document.parts[0].offset
+    elif document.extraction is not None and fields.get("text") != document.text:
+        fields[free_name("text", fields)] = document.text
+    extraction = document.extraction
+    if extraction is not None:
+        fields = {"id": document.id, **fields}
+        fields[free_name("items", fields)] = items_of(document, shift)
+        if extraction.warnings:
+            fields[free_name("warnings", fields)] = list(extraction.warnings)
+        if extraction.annotator:
+            fields[free_name("annotator", fields)] = extraction.annotator
     return fields
 
 
-def _described(record: Document) -> dict[str, Any]:
-    """A record of another format."""
-    fields: dict[str, Any] = {"id": record.id}
+def _described(document: Document) -> dict[str, Any]:
+    """A document of another format."""
+    fields: dict[str, Any] = {"id": document.id}
     for type in (TITLE, ABSTRACT):
-        texts = [part.passage.text.strip() for part in record.parts if part.passage.type == type]
+        texts = [part.passage.text.strip() for part in document.parts if part.passage.type == type]
         if texts:
             fields[type] = " ".join(texts)
-    fields["text"] = record.text
-    if record.annotations:
+    fields["text"] = document.text
+    if document.annotations:
         fields["annotations"] = [
             {
                 "id": annotation.id,
@@ -209,9 +220,9 @@ def _described(record: Document) -> dict[str, Any]:
                 **({"identifier": annotation.identifier} if annotation.identifier else {}),
                 **({} if annotation.score is None else {"score": annotation.score}),
             }
-            for annotation in record.annotations
+            for annotation in document.annotations
         ]
-    if record.relations:
+    if document.relations:
         fields["relations"] = [
             {
                 "id": relation.id,
@@ -219,6 +230,6 @@ def _described(record: Document) -> dict[str, Any]:
                 "arguments": [list(argument) for argument in relation.arguments],
                 **({} if relation.score is None else {"score": relation.score}),
             }
-            for relation in record.relations
+            for relation in document.relations
         ]
     return fields

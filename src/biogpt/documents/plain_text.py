@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from typing import IO
 
-from biogpt.documents.document import Article
-from biogpt.documents.record import Document, Passage, make_document
+from biogpt.documents.types import Article, Document, Passage, make_document
 from biogpt.files import Reading, describe_bytes, lines
 
 NAME = "text"
@@ -39,5 +38,5 @@ def read_articles(stream: IO[bytes], reading: Reading) -> Iterator[Article]:
 
 def read_documents(stream: IO[bytes], reading: Reading) -> Iterator[Document]:
     """The records of a stream of plain text."""
-    for document in read_articles(stream, reading):
-        yield make_document(document.id, (Passage(document.abstract),), format=NAME)
+    for article in read_articles(stream, reading):
+        yield make_document(article.id, (Passage(article.abstract),), format=NAME)

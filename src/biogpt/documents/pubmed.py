@@ -7,8 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import IO, Any
 
-from biogpt.documents.document import Article
-from biogpt.documents.record import Document, make_document, title_and_abstract
+from biogpt.documents.types import Article, Document, make_document, title_and_abstract
 from biogpt.documents.xml_stream import find_entity, forget, parse, stopping_at_bad_xml
 from biogpt.errors import DataError
 from biogpt.files import Reading
@@ -37,9 +36,9 @@ def read_articles(stream: IO[bytes], reading: Reading) -> Iterator[Article]:
                     reading.on_deletion((pmid.text or "").strip())
             elif element.tag in _CITATIONS:
                 number += 1
-                document = _document_of_citation(element, number, reading)
-                if document is not None:
-                    yield document
+                article = _article_of_citation(element, number, reading)
+                if article is not None:
+                    yield article
             elif element.tag not in ("PubmedArticle", "PubmedBookArticle"):
                 continue
             forget(element)
@@ -51,7 +50,7 @@ def _check_root(tag: str, reading: Reading) -> None:
         raise DataError(f"{reading.path}: {message}")
 
 
-def _document_of_citation(citation: Any, number: int, reading: Reading) -> Article | None:
+def _article_of_citation(citation: Any, number: int, reading: Reading) -> Article | None:
     pmid = (citation.findtext("PMID") or "").strip()
     if not _DIGITS.fullmatch(pmid):
         got = f"the PMID '{pmid}'" if pmid else "no PMID"
@@ -104,9 +103,9 @@ def _section_text(element: Any) -> str:
 
 def read_documents(stream: IO[bytes], reading: Reading) -> Iterator[Document]:
     """The records of a stream of PubMed XML."""
-    for document in read_articles(stream, reading):
-        record = make_document(document.id, title_and_abstract(document.title, document.abstract), format=NAME)
-        if record.text:
-            yield record
+    for article in read_articles(stream, reading):
+        document = make_document(article.id, title_and_abstract(article.title, article.abstract), format=NAME)
+        if document.text:
+            yield document
         else:
-            reading.report(f"PMID {document.id}", "neither a title nor an abstract; expected at least one.")
+            reading.report(f"PMID {article.id}", "neither a title nor an abstract; expected at least one.")

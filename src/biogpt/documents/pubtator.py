@@ -4,7 +4,7 @@ Offsets count characters of title, one character, abstract. A document is writte
 mentions stand behind its mentions and added relations at its end, with the score as the last column where it is known
 (as the BC5CDR evaluation data has it). A relation names its entities by identifier, or by name where none is known.
 
-What it cannot say: labels and answers, problems, who annotated, roles and values of a relation, and relations of
+What it cannot say: labels and answers, warnings, who annotated, roles and values of a relation, and relations of
 entities that the text names but no mention has, other than by name. Of a document from another format it keeps what the
 model reads, on one line each; a tab or line break in it becomes a blank. A mention whose offsets do not give its text
 stays in PubTator but is not known elsewhere.
@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import IO
 
-from biogpt.documents.record import (
+from biogpt.documents.types import (
     ABSTRACT,
     TITLE,
     Annotation,
@@ -52,12 +52,12 @@ def read_documents(stream: IO[bytes], reading: Reading) -> Iterator[Document]:
     """The records of a stream of PubTator documents."""
     for block in _blocks(stream, reading):
         try:
-            record = _record_of(block)
+            document = _document_of(block)
         except _BadLineError as error:
             reading.report(error.number, str(error))
         else:
-            if record is not None:
-                yield record
+            if document is not None:
+                yield document
 
 
 class _BadLineError(ValueError):
@@ -87,7 +87,7 @@ def _blocks(stream: IO[bytes], reading: Reading) -> Iterator[_Block]:
     yield block
 
 
-def _record_of(block: _Block) -> Document | None:
+def _document_of(block: _Block) -> Document | None:
     texts: dict[str, str] = {}
     id = ""
     annotations: list[tuple[int, int, Annotation]] = []
@@ -121,11 +121,11 @@ def _record_of(block: _Block) -> Document | None:
         raise _BadLineError(block.start, f"document '{id}' has neither a '|t|' nor an '|a|' line.")
     title, abstract = texts.get("t", ""), texts.get("a", "")
     passages = (Passage(title, TITLE, 0), Passage(abstract, ABSTRACT, len(title) + 1))
-    record = make_document(id, [passage for passage in passages if passage.text], format=NAME, native=block.lines)
-    if not record.text:
+    document = make_document(id, [passage for passage in passages if passage.text], format=NAME, native=block.lines)
+    if not document.text:
         raise _BadLineError(block.start, f"document '{id}' has no text; expected some in its title or abstract.")
-    placed = tuple(_place(record, start, end, annotation) for start, end, annotation in annotations)
-    return replace(record, annotations=placed, relations=tuple(relations))
+    placed = tuple(_place(document, start, end, annotation) for start, end, annotation in annotations)
+    return replace(document, annotations=placed, relations=tuple(relations))
 
 
 def _annotation(columns: Sequence[str], id: str) -> tuple[int, int, Annotation]:
@@ -145,23 +145,23 @@ def _score(column: str) -> float | None:
         return None
 
 
-def _place(record: Document, start: int, end: int, annotation: Annotation) -> Annotation:
+def _place(document: Document, start: int, end: int, annotation: Annotation) -> Annotation:
     text = annotation.text
     lead = len(text) - len(text.lstrip())
-    span = record.span_of(start + lead, len(text.strip())) if text.strip() and end > start else None
-    is_found = span is not None and record.is_at([span], text)
+    span = document.span_of(start + lead, len(text.strip())) if text.strip() and end > start else None
+    is_found = span is not None and document.is_at([span], text)
     return replace(annotation, spans=(span,)) if is_found and span is not None else annotation
 
 
 class PubTatorWriter(Writer):
     """Writes one document after the other."""
 
-    def encode(self, record: Document) -> str:
-        raw = record.native if record.format == NAME else _described(record)
-        if record.extraction is None:
+    def encode(self, document: Document) -> str:
+        raw = document.native if document.format == NAME else _described(document)
+        if document.extraction is None:
             return "".join(raw)
         end_of_line = "\r\n" if raw[0].endswith("\r\n") else "\n"
-        mentions, relations = _added(record)
+        mentions, relations = _added(document)
         content = [index for index, line in enumerate(raw) if line.strip()]
         end = content[-1] + 1
         start = 1 + max(index for index in content if _is_before_relations(raw[index]))
@@ -180,42 +180,42 @@ def _is_before_relations(line: str) -> bool:
     return bool(TEXT_LINE.match(line)) or (len(columns) >= 4 and columns[1].isdecimal() and columns[2].isdecimal())
 
 
-def _described(record: Document) -> list[str]:
-    """The lines of a record of another format."""
-    id, title, abstract = _clean_id(record), _clean(record.title), _clean(record.text[record.rest :])
+def _described(document: Document) -> list[str]:
+    """The lines of a document of another format."""
+    id, title, abstract = _clean_id(document), _clean(document.title), _clean(document.text[document.rest :])
     written = [f"{id}|t|{title}", f"{id}|a|{abstract}"]
-    known = {annotation.id: annotation for annotation in record.annotations}
-    for annotation in record.annotations:
+    known = {annotation.id: annotation for annotation in document.annotations}
+    for annotation in document.annotations:
         if annotation.spans:
-            written.append(_mention_line(record, annotation))
-    for relation in record.relations:
+            written.append(_mention_line(document, annotation))
+    for relation in document.relations:
         values = [
             known[value].identifier or known[value].text if value in known else value for _, value in relation.arguments
         ]
         if values:
-            written.append(_relation_line(record, relation, values))
+            written.append(_relation_line(document, relation, values))
     return [*(f"{line}\n" for line in written), "\n"]
 
 
-def _added(record: Document) -> tuple[list[str], list[str]]:
-    addition = annotations_of_extraction(record, new_ids("P", ()), new_ids("PR", ()))
-    mentions = [_mention_line(record, annotation) for annotation in addition.annotations]
+def _added(document: Document) -> tuple[list[str], list[str]]:
+    annotations, extracted = annotations_of_extraction(document, new_ids("P", ()), new_ids("PR", ()))
+    mentions = [_mention_line(document, annotation) for annotation in annotations]
     relations = [
-        _relation_line(record, relation, [entity.identifier or entity.name for entity in found.roles.values()])
-        for relation, found in addition.relations
+        _relation_line(document, relation, [entity.identifier or entity.name for entity in found.roles.values()])
+        for relation, found in extracted
         if found.roles
     ]
     return mentions, list(dict.fromkeys(relations))
 
 
-def _mention_line(record: Document, annotation: Annotation) -> str:
-    start, end = _flat_span(record, (annotation.spans[0][0], annotation.spans[-1][1]))
-    columns = [_clean_id(record), str(start), str(end), _flat_text(record)[start:end], annotation.type]
+def _mention_line(document: Document, annotation: Annotation) -> str:
+    start, end = _flat_span(document, (annotation.spans[0][0], annotation.spans[-1][1]))
+    columns = [_clean_id(document), str(start), str(end), _flat_text(document)[start:end], annotation.type]
     return _join(columns, annotation.identifier, annotation.score)
 
 
-def _relation_line(record: Document, relation: Relation, values: Sequence[str]) -> str:
-    columns = [_clean_id(record), relation.type or "relation", *values]
+def _relation_line(document: Document, relation: Relation, values: Sequence[str]) -> str:
+    columns = [_clean_id(document), relation.type or "relation", *values]
     return _join(columns[:-1], columns[-1], relation.score)
 
 
@@ -224,32 +224,32 @@ def _join(columns: Sequence[str], last: str, score: float | None) -> str:
     return "\t".join(_clean(column) for column in (*columns, last, *numbers))
 
 
-def _flat_text(record: Document) -> str:
+def _flat_text(document: Document) -> str:
     """Title, one character, abstract: what offsets count."""
-    if record.format != NAME:
-        return f"{_clean(record.title)} {_clean(record.text[record.rest :])}"
-    texts = {passage.type: passage.text for passage in record.passages}
+    if document.format != NAME:
+        return f"{_clean(document.title)} {_clean(document.text[document.rest :])}"
+    texts = {passage.type: passage.text for passage in document.passages}
     return f"{texts.get(TITLE, '')} {texts.get(ABSTRACT, '')}"
 
 
-def _flat_span(record: Document, span: Span) -> Span:
-    if record.format == NAME:
-        fragments = record.locate(span)
+def _flat_span(document: Document, span: Span) -> Span:
+    if document.format == NAME:
+        fragments = document.locate(span)
         _, last, length = fragments[-1]
         return fragments[0][1], last + length
-    start, end = (_flat_position(record, place) for place in (span[0], span[1] - 1))
+    start, end = (_flat_position(document, place) for place in (span[0], span[1] - 1))
     return start, end + 1
 
 
-def _flat_position(record: Document, place: int) -> int:
-    if not record.title:
+def _flat_position(document: Document, place: int) -> int:
+    if not document.title:
         return place + 1
-    return place if place < record.rest else place - record.rest + len(record.title) + 1
+    return place if place < document.rest else place - document.rest + len(document.title) + 1
 
 
 def _clean(text: str) -> str:
     return _BREAKS.sub(" ", text)
 
 
-def _clean_id(record: Document) -> str:
-    return record.id if record.format == NAME else _NOT_IN_ID.sub("_", record.id)
+def _clean_id(document: Document) -> str:
+    return document.id if document.format == NAME else _NOT_IN_ID.sub("_", document.id)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from biogpt.documents import json_lines, plain_text, pubmed
-from biogpt.documents.document import Article
+from biogpt.documents.types import Article
 from biogpt.errors import DataError
 from biogpt.files import Problem, Reading, open_stored, reporting_damage, unpack
 

@@ -14,9 +14,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
-from biogpt.documents.document import TEXT_FIELDS
 from biogpt.documents.json_lines import article_of_fields, dump, passages_of
-from biogpt.documents.record import ABSTRACT, TITLE, Document, free_name, items_of, make_document
+from biogpt.documents.types import ABSTRACT, TEXT_FIELDS, TITLE, Document, free_name, items_of, make_document
 from biogpt.documents.writing import Writer
 from biogpt.errors import DataError, suggest
 from biogpt.files import Reading, lines
@@ -52,7 +51,8 @@ def check_columns(path: Path, head: bytes, format: str) -> None:
     Raises:
         DataError: no column holds text.
     """
-    _read_header(path, _rows(io.StringIO(head.decode("utf-8-sig", "surrogateescape"), newline="\n"), format))
+    rows = _rows(io.StringIO(head.decode("utf-8-sig", "surrogateescape"), newline="\n"), format)
+    _check_columns(path, _read_header(path, rows))
 
 
 def looks_like_table(line: str) -> str | None:
@@ -71,16 +71,20 @@ def looks_like_table(line: str) -> str | None:
     return None
 
 
-def _read_header(path: Path, rows: Any) -> tuple[list[str], list[str]]:
-    """The names of a table's columns, lower-cased, and as they are."""
+def _read_header(path: Path, rows: Any) -> list[str]:
     try:
         header: list[str] = next(rows, [])
     except csv.Error as error:
         raise DataError(f"{path}:1: the names of the columns cannot be read ({error}). Expected a table.") from error
-    return _check_columns(path, header), header
+    return header
 
 
 def _check_columns(path: Path, header: Sequence[str]) -> list[str]:
+    """The names of the columns in lower case.
+
+    Raises:
+        DataError: they do not say where the text is.
+    """
     if _BYTES.search("".join(header)):
         raise DataError(f"{path}:1: bytes that are not UTF-8 in the names of the columns. Convert it to UTF-8 text.")
     names = [name.strip().lower() for name in header]
@@ -104,34 +108,63 @@ def _rows(texts: Any, format: str) -> Any:
     return csv.reader(texts, delimiter=DELIMITERS[format], strict=True)
 
 
-def _read(stream: IO[bytes], reading: Reading, format: str) -> Iterator[Document]:
+def read_rows(stream: IO[bytes], reading: Reading, format: str) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
+    """Read a table.
+
+    Args:
+        stream: the file's content.
+        reading: told of each row that cannot be used.
+        format: `CSV` or `TSV`.
+
+    Returns:
+        The names of the columns as they are, and the rows, each with the line where it begins. Each row has as many
+        cells as there are columns; empty rows are left out.
+
+    Raises:
+        DataError: the names of the columns cannot be read.
+    """
     rows = _rows((line.decode(errors="surrogateescape") for _, line in lines(stream, reading)), format)
-    names, header = _read_header(reading.path, rows)
+    header = _read_header(reading.path, rows)
+    return header, _fitting_rows(rows, header, reading)
+
+
+def _fitting_rows(rows: Any, header: Sequence[str], reading: Reading) -> Iterator[tuple[int, list[str]]]:
     while True:
         line = rows.line_num + 1
         try:
             row = next(rows)
-            if any(cell.strip() for cell in row):
-                yield _record_of(row, names, header, format, f"{reading.path.name}:{line}")
         except StopIteration:
             return
         except csv.Error as error:
             reading.report(line, f"quotes do not fit ({error}); expected one row, cells with quotes quoted.")
+            continue
+        if not any(cell.strip() for cell in row):
+            continue
+        if len(row) != len(header):
+            reading.report(line, f"{len(row)} cells; expected {len(header)}: {_listed(header)}.")
+        elif any(_BYTES.search(cell) for cell in row):
+            reading.report(line, "bytes that are not UTF-8; expected UTF-8 text.")
+        else:
+            yield line, row
+
+
+def _read(stream: IO[bytes], reading: Reading, format: str) -> Iterator[Document]:
+    header, rows = read_rows(stream, reading, format)
+    names = _check_columns(reading.path, header)
+    for line, row in rows:
+        try:
+            yield _document_of(row, names, header, format, f"{reading.path.name}:{line}")
         except ValueError as error:
             reading.report(line, str(error))
 
 
-def _record_of(row: list[str], names: Sequence[str], header: list[str], format: str, id: str) -> Document:
-    if len(row) != len(names):
-        raise ValueError(f"{len(row)} cells; expected {len(names)}: {_listed(header)}.")
-    if any(_BYTES.search(cell) for cell in row):
-        raise ValueError("bytes that are not UTF-8; expected UTF-8 text.")
+def _document_of(row: list[str], names: Sequence[str], header: list[str], format: str, id: str) -> Document:
     fields: dict[str, Any] = dict(zip(names, row, strict=True))
-    document = article_of_fields(fields, id)
-    record = make_document(document.id, passages_of(fields, document), format=format, native=(header, row))
-    if not record.text:
+    article = article_of_fields(fields, id)
+    document = make_document(article.id, passages_of(fields, article), format=format, native=(header, row))
+    if not document.text:
         raise ValueError("no text; expected some in title, abstract or text.")
-    return record
+    return document
 
 
 def item_columns(roles: Sequence[str] = (), values: Sequence[str] = (), has_mentions: bool = False) -> tuple[str, ...]:
@@ -161,34 +194,34 @@ class TableWriter(Writer):
         self, target: str | Path | BinaryIO, position: int = 0, *, format: str = CSV, columns: Sequence[str] = ()
     ) -> None:
         self._format = format
-        self._columns = (*(columns or ("items",)), "problems")
+        self._columns = (*(columns or ("items",)), "warnings")
         self._header: list[str] = []
         if position and isinstance(target, str | Path) and Path(target).exists():
             with Path(target).open(encoding="utf-8", newline="") as file:
                 self._header = next(_rows(file, format), [])
         super().__init__(target, position)
 
-    def opening(self, record: Document) -> str:
-        names, _ = _own_cells(record)
+    def opening(self, document: Document) -> str:
+        names, _ = _own_cells(document)
         for column in self._columns:
             names.append(free_name(column, names))
         self._header = names
         return self._as_row(names)
 
-    def encode(self, record: Document) -> str:
-        names, head = _own_cells(record)
+    def encode(self, document: Document) -> str:
+        names, head = _own_cells(document)
         if names != self._header[: len(self._header) - len(self._columns)]:
             raise DataError(
-                f"The record '{record.id}' has the columns {_listed(names)}; the table that is being written has "
+                f"The document '{document.id}' has the columns {_listed(names)}; the table that is being written has "
                 f"{_listed(self._header)}. Write files with different columns to different tables."
             )
-        is_whole = record.format in DELIMITERS and not _has_parts(record.native[0])
-        items = items_of(record, record.parts[0].offset if is_whole else 0)
-        problems = "; ".join(record.extraction.problems) if record.extraction else ""
+        is_whole = document.format in DELIMITERS and not _has_parts(document.native[0])
+        items = items_of(document, document.parts[0].offset if is_whole else 0)
+        warnings = "; ".join(document.extraction.warnings) if document.extraction else ""
         if self._columns[0] == "items":
-            return self._as_row([*head, dump(items), problems])
+            return self._as_row([*head, dump(items), warnings])
         rows = [[_cell(item.get(column)) for column in self._columns[:-1]] for item in items]
-        return "".join(self._as_row([*head, *row, problems]) for row in rows or [[""] * (len(self._columns) - 1)])
+        return "".join(self._as_row([*head, *row, warnings]) for row in rows or [[""] * (len(self._columns) - 1)])
 
     def _as_row(self, cells: Sequence[str]) -> str:
         row = io.StringIO()
@@ -196,17 +229,17 @@ class TableWriter(Writer):
         return row.getvalue().removesuffix("\r\n") + "\n"  # writing \r\n makes it quote cells with a \r
 
 
-def _own_cells(record: Document) -> tuple[list[str], list[str]]:
-    """A record's own columns, and its text where they have it in pieces."""
-    if record.format in DELIMITERS:
-        names, cells = record.native
+def _own_cells(document: Document) -> tuple[list[str], list[str]]:
+    """A document's own columns, and its text where they have it in pieces."""
+    if document.format in DELIMITERS:
+        names, cells = document.native
         if not _has_parts(names):
             return [*names], [*cells]
     else:
-        names, cells = ["id", TITLE, ABSTRACT], [record.id]
+        names, cells = ["id", TITLE, ABSTRACT], [document.id]
         for type in (TITLE, ABSTRACT):
-            cells.append(" ".join(part.passage.text.strip() for part in record.parts if part.passage.type == type))
-    return [*names, free_name("text", names)], [*cells, record.text]
+            cells.append(" ".join(part.passage.text.strip() for part in document.parts if part.passage.type == type))
+    return [*names, free_name("text", names)], [*cells, document.text]
 
 
 def _has_parts(header: Sequence[str]) -> bool:

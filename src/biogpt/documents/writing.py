@@ -1,4 +1,4 @@
-"""Files that grow record by record and can be taken up again where they stopped.
+"""Files that grow document by document and can be taken up again where they stopped.
 
 What stands before `Writer.position` is a whole number of records. A run that was killed cuts the file there and goes
 on; the closing part that some formats need comes after it, and is written anew.
@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
-from biogpt.documents.record import Document
+from biogpt.documents.types import Document
 from biogpt.errors import DataError
 
 _CONTEXT = 4  # bytes of what is already there that a format may look at
@@ -53,12 +53,12 @@ class Writer:
         message = f"has {size:,} bytes. Expected at least {position:,} from the run that stopped. Start anew."
         raise DataError(f"{path} {message}")
 
-    def encode(self, record: Document) -> str:
-        """One record as the file holds it."""
+    def encode(self, document: Document) -> str:
+        """One document as the file holds it."""
         raise NotImplementedError
 
-    def opening(self, record: Document) -> str:
-        """What stands before the first record, which is given."""
+    def opening(self, document: Document) -> str:
+        """What stands before the first document, which is given."""
         return ""
 
     def separator(self) -> str:
@@ -66,17 +66,17 @@ class Writer:
         return ""
 
     def closing(self) -> str:
-        """What stands behind the last record."""
+        """What stands behind the last document."""
         return ""
 
-    def write(self, record: Document) -> None:
-        """Append one record.
+    def write(self, document: Document) -> None:
+        """Append one document.
 
         Raises:
             OSError: the disk is full, the pipe is closed.
         """
-        before = self.separator() if self.position else self.opening(record)
-        data = (before + self.encode(record)).encode()
+        before = self.separator() if self.position else self.opening(document)
+        data = (before + self.encode(document)).encode()
         self.stream.write(data)
         self.position += len(data)
         self.last = (self.last + data)[-_CONTEXT:]

@@ -79,10 +79,11 @@ def as_record(prediction: Prediction) -> dict[str, Any]:
 
 
 def _read_remarks(record: Mapping[str, Any], place: str) -> dict[str, Any]:
-    """What `as_record` says beside the items."""
-    problems, text = record.get("problems", []), record.get("text", "")
+    """What `as_record` says beside the items, or `biogpt predict` in its `warnings`."""
+    name = "problems" if "problems" in record else "warnings"
+    problems, text = record.get(name, []), record.get("text", "")
     if not isinstance(problems, list) or not all(isinstance(problem, str) for problem in problems):
-        raise DataError(f"{place}: 'problems' is {problems!r}. Expected a list of texts.")
+        raise DataError(f"{place}: '{name}' is {problems!r}. Expected a list of texts.")
     return {"problems": tuple(problems), "text": text if isinstance(text, str) else ""}
 
 

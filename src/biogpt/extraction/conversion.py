@@ -60,7 +60,7 @@ def read_extraction(
         predictions: one for each of them.
         annotator: who found it.
     """
-    problems = tuple(problem for prediction in predictions for problem in prediction.problems)
+    warnings = tuple(problem for prediction in predictions for problem in prediction.problems)
     items = [
         (example, replace(item, score=None if item.score is None else round(item.score, _DIGITS)))
         for example, prediction in zip(examples, predictions, strict=True)
@@ -68,12 +68,12 @@ def read_extraction(
     ]
     if task.kind.extracts == "entities":
         entities = tuple(_as_mention(document, example, item) for example, item in items)
-        return Extraction(entities=entities, problems=problems, annotator=annotator)
+        return Extraction(entities=entities, warnings=warnings, annotator=annotator)
     if task.kind.extracts == "relations":
         relations = tuple(_as_relation(task, document, item) for _, item in items)
-        return Extraction(relations=relations, problems=problems, annotator=annotator)
+        return Extraction(relations=relations, warnings=warnings, annotator=annotator)
     labels = tuple(Label(slot, value, item.score) for _, item in items for slot, value in item.slots.items())
-    return Extraction(labels=labels, problems=problems, annotator=annotator)
+    return Extraction(labels=labels, warnings=warnings, annotator=annotator)
 
 
 def source_fields(task: Task) -> list[str]:

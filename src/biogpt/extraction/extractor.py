@@ -12,7 +12,7 @@ from typing import Any, Self, overload
 
 from biogpt.documents import Document, Extraction
 from biogpt.documents.json_lines import article_of_fields, passages_of
-from biogpt.documents.record import Passage, make_document
+from biogpt.documents.types import Passage, make_document
 from biogpt.errors import InputError
 from biogpt.extraction.conversion import CUT, Source, make_examples, read_extraction, source_fields
 from biogpt.extraction.predictor import LABEL_THRESHOLD, Predictor
@@ -173,7 +173,7 @@ class Extractor:
             made = list(islice(predictions, len(examples)))
             extraction = read_extraction(self.task, document, examples, made, self.name)
             if any(prediction.is_source_cut for prediction in made):
-                extraction = replace(extraction, problems=(*extraction.problems, CUT))
+                extraction = replace(extraction, warnings=(*extraction.warnings, CUT))
             if self.threshold is not None:
                 extraction = extraction.above(self.threshold)
             yield document.with_extraction(extraction)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from biogpt.documents import Document
-from biogpt.documents.record import items_of_extraction
+from biogpt.documents.types import items_of_extraction
 from biogpt.extraction.extractor import Extractor, Text
 from biogpt.tasks.task import Task
 

@@ -23,14 +23,13 @@ from biogpt.documents import (
     read_documents,
     read_stream,
 )
-from biogpt.documents.record import Passage, make_document
-from biogpt.documents.tables import DELIMITERS, IDS, looks_like_table
+from biogpt.documents.json_lines import read_values
+from biogpt.documents.tables import DELIMITERS, IDS, looks_like_table, read_rows
+from biogpt.documents.types import Passage, make_document
 from biogpt.errors import DataError, InputError, suggest
 from biogpt.files import (
     Reading,
     check_encoding,
-    describe_bytes,
-    lines,
     open_stored,
     peek,
     reporting_damage,
@@ -241,17 +240,7 @@ def _is_result(file: Path) -> bool:
 def _read_json_lines(
     stream: IO[bytes], reading: Reading, source: Input
 ) -> Iterator[tuple[Document, Mapping[str, str]]]:
-    for number, line in lines(stream, reading):
-        if not line.strip():
-            continue
-        try:
-            values = json.loads(line.decode())
-        except UnicodeDecodeError as error:
-            reading.report(number, describe_bytes(error))
-            continue
-        except (ValueError, RecursionError):
-            reading.report(number, "not JSON; expected one object a line.")
-            continue
+    for number, values in read_values(stream, reading):
         if not isinstance(values, dict):
             kind = type(values).__name__
             reading.report(number, f"a JSON {kind}; expected an object with {', '.join(source.fields)}.")
@@ -264,30 +253,9 @@ def _read_json_lines(
 
 
 def _read_table(stream: IO[bytes], reading: Reading, source: Input) -> Iterator[tuple[Document, Mapping[str, str]]]:
-    decoded = (line.decode(errors="surrogateescape") for _, line in lines(stream, reading))
-    rows = csv.reader(decoded, delimiter=DELIMITERS[source.format], strict=True)
-    try:
-        header = next(rows, [])
-    except csv.Error as error:
-        raise DataError(f"{reading.path}:1: the header cannot be read ({error}). Expected a table.") from error
+    header, rows = read_rows(stream, reading, source.format)
     _check_columns(reading.path, header, source.fields)
-    while True:
-        number = rows.line_num + 1
-        try:
-            row = next(rows)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            reading.report(number, f"quotes do not fit ({error}); expected one row, cells with quotes quoted.")
-            continue
-        if not any(cell.strip() for cell in row):
-            continue
-        if len(row) != len(header):
-            reading.report(number, f"{len(row)} cells; expected {len(header)}: {', '.join(header)}.")
-            continue
-        if not all(cell.isascii() or _is_text(cell) for cell in row):
-            reading.report(number, "bytes that are not UTF-8; expected UTF-8 text.")
-            continue
+    for number, row in rows:
         values = {_fold(name): cell for name, cell in zip(header, row, strict=True)}
         values |= {name: values[_fold(name)] for name in (*source.fields, source.id_field) if _fold(name) in values}
         missing = [name for name in source.fields if not values[name].strip()]
@@ -295,15 +263,6 @@ def _read_table(stream: IO[bytes], reading: Reading, source: Input) -> Iterator[
             reading.report(number, f"no text in '{missing[0]}'.")
             continue
         yield _make_record(values, (header, row), source, f"{reading.path.name}:{number}")
-
-
-def _is_text(cell: str) -> bool:
-    """Whether UTF-8 can hold it: bytes that are none are carried along as halves of surrogate pairs."""
-    try:
-        cell.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _make_record(

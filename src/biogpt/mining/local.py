@@ -16,8 +16,8 @@ from typing import BinaryIO
 import biogpt
 from biogpt.documents import OUTPUT_FORMATS, Document, Problem, Writer, open_writer, output_format
 from biogpt.documents.html import Heading, PageWriter
-from biogpt.documents.record import items_of
 from biogpt.documents.tables import item_columns
+from biogpt.documents.types import items_of
 from biogpt.errors import DataError, InputError, suggest
 from biogpt.extraction.conversion import Source
 from biogpt.extraction.task_models import TaskModel
@@ -60,7 +60,7 @@ class Summary:
         self.num_records += 1
         if record.extraction is not None:
             self.num_items += len(items_of(record))
-            self.num_with_problems += bool(record.extraction.problems)
+            self.num_with_problems += bool(record.extraction.warnings)
 
     def check(self) -> None:
         """Raise where the output lacks more than single records.

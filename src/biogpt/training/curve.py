@@ -5,6 +5,7 @@ Reads the Trainer's log; it changes nothing of the run.
 
 import contextlib
 import csv
+import io
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
+from biogpt.files import write_atomically
 from biogpt.progress import Bar, ProgressBars
 from biogpt.training.run_directory import is_main_process
 
@@ -103,12 +105,11 @@ def curve_rows(log_history: list[dict[str, Any]], curve: Curve = PRETRAINING) ->
 
 def write_curve(log_history: list[dict[str, Any]], directory: Path, curve: Curve = PRETRAINING) -> None:
     """Write `curve.csv` in one move, so that a reader never sees half of it."""
-    partial = directory / "curve.csv.partial"
-    with partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(curve.columns.values()))
-        writer.writeheader()
-        writer.writerows(curve_rows(log_history, curve))
-    partial.replace(directory / "curve.csv")
+    table = io.StringIO(newline="")
+    writer = csv.DictWriter(table, fieldnames=list(curve.columns.values()))
+    writer.writeheader()
+    writer.writerows(curve_rows(log_history, curve))
+    write_atomically(directory / "curve.csv", table.getvalue())
 
 
 def draw_curve(log_history: list[dict[str, Any]], directory: Path, curve: Curve = PRETRAINING) -> None:

@@ -9,7 +9,6 @@ It knows neither what is trained nor on what.
 import contextlib
 import importlib.metadata
 import importlib.util
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ import torch
 from transformers import PreTrainedModel, TrainerCallback
 
 from biogpt.errors import ConfigError, MissingExtraError, TrainingError
+from biogpt.files import read_json, write_json
 from biogpt.text.tokenizer import BioGptTokenizer
 
 RECIPE_FILE = "recipe.json"
@@ -126,19 +126,6 @@ def save_model(model: PreTrainedModel, tokenizer: BioGptTokenizer, path: Path) -
 def versions() -> dict[str, str]:
     """The versions of the packages that a result depends on."""
     return {name: importlib.metadata.version(name) for name in ("biogpt", "torch", "transformers", "tokenizers")}
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a file that a run wrote."""
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a file in one move."""
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(path)
 
 
 def require_extra(*modules: str) -> None:

@@ -19,7 +19,7 @@ from biogpt.documents import (
     open_writer,
     read_documents,
 )
-from biogpt.documents.record import Passage, make_document, title_and_abstract
+from biogpt.documents.types import Passage, make_document, title_and_abstract
 
 
 def read(path: Path, content: str, format: str | None = None) -> list[Document]:
@@ -36,7 +36,7 @@ def write(record: Document, format: str, **settings: Any) -> str:
 
 LABELS = Extraction(
     labels=(Label("answer", "yes", 0.75), Label("mark", "a"), Label("mark", "b", 0.5)),
-    problems=("x", "y"),
+    warnings=("x", "y"),
     annotator="m",
 )
 
@@ -148,7 +148,7 @@ class TestBioc:
             "mark": "a|b",
             "mark_score": "|0.5",
             "annotator": "m",
-            "problems": "x; y",
+            "warnings": "x; y",
         }
         found = record.with_extraction(LABELS)
         assert json.loads(write(found, "bioc-json"))["documents"][0]["infons"] == expected
@@ -165,7 +165,7 @@ class TestTables:
         (record,) = read(tmp_path / "a.csv", 'Text,"a ""b""",mention\n" x, y",1,"2\n3"\n')
         assert (record.id, record.text) == ("a.csv:2", "x, y")
         entities = (Entity("t", "x", ((0, 1), (3, 4)), "I", 0.5), Entity("u", "lost"))
-        found = record.with_extraction(Extraction(entities, problems=("p", "q")))
+        found = record.with_extraction(Extraction(entities, warnings=("p", "q")))
         rows = list(csv.reader(io.StringIO(write(found, "csv", columns=item_columns(has_mentions=True)), newline="")))
         header = [
             "Text",
@@ -177,7 +177,7 @@ class TestTables:
             "start",
             "end",
             "score",
-            "problems",
+            "warnings",
         ]
         own = [" x, y", "1", "2\n3"]
         assert rows == [
@@ -190,7 +190,7 @@ class TestTables:
     def test_without_columns_items_are_json(self, tmp_path: Path) -> None:
         (record,) = read(tmp_path / "a.tsv", "pmid\ttitle\tabstract\n7\tOne\tTwo.\n")
         rows = list(csv.reader(io.StringIO(write(record.with_extraction(LABELS), "csv"), newline="")))
-        assert rows[0] == ["pmid", "title", "abstract", "text", "items", "problems"]
+        assert rows[0] == ["pmid", "title", "abstract", "text", "items", "warnings"]
         assert rows[1][:4] == ["7", "One", "Two.", "One. Two."]
         assert json.loads(rows[1][4]) == [{"answer": "yes", "score": 0.75}, {"mark": "a"}, {"mark": "b", "score": 0.5}]
 
@@ -203,7 +203,7 @@ class TestJsonLines:
             "abstract": "A",
             "text": "else",
             "items": [1],
-            "problems": None,
+            "warnings": None,
             "x": {"y": 1e400},
         }
         (record,) = read(tmp_path / "a.jsonl", json.dumps(own))
@@ -211,7 +211,7 @@ class TestJsonLines:
         assert {name: fields[name] for name in own} == own
         assert fields["predicted_text"] == "T. A"
         assert fields["predicted_items"][0] == {"answer": "yes", "score": 0.75}
-        assert fields["predicted_problems"] == ["x", "y"]
+        assert fields["predicted_warnings"] == ["x", "y"]
         assert fields["annotator"] == "m"
 
     def test_nothing_is_added_where_nothing_was_looked_for(self, tmp_path: Path) -> None:
@@ -284,3 +284,22 @@ class TestPubTator:
         relation = {"id": "r", "type": "CID", "arguments": []}
         (record,) = read(tmp_path / "a.jsonl", json.dumps({"id": "a b", "title": "T", "relations": [relation]}))
         assert write(record, "pubtator") == "a_b|t|T\na_b|a|\n\n"
+
+
+def test_an_extraction_as_plain_data() -> None:
+    drug = Entity("chemical", "naloxone", ((0, 8),), "D009270", 0.5)
+    found = Extraction(
+        (drug,), (EntityRelation("CID", {"chemical": drug}, {"a": "b"}),), (Label("answer", "yes", 0.9),), ("cut",), "m"
+    )
+    fields = found.placed_in("Naloxone.").to_dict()
+    assert json.loads(json.dumps(fields)) == fields
+    entity = {"type": "chemical", "name": "naloxone", "spans": [[0, 8]], "identifier": "D009270", "score": 0.5}
+    assert fields == {
+        "format_version": 1,
+        "text": "Naloxone.",
+        "entities": [entity],
+        "relations": [{"type": "CID", "roles": {"chemical": entity}, "values": {"a": "b"}, "score": None}],
+        "labels": [{"slot": "answer", "value": "yes", "score": 0.9}],
+        "warnings": ["cut"],
+        "annotator": "m",
+    }

@@ -21,6 +21,7 @@ from biogpt.documents import (
     open_writer,
     output_format,
     read_documents,
+    write_documents,
 )
 from biogpt.errors import DataError, InputError
 
@@ -385,3 +386,50 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, format: str) -> None
     number, growth_kib = map(int, result.stdout.split())
     assert number == 1499
     assert growth_kib < 8 << 10
+
+
+def test_without_a_callback_a_skipped_record_is_a_warning(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", '{"text": "One."}\nnonsense\n')
+    with pytest.warns(UserWarning, match=r"Skipped .*a\.jsonl:2: not JSON"):
+        documents = list(read_documents(path))
+    assert [document.text for document in documents] == ["One."]
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.csv", "out.tsv", "out.PubTator", "out.xml", "out.json"])
+def test_documents_are_written_as_by_a_writer(tmp_path: Path, name: str) -> None:
+    found = [whole(document) for document in read(write(tmp_path / "a.txt", "One two.\n\nThree four.\n"))[0]]
+    assert write_documents(found, tmp_path / name) == 2
+    expected = io.BytesIO()
+    with open_writer(expected, output_format(Path(name)) or "") as writer:
+        for document in found:
+            writer.write(document)
+    assert (tmp_path / name).read_bytes() == expected.getvalue()
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_documents_are_written_over_the_file_that_they_come_from(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", '{"text": "One two."}\n' * 3)
+    assert write_documents(map(whole, read_documents(path)), path) == 3
+    assert ["items" in document.native for document in read_documents(path)] == [True] * 3
+
+
+def test_documents_are_written_in_a_given_format(tmp_path: Path) -> None:
+    (document,) = read_documents(write(tmp_path / "a.txt", "One two."))
+    write_documents([whole(document)], tmp_path / "a directory", "brat")
+    assert (tmp_path / "a directory" / "documents.tsv").exists()
+    for name in ("a.doc", "a.txt", "a.jsonl.gz", "a"):
+        with pytest.raises(InputError, match=r"Cannot tell by its name .* ending in \.jsonl, .* one of jsonl, .*brat"):
+            write_documents([document], tmp_path / name)
+    with pytest.raises(InputError, match="Did you mean 'jsonl'"):
+        write_documents([document], tmp_path / "a", "json-l")
+    with pytest.raises(DataError, match=r"Cannot write .*missing/a\.jsonl: "):
+        write_documents([document], tmp_path / "missing" / "a.jsonl")
+
+
+def test_a_failure_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "id,text\n1,One.\n")
+    other = write(tmp_path / "b.csv", "id,name,text\n1,x,One.\n")
+    with pytest.raises(DataError, match="Write files with different columns"):
+        write_documents([*read_documents(path), *read_documents(other)], path)
+    assert path.read_text() == "id,text\n1,One.\n"
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["a.csv", "b.csv"]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from biogpt.documents import Document, Entity, EntityRelation, Extraction, Label, read_documents
 from biogpt.documents.html import Heading, PageWriter, render_page
-from biogpt.documents.record import Passage, make_document
+from biogpt.documents.types import Passage, make_document
 
 HEADING = Heading("bc5cdr", "mini & co", "F1 41.2 on dev", ("chemical", "disease"))
 
@@ -104,7 +104,7 @@ def test_what_is_said_of_a_document() -> None:
     )
     assert "far away" in text
     assert "<span>answer</span> yes <span>0.91</span>" in text
-    assert "Problem: &lt;script&gt;" in text
+    assert "Warning: &lt;script&gt;" in text
     assert text.count("Nothing found.") == text.count('<article class="empty">') == 1
 
 

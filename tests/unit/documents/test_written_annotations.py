@@ -60,7 +60,7 @@ def findings_for(draw: Callable[..., Any], text: str) -> Extraction:
     relations = [
         EntityRelation("CID", {"chemical": draw(st.sampled_from(entities)), "disease": entities[0]}, score=0.25)
     ]
-    return Extraction(tuple(entities), tuple(relations), problems=("a problem",), annotator="test")
+    return Extraction(tuple(entities), tuple(relations), warnings=("a problem",), annotator="test")
 
 
 def _lead(text: str) -> int:

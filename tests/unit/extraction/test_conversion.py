@@ -1,7 +1,7 @@
 import pytest
 
 from biogpt import load_task
-from biogpt.documents.record import Annotation, Passage, make_document, title_and_abstract
+from biogpt.documents.types import Annotation, Passage, make_document, title_and_abstract
 from biogpt.errors import DataError
 from biogpt.extraction.conversion import make_examples, read_extraction, source_fields
 from biogpt.tasks.example import Prediction
@@ -28,7 +28,7 @@ def test_mentions_stand_where_the_text_has_them():
         ("NHL", ((34, 37),), "Disease"),
     ]
     assert findings.annotator == "m"
-    assert not findings.problems
+    assert not findings.warnings
 
 
 def test_relations_have_all_mentions_and_the_identifiers_that_the_record_knows():
@@ -45,7 +45,7 @@ def test_relations_have_all_mentions_and_the_identifiers_that_the_record_knows()
     assert relation.roles["chemical"].spans == ((0, 7), (18, 25))
     assert relation.roles["chemical"].identifier == "D001241"
     assert relation.roles["disease"].identifier == ""
-    assert read_extraction(task, record, [example], [answer], "m").problems == answer.problems != ()
+    assert read_extraction(task, record, [example], [answer], "m").warnings == answer.problems != ()
 
 
 def test_values_are_no_entities():
@@ -68,7 +68,7 @@ def test_fields_make_the_source():
         make_examples(task, record_of("Why?"))
     findings = read_extraction(task, record_of("Why?"), [example], [task.parse("no", example)], "m")
     assert findings.labels == ()
-    assert findings.problems
+    assert findings.warnings
 
 
 def test_a_source_of_one_field_is_the_text_and_its_names_are_looked_for_there(tmp_path):

@@ -103,7 +103,7 @@ def test_what_cannot_be_read_is_refused_before_work(tuned_model_paths):
 
 def test_a_text_that_is_too_long_is_said_to_be_cut(tuned_model_paths):
     extractor = biogpt.Extractor.from_pretrained(tuned_model_paths["bc5cdr"])
-    assert CUT in extractor("Aspirin may cause bleeding. " * 60).problems
+    assert CUT in extractor("Aspirin may cause bleeding. " * 60).warnings
 
 
 def test_the_name_of_a_task_finds_its_bundled_model(tuned_model_paths, monkeypatch):

@@ -154,7 +154,7 @@ def test_a_text_longer_than_the_model_says_so(tuned_model_paths, tmp_path):
     stream = io.BytesIO()
     inputs = find_inputs([path], io.BytesIO())
     summary = predict_files(find_task_model(tuned_model_paths["bc5cdr"]), inputs, Target("jsonl", stream=stream))
-    assert CUT in json.loads(stream.getvalue())["problems"]
+    assert CUT in json.loads(stream.getvalue())["warnings"]
     assert summary.num_with_problems == 1
     assert "1 answer with problems" in str(summary)
 

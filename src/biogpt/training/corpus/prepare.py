@@ -26,6 +26,7 @@ from typing import Any
 
 from biogpt.documents import TEXT_FIELDS, Article, Problem, check_format, read_articles
 from biogpt.errors import BioGptError, ConfigError, DataError, suggest
+from biogpt.files import read_json, write_json
 from biogpt.training.corpus import stages
 from biogpt.training.corpus.jobs import JobBoard, Tick
 from biogpt.training.corpus.shards import TokenShards
@@ -229,8 +230,8 @@ def prepare(recipe: CorpusRecipe, directory: str | Path, progress: bool = True) 
         work.mkdir(parents=True, exist_ok=True)
         with _locked(work):
             if not (work / "identity.json").is_file():
-                stages.write_json(work / "identity.json", identity)
-            _require_same(identity, stages.read_json(work / "identity.json"), path)
+                write_json(work / "identity.json", identity, indent=None)
+            _require_same(identity, read_json(work / "identity.json"), path)
             _prepare_in_stages(recipe, sources, identity, path, board)
         shutil.rmtree(work)
     return Corpus.open(path)
@@ -253,7 +254,7 @@ def _prepare_in_stages(
         shutil.copyfile(work / "tokenizer" / name, path / name)
     versions = {name: metadata.version(name) for name in ("numpy", "sacremoses", "tokenizers")}
     versions["biogpt"] = metadata.version("biogpt")
-    stages.write_json(path / "corpus.json", {"format": FORMAT, "recipe": identity, **counts, "versions": versions})
+    write_json(path / "corpus.json", {"format": FORMAT, "recipe": identity, **counts, "versions": versions})
 
 
 def _identify(recipe: CorpusRecipe, sources: list[Path], board: JobBoard) -> dict[str, Any]:

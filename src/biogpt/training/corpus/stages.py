@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 
 from biogpt.documents import TEXT_FIELDS, Article, Problem, read_articles
 from biogpt.errors import DataError
+from biogpt.files import read_json, write_json, writing_atomically
 from biogpt.text import bpe, moses
 from biogpt.text.tokenizer import BioGptTokenizer
 from biogpt.training.corpus import duplicates
@@ -141,8 +142,9 @@ def _read_source(path: Path, work: Path, number: int, fields: tuple[str, ...], t
             bands.write(duplicates.band_hashes(words).astype("<u8").tobytes())
             offset += len(line)
         for file in (texts, rows, bands):
-            _settle(file)
-    write_json(_marker(work, number), {"counts": counts, "problems": problems, "deletions": deletions})
+            file.flush()
+            os.fsync(file.fileno())
+    write_json(_marker(work, number), {"counts": counts, "problems": problems, "deletions": deletions}, indent=None)
 
 
 def _choose_fields(document: Article, fields: tuple[str, ...]) -> Article:
@@ -203,7 +205,7 @@ def select(
                 lambda rank: duplicates.compared_words(texts.read(selected[ranked[rank]])),
                 near_duplicates,
             )
-    with atomic(work / "selection.rows") as file:
+    with writing_atomically(work / "selection.rows") as file:
         file.write(selected[~is_near].tobytes())
     counts = {
         "num_withdrawn": int(is_deleted.sum()),
@@ -214,7 +216,7 @@ def select(
     }
     if not counts["num_train_documents"]:
         raise DataError("No document with text stays to train on. Give more documents, or a smaller heldout_fraction.")
-    write_json(work / "selection.json", counts)
+    write_json(work / "selection.json", counts, indent=None)
     return counts
 
 
@@ -335,7 +337,7 @@ def _count_words(work: Path, fields: tuple[str, ...], number: int, first: int, e
         for text_words in moses.split_words(texts):
             words.update(text_words)
         tick(len(texts), sum(len(text.encode()) for text in texts))
-    write_json(_words_path(work, number), words)
+    write_json(_words_path(work, number), words, indent=None)
 
 
 def _merge_counts(work: Path, num_units: int) -> Counter[str]:
@@ -364,7 +366,7 @@ def encode(
     todo = [job for job in named if not (path / job[0]).is_file()]
     arguments = [(path, fields, dtype, *job) for job in todo]
     board.run("Encoding", _encode_unit, arguments, sum(selection.num_bytes(*job[1:]) for job in todo))
-    with atomic(path / "heldout.jsonl") as file:
+    with writing_atomically(path / "heldout.jsonl") as file:
         for document in selection.documents(0, selection.num_heldout):
             record = json.loads(_to_line(document)) | {"text": document.text(fields)}
             file.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
@@ -390,7 +392,7 @@ def _encode_unit(path: Path, fields: tuple[str, ...], dtype: str, name: str, fir
     """Encode one unit. A job."""
     selection = Selection.open(path / "work")
     tokenizer = _load_tokenizer(path / "work" / "tokenizer")
-    with atomic(path / name) as file:
+    with writing_atomically(path / name) as file:
         for batch in _batches(selection.documents(first, end)):
             texts = [document.text(fields) for document in batch]
             for ids in _encode_texts(tokenizer, texts):
@@ -411,31 +413,3 @@ def _encode_texts(tokenizer: BioGptTokenizer, texts: list[str]) -> list[list[int
         tokenizer(text, split_special_tokens=True)["input_ids"][1:] if special else next(encoded)
         for text, special in zip(texts, is_special, strict=True)
     ]
-
-
-@contextlib.contextmanager
-def atomic(path: Path) -> Iterator[IO[bytes]]:
-    """A file that has its name only once it is complete and on disk."""
-    unfinished = path.with_name(path.name + ".partial")
-    with unfinished.open("wb") as file:
-        yield file
-        _settle(file)
-    unfinished.replace(path)
-
-
-def _settle(file: IO[bytes]) -> None:
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def write_json(path: Path, value: object) -> None:
-    """Write a JSON file atomically; one that people read, corpus.json, with indentation."""
-    with atomic(path) as file:
-        file.write(
-            json.dumps(value, ensure_ascii=False, indent=2 if path.name == "corpus.json" else None).encode() + b"\n"
-        )
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file."""
-    return json.loads(path.read_bytes())

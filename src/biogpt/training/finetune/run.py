@@ -25,6 +25,7 @@ import torch
 from transformers import GenerationConfig, TrainerState, TrainingArguments
 from transformers.utils import logging as transformers_logging
 
+from biogpt.files import read_json, write_json
 from biogpt.model.checkpoint import ADAPTER_CONFIG_FILE, CONFIG_FILE, commit_of, resolve_model
 from biogpt.model.modeling import (
     BioGptForCausalLM,
@@ -56,12 +57,10 @@ from biogpt.training.run_directory import (
     is_main_process,
     num_processes,
     plain_failures,
-    read_json,
     require_extra,
     save_model,
     step_of,
     versions,
-    write_json,
 )
 from biogpt.training.schedule import learning_rate_factor
 from biogpt.training.trainer import common_arguments

@@ -28,6 +28,7 @@ from transformers.utils import logging as transformers_logging
 
 from biogpt.errors import BioGptError, ConfigError, suggest
 from biogpt.evaluation.bits_per_byte import Likelihood, ScoredDocument, score_documents
+from biogpt.files import read_json, write_json
 from biogpt.model.checkpoint import load_config, load_tokenizer, resolve_model
 from biogpt.model.config import BioGptConfig
 from biogpt.model.loading import load_causal_lm
@@ -45,12 +46,10 @@ from biogpt.training.run_directory import (
     is_main_process,
     num_processes,
     plain_failures,
-    read_json,
     require_extra,
     save_model,
     step_of,
     versions,
-    write_json,
 )
 from biogpt.training.trainer import RunTrainer, common_arguments
 

@@ -16,6 +16,7 @@ import pytest
 
 from biogpt.documents import Article, read_articles
 from biogpt.errors import ConfigError, DataError
+from biogpt.files import write_json
 from biogpt.text import bpe
 from biogpt.text.tokenizer import BioGptTokenizer
 from biogpt.training.corpus.prepare import Corpus, CorpusRecipe, prepare
@@ -207,7 +208,7 @@ class TestTokens:
         monkeypatch.setattr(corpus_stages, "_MAX_DISTINCT_WORDS", 300)
         counts = [Counter({f"rare{number}x{part}": 1 for part in range(100)} | {"common": 50}) for number in range(9)]
         for number, words in enumerate(counts):
-            corpus_stages.write_json(tmp_path / f"words-{number:05d}.json", words)
+            write_json(tmp_path / f"words-{number:05d}.json", words, indent=None)
         merged = corpus_stages._merge_counts(tmp_path, len(counts))
         assert len(merged) <= 300
         assert merged["common"] == 450

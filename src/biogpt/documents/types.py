@@ -1,19 +1,59 @@
-"""Records: one document of an annotated file, with what the file says of it and what was found in it.
+"""Types: an article, and a document of an annotated file with what the file says of it and what was extracted from it.
 
-A record's `text` is what a model reads. Everything here counts characters (Unicode code points) of that text; `locate`
-says where they stand in the file's own passages. Knows nothing of files and of tasks.
+A document's `text` is what a model reads. Everything here counts characters (Unicode code points) of that text;
+`locate` says where they stand in the file's own passages. Knows nothing of files and of tasks.
 """
 
+import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from biogpt.documents.document import ENDS_IN_WORD
+from biogpt.documents.highlight import highlight
 
 Span = tuple[int, int]
 """First character and the one behind the last."""
 
 TITLE, ABSTRACT = "title", "abstract"
+
+
+TEXT_FIELDS = ("title", "abstract", "body")
+"""The fields of an `Article` that hold its text, in reading order."""
+
+ENDS_IN_WORD = re.compile(r"\w$")
+
+
+@dataclass(frozen=True, slots=True)
+class Article:
+    """One article, or one piece of text without known parts."""
+
+    id: str
+    """What the file calls it: its id, PMID or PMCID; otherwise `file name:line`."""
+    title: str = ""
+    """The title as printed, or empty."""
+    abstract: str = ""
+    """The abstract, section labels kept as `LABEL: `. Text without known parts is kept here."""
+    body: str = ""
+    """The full text after the abstract, or empty."""
+    pmid: str = ""
+    """The PubMed id in digits, or empty. Two documents with the same one are the same article."""
+
+    def text(self, fields: Iterable[str] = ("title", "abstract")) -> str:
+        """The chosen fields as one running text.
+
+        As in the paper's data, fields are joined by a space and a title that ends in a word character gets a full stop.
+
+        Args:
+            fields: names out of `TEXT_FIELDS`.
+        """
+        parts: list[str] = []
+        for name in fields:
+            part: str = getattr(self, name).strip()
+            if name == "title" and ENDS_IN_WORD.search(part):
+                part += "."
+            if part:
+                parts.append(part)
+        return " ".join(parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +144,8 @@ class Extraction:
     """Those that stand for themselves; the ones in relations need not be repeated."""
     relations: tuple[EntityRelation, ...] = ()
     labels: tuple[Label, ...] = ()
-    problems: tuple[str, ...] = ()
-    """What could not be read in the model's answer, in plain words."""
+    warnings: tuple[str, ...] = ()
+    """What could not be read in the model's answer, and whether its text was cut, in plain words."""
     annotator: str = ""
     """Who extracted it, e.g. the model's name. BioC and brat files carry it, so that it can be told from what was
     there."""
@@ -132,6 +172,45 @@ class Extraction:
                 for relation in self.relations
             ),
         )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The extraction as a plain object that JSON can hold, described in `docs/formats.md`.
+
+        Returns:
+            `format_version` (1), `text`, `entities`, `relations`, `labels`, `warnings` and `annotator`. All fields are
+            there, also empty ones; an unknown score is None.
+        """
+        return {
+            "format_version": 1,
+            "text": self.text,
+            "entities": [_entity_dict(entity) for entity in self.entities],
+            "relations": [
+                {
+                    "type": relation.type,
+                    "roles": {role: _entity_dict(entity) for role, entity in relation.roles.items()},
+                    "values": dict(relation.values),
+                    "score": relation.score,
+                }
+                for relation in self.relations
+            ],
+            "labels": [{"slot": label.slot, "value": label.value, "score": label.score} for label in self.labels],
+            "warnings": list(self.warnings),
+            "annotator": self.annotator,
+        }
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the text with the entities marked; see `biogpt.documents.highlight`."""
+        return highlight(self.text, self)
+
+
+def _entity_dict(entity: Entity) -> dict[str, Any]:
+    return {
+        "type": entity.type,
+        "name": entity.name,
+        "spans": [list(span) for span in entity.spans],
+        "identifier": entity.identifier,
+        "score": entity.score,
+    }
 
 
 def _reaches(score: float | None, threshold: float) -> bool:
@@ -165,7 +244,7 @@ class Document:
     """What was found in it; None before anyone has looked."""
 
     def with_extraction(self, extraction: Extraction) -> "Document":
-        """The same record with what was found in it."""
+        """The same document with what was found in it."""
         return replace(self, extraction=extraction)
 
     @property
@@ -211,7 +290,7 @@ class Document:
 
 
 def make_document(id: str, passages: Sequence[Passage], **others: Any) -> Document:
-    """A record with its text laid out from its passages.
+    """A document with its text laid out from its passages.
 
     The model reads title and abstract, where the file says which they are, and all passages otherwise. As in
     `Article.text`, blanks around a passage are left out, passages are joined by a blank, and a title that ends in a
@@ -284,49 +363,46 @@ def _scored(item: dict[str, Any], score: float | None) -> dict[str, Any]:
     return item if score is None else {**item, "score": score}
 
 
-@dataclass(frozen=True, slots=True)
-class Addition:
-    """What was found, as annotations and relations with ids that are new to the record."""
-
-    annotations: tuple[Annotation, ...]
-    relations: tuple[tuple[Relation, EntityRelation], ...]
-    """An argument is the id of its entity's first mention; an entity that the text lacks is left out."""
-
-
-def annotations_of_extraction(record: Document, annotation_ids: Iterator[str], relation_ids: Iterator[str]) -> Addition:
-    """Turn a record's findings into annotations and relations.
+def annotations_of_extraction(
+    document: Document, annotation_ids: Iterator[str], relation_ids: Iterator[str]
+) -> tuple[list[Annotation], list[tuple[Relation, EntityRelation]]]:
+    """Turn what was extracted from a document into annotations and relations with ids that are new to it.
 
     Each mention of an entity becomes an annotation. Two with the same span and type become one: the one with an
     identifier, and the higher score.
 
     Args:
-        record: what to add to.
+        document: the document, with its extraction.
         annotation_ids: new ids, none of them in use.
         relation_ids: the same, for relations.
+
+    Returns:
+        The annotations, and the relations, each with the one that was extracted. An argument is the id of its entity's
+        first mention; an entity that the text lacks is left out.
     """
-    findings = record.extraction or Extraction()
-    among = [entity for relation in findings.relations for entity in relation.roles.values()]
+    extraction = document.extraction or Extraction()
+    among = [entity for relation in extraction.relations for entity in relation.roles.values()]
     found: dict[tuple[str, Span], Annotation] = {}
-    for entity in (*findings.entities, *among):
+    for entity in (*extraction.entities, *among):
         for span in entity.spans:
             known = found.get((entity.type, span))
             if known is not None:
                 scores = [score for score in (known.score, entity.score) if score is not None]
                 identifier = known.identifier or entity.identifier
                 found[entity.type, span] = replace(known, identifier=identifier, score=max(scores, default=None))
-            elif record.locate(span):  # the file may lack it: a title's full stop is ours
-                text = record.text[slice(*span)]
+            elif document.locate(span):  # the file may lack it: a title's full stop is ours
+                text = document.text[slice(*span)]
                 id = next(annotation_ids)
                 found[entity.type, span] = Annotation(id, entity.type, text, (span,), entity.identifier, entity.score)
     relations = []
-    for relation in findings.relations:
+    for relation in extraction.relations:
         mentions = {
             role: [found[entity.type, span].id for span in entity.spans if (entity.type, span) in found]
             for role, entity in relation.roles.items()
         }
         arguments = tuple((role, ids[0]) for role, ids in mentions.items() if ids)
         relations.append((Relation(next(relation_ids), relation.type, arguments, relation.score), relation))
-    return Addition(tuple(found.values()), tuple(relations))
+    return list(found.values()), relations
 
 
 def find_argument(value: str, annotations: Iterable[Annotation]) -> Annotation | None:
