@@ -38,7 +38,7 @@ SIGNATURES = {
     ),
     "load_task": "name **settings",
     "pretrain": "recipe",
-    "read_documents": "path on_problem format",
+    "read_documents": "path on_problem format *on_read",
     "register_auto_classes": "",
     "write_documents": "documents path format",
 }
