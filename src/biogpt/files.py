@@ -1,24 +1,29 @@
-"""Files: opened, unpacked, counted and read by lines, with damage put in one line; and written atomically.
+"""Files: opened, unpacked and decoded; JSON lines and tables; written in one step.
 
-Knows nothing of what the files hold.
+Everything that can be wrong with a file as such is put in one line here. Knows nothing of what the files are about.
 """
 
 import codecs
+import csv
 import gzip
 import io
 import json
 import os
+import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import IO, Any, BinaryIO, NoReturn
 
 from biogpt.errors import DataError
 
 HEAD_BYTES = 1 << 16  # what a look at a file takes
 MAX_RECORD_BYTES = 64 << 20  # a longer line is not a record but a file of another kind: one JSON array, a binary
+
+_LINE_ENDS = re.compile("[\x85\u2028\u2029]")
+_UNDECODED = re.compile("[\udc80-\udcff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,15 @@ class Reading:
         """
         separator = ":" if isinstance(place, int) else ": "
         self.on_problem(Problem(f"{self.path}{separator}{place}", " ".join(message.split("\n"))))
+
+
+def raise_problem(problem: Problem) -> NoReturn:
+    """The `on_problem` of a reader that refuses a file for its first bad record.
+
+    Raises:
+        DataError: always.
+    """
+    raise DataError(str(problem))
 
 
 def open_stored(path: Path) -> IO[bytes]:
@@ -121,50 +135,234 @@ def lines(stream: IO[bytes], reading: Reading) -> Iterator[tuple[int, bytes]]:
         yield number, line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
 
 
+def decoded_lines(stream: IO[bytes], reading: Reading) -> Iterator[str]:
+    """The lines of a stream as text; `is_decoded` tells of a part of it whether it was UTF-8.
+
+    Raises:
+        DataError: a line is too long to be a record.
+    """
+    return (line.decode(errors="surrogateescape") for _, line in lines(stream, reading))
+
+
+def is_decoded(text: str) -> bool:
+    """Whether a text from `decoded_lines` was UTF-8: other bytes are carried along as halves of surrogate pairs."""
+    return text.isascii() or _UNDECODED.search(text) is None
+
+
+def describe_bytes(error: UnicodeDecodeError) -> str:
+    """What is wrong with a line that is not UTF-8."""
+    return f"byte {error.start + 1} (0x{error.object[error.start]:02x}) is not UTF-8; expected UTF-8 text."
+
+
+def read_text(path: Path) -> str:
+    """A whole file's text, in UTF-8; a byte order mark is left out.
+
+    Raises:
+        DataError: it cannot be read, or is in another encoding.
+    """
+    with open_stored(path) as stored, reporting_damage(path):
+        content = stored.read()
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path} is not UTF-8: byte {error.object[error.start]:#04x} at position {error.start}. "
+            "Save it as UTF-8, or convert it: iconv -f LATIN1 -t UTF-8."
+        ) from error
+
+
+def read_json(path: Path) -> Any:
+    """The content of a file that is one JSON value.
+
+    Raises:
+        DataError: it cannot be read, or is not JSON in UTF-8.
+    """
+    try:
+        return json.loads(read_text(path))
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise DataError(f"{path} is not JSON: {error}. Expected one JSON value.") from error
+
+
+def parse_json(line: bytes | str) -> Any:
+    """The JSON value on a line.
+
+    Raises:
+        ValueError: what is wrong with the line.
+    """
+    try:
+        return json.loads(line.decode() if isinstance(line, bytes) else line)
+    except UnicodeDecodeError as error:
+        raise ValueError(describe_bytes(error)) from error
+    except RecursionError as error:
+        raise ValueError("JSON nested too deeply; expected one flat object a line.") from error
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON ({error.msg} at column {error.colno}); expected one object a line.") from error
+
+
+def read_json_lines(stream: IO[bytes], reading: Reading) -> Iterator[tuple[int, Any]]:
+    """The values of a stream of JSON lines with the numbers of their lines; what is no JSON is reported.
+
+    Raises:
+        DataError: a line is too long to be a record.
+    """
+    for number, line in lines(stream, reading):
+        if not line.strip():
+            continue
+        try:
+            value = parse_json(line)
+        except ValueError as error:
+            reading.report(number, str(error))
+        else:
+            yield number, value
+
+
+def dump_json(value: Any) -> str:
+    """JSON on one line, readable where UTF-8 allows it, without characters that some programs take for a line end."""
+    text = _LINE_ENDS.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False))
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half a surrogate pair, which JSON can hold and UTF-8 cannot
+        return json.dumps(value)
+    return text
+
+
+def parse_rows(texts: Iterable[str], delimiter: str) -> Any:
+    """The rows of a table's lines, as `csv.reader` gives them. It raises `csv.Error` where quotes do not fit."""
+    csv.field_size_limit(max(csv.field_size_limit(), MAX_RECORD_BYTES))
+    return csv.reader(texts, delimiter=delimiter, strict=True)
+
+
+def read_table(
+    texts: Iterable[str], reading: Reading, delimiter: str
+) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
+    """The names of a table's columns, and its rows, each with the number of its first line.
+
+    Empty rows are left out. Rows with other columns than the first, with bytes that are not UTF-8, or with quotes that
+    do not fit are reported.
+
+    Args:
+        texts: the table's lines, e.g. from `decoded_lines`.
+        reading: whom to report to.
+        delimiter: what stands between two cells.
+
+    Raises:
+        DataError: the names of the columns cannot be read.
+    """
+    rows = parse_rows(texts, delimiter)
+    header = read_header(reading.path, rows)
+    return header, _read_rows(rows, reading, header)
+
+
+def read_header(path: Path, rows: Any) -> list[str]:
+    """The first row of `parse_rows`, with the names of the columns; an empty list where there is none.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        header: list[str] = next(rows, [])
+    except csv.Error as error:
+        raise DataError(f"{path}:1: the names of the columns cannot be read ({error}). Expected a table.") from error
+    return header
+
+
+def _read_rows(rows: Any, reading: Reading, header: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+    while True:
+        number = rows.line_num + 1
+        try:
+            row = next(rows)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            reading.report(number, f"quotes do not fit ({error}); expected one row, cells with quotes quoted.")
+            continue
+        if not any(cell.strip() for cell in row):
+            continue
+        if len(row) != len(header):
+            names = list_names(header)
+            advice = "Put quotation marks around a cell that contains the separator."
+            reading.report(number, f"{len(row)} cells; expected {len(header)}: {names}. {advice}")
+        elif not all(is_decoded(cell) for cell in row):
+            reading.report(number, "bytes that are not UTF-8; expected UTF-8 text.")
+        else:
+            yield number, row
+
+
+def list_names(names: Sequence[str]) -> str:
+    """Names of columns on one line."""
+    return ", ".join(" ".join(name.split()) for name in names)
+
+
+def format_row(cells: Sequence[str], delimiter: str) -> str:
+    """A line of a table."""
+    row = io.StringIO()
+    csv.writer(row, delimiter=delimiter).writerow(cells)
+    return row.getvalue().removesuffix("\r\n") + "\n"  # writing \r\n makes it quote cells with a \r
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Write a file in one step: whoever looks sees the whole new file, or the former one.
+
+        >>> with replacing(Path("figures.csv")) as partial:
+        ...     partial.write_text("step,loss")
+
+    Args:
+        path: the file.
+
+    Yields:
+        The path to write to, `path` with `.partial` behind. What is there at the end of the block is brought to the
+        disk and takes the place of `path`; if the block raises, it is removed.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        yield partial
+        sync(partial)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
 @contextmanager
 def writing_atomically(path: Path) -> Iterator[BinaryIO]:
-    """A file that has its name only once it is complete and on the disk; a failure leaves what was there before.
+    """A file that has its name only once it is complete and on the disk; see `replacing`.
 
     Raises:
         OSError: it cannot be written.
     """
-    partial_path = path.with_name(f"{path.name}.partial")
-    try:
-        with partial_path.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        partial_path.replace(path)
-    except BaseException:
-        partial_path.unlink(missing_ok=True)
-        raise
+    with replacing(path) as partial, partial.open("wb") as file:
+        yield file
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a text in UTF-8, its line ends as they are; see `writing_atomically`."""
+    """Write a text in UTF-8, its line ends as they are; see `replacing`."""
     data = text.encode()
     with writing_atomically(path) as file:
         file.write(data)
 
 
 def write_json(path: Path, value: object, indent: int | None = 2) -> None:
-    """Write a JSON file with a line end behind it; see `writing_atomically`."""
+    """Write a JSON file with a line end behind it, in one step.
+
+    Args:
+        path: the file.
+        value: what it shall hold.
+        indent: spaces of a level; None puts all on one line.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
     write_atomically(path, json.dumps(value, ensure_ascii=False, indent=indent) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """What a JSON file of our own holds.
-
-    Raises:
-        OSError: it cannot be read.
-        ValueError: it is not JSON.
-    """
-    return json.loads(path.read_bytes())
-
-
-def describe_bytes(error: UnicodeDecodeError) -> str:
-    """What is wrong with a line that is not UTF-8."""
-    return f"byte {error.start + 1} (0x{error.object[error.start]:02x}) is not UTF-8; expected UTF-8 text."
+def sync(path: Path) -> None:
+    """Make sure that a file is on the disk."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 def peek(path: Path) -> bytes:

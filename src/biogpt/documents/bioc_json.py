@@ -14,11 +14,10 @@ from typing import IO, Any, BinaryIO
 
 from biogpt.documents import bioc
 from biogpt.documents.bioc_xml import read_document
-from biogpt.documents.json_lines import dump
 from biogpt.documents.types import Document
 from biogpt.documents.writing import Writer
 from biogpt.errors import DataError
-from biogpt.files import MAX_RECORD_BYTES, Reading
+from biogpt.files import MAX_RECORD_BYTES, Reading, dump_json
 
 NAME = bioc.JSON
 NO_COLLECTION = {"source": "biogpt", "date": "", "key": "docs/formats.md of biogpt", "infons": {}}
@@ -175,13 +174,17 @@ class BiocJsonWriter(Writer):
         self._num_opening = 0
 
     def encode(self, document: Document) -> str:
-        return dump(content_of(document))
+        return dump_json(content_of(document))
 
     def opening(self, document: Document) -> str:
         self._collection = document.collection if document.format in (NAME, bioc.XML) and document.collection else {}
         known = self._collection or NO_COLLECTION
         self._num_opening = len(known)
-        return "{" + "".join(f"{dump(key)}: {dump(value)}, " for key, value in known.items()) + '"documents": [\n'
+        return (
+            "{"
+            + "".join(f"{dump_json(key)}: {dump_json(value)}, " for key, value in known.items())
+            + '"documents": [\n'
+        )
 
     def separator(self) -> str:
         return ",\n"
@@ -189,7 +192,7 @@ class BiocJsonWriter(Writer):
     def closing(self) -> str:
         before = "" if self.position else '{"documents": ['
         late = list(self._collection.items())[self._num_opening :]  # the input had them behind its documents
-        return before + "\n]" + "".join(f", {dump(key)}: {dump(value)}" for key, value in late) + "}\n"
+        return before + "\n]" + "".join(f", {dump_json(key)}: {dump_json(value)}" for key, value in late) + "}\n"
 
 
 def content_of(document: Document) -> bioc.Object:

@@ -12,7 +12,6 @@ brat but are not known elsewhere.
 characters that a file name cannot.
 """
 
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -33,7 +32,7 @@ from biogpt.documents.types import (
 )
 from biogpt.documents.writing import Writer
 from biogpt.errors import DataError, InputError
-from biogpt.files import Reading
+from biogpt.files import Reading, describe_bytes, sync
 
 NAME = "brat"
 INDEX = "documents.tsv"
@@ -74,7 +73,7 @@ def read_documents(reading: Reading, on_read: Callable[[int], None] | None = Non
         try:
             document = _document_of(path, ids.get(path.stem, path.stem))
         except UnicodeDecodeError as error:
-            reading.report(path.name, f"byte {error.start + 1} is not UTF-8; expected UTF-8 text.")
+            reading.report(path.name, describe_bytes(error))
         except (ValueError, OSError) as error:
             reading.report(path.name, str(error))
         else:
@@ -160,8 +159,7 @@ class BratWriter(Writer):
     def flush(self) -> None:
         """Make sure that all files so far are on the disk."""
         for path in self._unsaved:
-            with path.open("rb+") as file:
-                os.fsync(file.fileno())
+            sync(path)
         self._unsaved.clear()
         super().flush()
 

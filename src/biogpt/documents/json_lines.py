@@ -6,7 +6,6 @@ that a file of another format had stand under `annotations` and `relations`. A n
 overwritten: ours then begins with `predicted_`. Nothing that can be found is left out.
 """
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -28,11 +27,10 @@ from biogpt.documents.types import (
 )
 from biogpt.documents.writing import Writer
 from biogpt.errors import suggest
-from biogpt.files import Reading, describe_bytes, lines
+from biogpt.files import Reading, dump_json, read_json_lines
 
 NAME = "jsonl"
 
-_LINE_ENDS = re.compile("[\x85\u2028\u2029]")
 _DIGITS = re.compile(r"[0-9]{1,18}")
 
 
@@ -101,30 +99,13 @@ def _score(entry: dict[str, Any]) -> float | None:
 
 
 def _read(stream: IO[bytes], reading: Reading) -> Iterator[tuple[int, dict[str, Any], Article]]:
-    for number, fields in read_values(stream, reading):
+    for number, fields in read_json_lines(stream, reading):
         try:
-            yield number, fields, article_of_fields(fields, f"{reading.path.name}:{number}")
-        except ValueError as error:
-            reading.report(number, str(error))
-
-
-def read_values(stream: IO[bytes], reading: Reading) -> Iterator[tuple[int, Any]]:
-    """The JSON values of a stream, one a line, with their lines' numbers; lines that are not JSON are reported."""
-    for number, line in lines(stream, reading):
-        if not line.strip():
-            continue
-        try:
-            value = json.loads(line.decode())
-        except UnicodeDecodeError as error:
-            reading.report(number, describe_bytes(error))
-        except RecursionError:
-            reading.report(number, "JSON nested too deeply; expected one flat object a line.")
-        except json.JSONDecodeError as error:
-            reading.report(number, f"not JSON ({error.msg} at column {error.colno}); expected one object a line.")
+            article = article_of_fields(fields, f"{reading.path.name}:{number}")
         except ValueError as error:
             reading.report(number, str(error))
         else:
-            yield number, value
+            yield number, fields, article
 
 
 def article_of_fields(fields: object, fallback_id: str) -> Article:
@@ -169,17 +150,7 @@ class JsonLinesWriter(Writer):
     """Writes one object a line."""
 
     def encode(self, document: Document) -> str:
-        return dump(fields_of(document)) + "\n"
-
-
-def dump(value: Any) -> str:
-    """JSON on one line, readable where UTF-8 allows it, without characters that some programs take for a line end."""
-    text = _LINE_ENDS.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False))
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # half a surrogate pair, which JSON can hold and UTF-8 cannot
-        return json.dumps(value)
-    return text
+        return dump_json(fields_of(document)) + "\n"
 
 
 def fields_of(document: Document) -> dict[str, Any]:

@@ -13,6 +13,7 @@ stays in PubTator but is not known elsewhere.
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import IO
 
 from biogpt.documents.types import (
@@ -28,7 +29,8 @@ from biogpt.documents.types import (
     new_ids,
 )
 from biogpt.documents.writing import Writer
-from biogpt.files import Reading, lines
+from biogpt.errors import DataError
+from biogpt.files import Reading, decoded_lines, is_decoded, read_text
 
 NAME = "pubtator"
 TEXT_LINE = re.compile(r"([^|\s]+)\|([ta])\|(.*)", re.DOTALL)
@@ -71,8 +73,7 @@ class _BadLineError(ValueError):
 def _blocks(stream: IO[bytes], reading: Reading) -> Iterator[_Block]:
     block = _Block(1)
     id = ""
-    for number, data in lines(stream, reading):
-        line = data.decode(errors="surrogateescape")
+    for number, line in enumerate(decoded_lines(stream, reading), 1):
         found = TEXT_LINE.match(line)
         is_blank = not line.strip()
         starts = bool(found and found[2] == "t" and id not in ("", found[1])) or (block.is_closed and not is_blank)
@@ -87,34 +88,89 @@ def _blocks(stream: IO[bytes], reading: Reading) -> Iterator[_Block]:
     yield block
 
 
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """What one line says of a document."""
+
+    id: str
+    section: str = ""
+    """"t" for the title, "a" for the abstract, or empty."""
+    text: str = ""
+    mention: tuple[int, int, Annotation] | None = None
+    """Start, end, and an annotation without id and spans."""
+    relation: Relation | None = None
+    """Without id."""
+
+
+def _parse_line(line: str) -> _Line:
+    """Read a line that is not blank.
+
+    Raises:
+        ValueError: what is wrong with it.
+    """
+    if not is_decoded(line):
+        raise ValueError("bytes that are not UTF-8; expected UTF-8 text.")
+    if found := TEXT_LINE.fullmatch(line):
+        return _Line(found[1], found[2], found[3])
+    columns = line.split("\t")
+    if len(columns) >= 4 and columns[1].isdecimal() and columns[2].isdecimal():
+        text, type, identifier, last = (*columns[3:7], "", "", "")[:4]
+        annotation = Annotation("", type, text, (), identifier, _score(last))
+        return _Line(columns[0], mention=(int(columns[1]), int(columns[2]), annotation))
+    if 3 <= len(columns) <= 5:
+        arguments = tuple(("", value) for value in columns[2:4])
+        score = _score(columns[4]) if len(columns) > 4 else None
+        return _Line(columns[0], relation=Relation("", columns[1], arguments, score))
+    raise ValueError(f"got {line[:40]!r}; expected id|t|title, id|a|abstract, or columns between tabs.")
+
+
+def read_relations(path: Path) -> dict[str, list[Relation]]:
+    """The relations of each document of a file, which may lack the documents' texts, as files of predictions do.
+
+    Args:
+        path: the file, in any order of lines.
+
+    Raises:
+        DataError: the file cannot be read, or a line is not PubTator's.
+    """
+    found: dict[str, list[Relation]] = {}
+    for number, text in enumerate(read_text(path).split("\n"), 1):
+        if not text.strip():
+            continue
+        try:
+            line = _parse_line(text.removesuffix("\r"))
+        except ValueError as error:
+            raise DataError(f"{path}:{number}: {error}") from error
+        relations = found.setdefault(line.id, [])
+        if line.relation is not None:
+            relations.append(line.relation)
+    return found
+
+
 def _document_of(block: _Block) -> Document | None:
     texts: dict[str, str] = {}
     id = ""
     annotations: list[tuple[int, int, Annotation]] = []
     relations: list[Relation] = []
     for number, raw in enumerate(block.lines, block.start):
-        line = raw.rstrip("\r\n")
-        if not line.strip():
+        if not raw.strip():
             continue
-        if not line.isascii() and re.search("[\udc80-\udcff]", line):
-            raise _BadLineError(number, "bytes that are not UTF-8; expected UTF-8 text.")
-        found = TEXT_LINE.fullmatch(line)
-        columns = line.split("\t")
-        line_id = found[1] if found else columns[0]
-        if id and line_id != id:
-            raise _BadLineError(number, f"a line of document '{line_id}' among those of '{id}'; expected a blank line.")
-        id = line_id
-        if found:
-            if found[2] in texts:
-                raise _BadLineError(number, f"a second '|{found[2]}|' line of document '{id}'; expected one.")
-            texts[found[2]] = found[3]
-        elif len(columns) >= 4 and columns[1].isdecimal() and columns[2].isdecimal():
-            annotations.append(_annotation(columns, f"T{len(annotations) + 1}"))
-        elif 3 <= len(columns) <= 5:
-            relations.append(_relation(columns, f"R{len(relations) + 1}"))
-        else:
-            got = f"a line with {len(columns)} columns"
-            raise _BadLineError(number, f"{got}; expected id|t|title, id|a|abstract, or columns between tabs.")
+        try:
+            line = _parse_line(raw.rstrip("\r\n"))
+        except ValueError as error:
+            raise _BadLineError(number, str(error)) from error
+        if id and line.id != id:
+            raise _BadLineError(number, f"a line of document '{line.id}' among those of '{id}'; expected a blank line.")
+        id = line.id
+        if line.section in texts:
+            raise _BadLineError(number, f"a second '|{line.section}|' line of document '{id}'; expected one.")
+        if line.section:
+            texts[line.section] = line.text
+        elif line.mention is not None:
+            start, end, annotation = line.mention
+            annotations.append((start, end, replace(annotation, id=f"T{len(annotations) + 1}")))
+        elif line.relation is not None:
+            relations.append(replace(line.relation, id=f"R{len(relations) + 1}"))
     if not id:
         return None
     if not texts:
@@ -126,16 +182,6 @@ def _document_of(block: _Block) -> Document | None:
         raise _BadLineError(block.start, f"document '{id}' has no text; expected some in its title or abstract.")
     placed = tuple(_place(document, start, end, annotation) for start, end, annotation in annotations)
     return replace(document, annotations=placed, relations=tuple(relations))
-
-
-def _annotation(columns: Sequence[str], id: str) -> tuple[int, int, Annotation]:
-    text, type, identifier, last = (*columns[3:7], "", "", "")[:4]
-    return int(columns[1]), int(columns[2]), Annotation(id, type, text, (), identifier, _score(last))
-
-
-def _relation(columns: Sequence[str], id: str) -> Relation:
-    arguments = tuple(("", value) for value in columns[2:4])
-    return Relation(id, columns[1], arguments, _score(columns[4]) if len(columns) > 4 else None)
 
 
 def _score(column: str) -> float | None:

@@ -14,19 +14,27 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
-from biogpt.documents.json_lines import article_of_fields, dump, passages_of
+from biogpt.documents.json_lines import article_of_fields, passages_of
 from biogpt.documents.types import ABSTRACT, TEXT_FIELDS, TITLE, Document, free_name, items_of, make_document
 from biogpt.documents.writing import Writer
 from biogpt.errors import DataError, suggest
-from biogpt.files import Reading, lines
+from biogpt.files import (
+    Reading,
+    decoded_lines,
+    dump_json,
+    format_row,
+    is_decoded,
+    list_names,
+    parse_rows,
+    read_header,
+    read_table,
+)
 
 CSV, TSV = "csv", "tsv"
 DELIMITERS = {CSV: ",", TSV: "\t"}
 IDS = ("id", "pmid", "pmcid")
 
 _TEXTS = (*TEXT_FIELDS, "text")
-_BYTES = re.compile("[\udc80-\udcff]")  # how bytes that are not UTF-8 come through decoding
-_MAX_CELL = 64 << 20
 _NAME = re.compile(r"\S.{,38}(?<![.?!])|\S")  # what a column may be called; behind the comma of a text stands a blank
 
 
@@ -51,8 +59,8 @@ def check_columns(path: Path, head: bytes, format: str) -> None:
     Raises:
         DataError: no column holds text.
     """
-    rows = _rows(io.StringIO(head.decode("utf-8-sig", "surrogateescape"), newline="\n"), format)
-    _check_columns(path, _read_header(path, rows))
+    texts = io.StringIO(head.decode("utf-8-sig", "surrogateescape"), newline="\n")
+    _check_columns(path, read_header(path, parse_rows(texts, DELIMITERS[format])))
 
 
 def looks_like_table(line: str) -> str | None:
@@ -71,26 +79,14 @@ def looks_like_table(line: str) -> str | None:
     return None
 
 
-def _read_header(path: Path, rows: Any) -> list[str]:
-    try:
-        header: list[str] = next(rows, [])
-    except csv.Error as error:
-        raise DataError(f"{path}:1: the names of the columns cannot be read ({error}). Expected a table.") from error
-    return header
-
-
 def _check_columns(path: Path, header: Sequence[str]) -> list[str]:
-    """The names of the columns in lower case.
-
-    Raises:
-        DataError: they do not say where the text is.
-    """
-    if _BYTES.search("".join(header)):
+    """The names of a table's columns, lower-cased."""
+    if not is_decoded("".join(header)):
         raise DataError(f"{path}:1: bytes that are not UTF-8 in the names of the columns. Convert it to UTF-8 text.")
     names = [name.strip().lower() for name in header]
     if not any(name in _TEXTS for name in names):
         hint = next((hint for name in names if (hint := suggest(name, _TEXTS))), "")
-        found = _listed(header) or "nothing"
+        found = list_names(header) or "nothing"
         raise DataError(f"{path} has no column 'text', 'title' or 'abstract'.{hint} Found: {found}. Rename a column.")
     double = next((name for name in names if names.count(name) > 1 and name in (*_TEXTS, *IDS)), "")
     if double:
@@ -98,64 +94,16 @@ def _check_columns(path: Path, header: Sequence[str]) -> list[str]:
     return names
 
 
-def _listed(names: Sequence[str]) -> str:
-    """Names of columns on one line."""
-    return ", ".join(" ".join(name.split()) for name in names)
-
-
-def _rows(texts: Any, format: str) -> Any:
-    csv.field_size_limit(max(csv.field_size_limit(), _MAX_CELL))
-    return csv.reader(texts, delimiter=DELIMITERS[format], strict=True)
-
-
-def read_rows(stream: IO[bytes], reading: Reading, format: str) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
-    """Read a table.
-
-    Args:
-        stream: the file's content.
-        reading: told of each row that cannot be used.
-        format: `CSV` or `TSV`.
-
-    Returns:
-        The names of the columns as they are, and the rows, each with the line where it begins. Each row has as many
-        cells as there are columns; empty rows are left out.
-
-    Raises:
-        DataError: the names of the columns cannot be read.
-    """
-    rows = _rows((line.decode(errors="surrogateescape") for _, line in lines(stream, reading)), format)
-    header = _read_header(reading.path, rows)
-    return header, _fitting_rows(rows, header, reading)
-
-
-def _fitting_rows(rows: Any, header: Sequence[str], reading: Reading) -> Iterator[tuple[int, list[str]]]:
-    while True:
-        line = rows.line_num + 1
-        try:
-            row = next(rows)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            reading.report(line, f"quotes do not fit ({error}); expected one row, cells with quotes quoted.")
-            continue
-        if not any(cell.strip() for cell in row):
-            continue
-        if len(row) != len(header):
-            reading.report(line, f"{len(row)} cells; expected {len(header)}: {_listed(header)}.")
-        elif any(_BYTES.search(cell) for cell in row):
-            reading.report(line, "bytes that are not UTF-8; expected UTF-8 text.")
-        else:
-            yield line, row
-
-
 def _read(stream: IO[bytes], reading: Reading, format: str) -> Iterator[Document]:
-    header, rows = read_rows(stream, reading, format)
+    header, rows = read_table(decoded_lines(stream, reading), reading, DELIMITERS[format])
     names = _check_columns(reading.path, header)
     for line, row in rows:
         try:
-            yield _document_of(row, names, header, format, f"{reading.path.name}:{line}")
+            document = _document_of(row, names, header, format, f"{reading.path.name}:{line}")
         except ValueError as error:
             reading.report(line, str(error))
+        else:
+            yield document
 
 
 def _document_of(row: list[str], names: Sequence[str], header: list[str], format: str, id: str) -> Document:
@@ -198,7 +146,7 @@ class TableWriter(Writer):
         self._header: list[str] = []
         if position and isinstance(target, str | Path) and Path(target).exists():
             with Path(target).open(encoding="utf-8", newline="") as file:
-                self._header = next(_rows(file, format), [])
+                self._header = next(parse_rows(file, DELIMITERS[format]), [])
         super().__init__(target, position)
 
     def opening(self, document: Document) -> str:
@@ -212,21 +160,19 @@ class TableWriter(Writer):
         names, head = _own_cells(document)
         if names != self._header[: len(self._header) - len(self._columns)]:
             raise DataError(
-                f"The document '{document.id}' has the columns {_listed(names)}; the table that is being written has "
-                f"{_listed(self._header)}. Write files with different columns to different tables."
+                f"The document '{document.id}' has the columns {list_names(names)}; the table being written "
+                f"has {list_names(self._header)}. Write files with different columns to different tables."
             )
         is_whole = document.format in DELIMITERS and not _has_parts(document.native[0])
         items = items_of(document, document.parts[0].offset if is_whole else 0)
         warnings = "; ".join(document.extraction.warnings) if document.extraction else ""
         if self._columns[0] == "items":
-            return self._as_row([*head, dump(items), warnings])
+            return self._as_row([*head, dump_json(items), warnings])
         rows = [[_cell(item.get(column)) for column in self._columns[:-1]] for item in items]
         return "".join(self._as_row([*head, *row, warnings]) for row in rows or [[""] * (len(self._columns) - 1)])
 
     def _as_row(self, cells: Sequence[str]) -> str:
-        row = io.StringIO()
-        csv.writer(row, delimiter=DELIMITERS[self._format]).writerow(cells)
-        return row.getvalue().removesuffix("\r\n") + "\n"  # writing \r\n makes it quote cells with a \r
+        return format_row(cells, DELIMITERS[self._format])
 
 
 def _own_cells(document: Document) -> tuple[list[str], list[str]]:

@@ -20,7 +20,7 @@ TITLE, ABSTRACT = "title", "abstract"
 TEXT_FIELDS = ("title", "abstract", "body")
 """The fields of an `Article` that hold its text, in reading order."""
 
-ENDS_IN_WORD = re.compile(r"\w$")
+_ENDS_IN_WORD = re.compile(r"\w$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +49,14 @@ class Article:
         parts: list[str] = []
         for name in fields:
             part: str = getattr(self, name).strip()
-            if name == "title" and ENDS_IN_WORD.search(part):
-                part += "."
             if part:
-                parts.append(part)
+                parts.append(end_title(part) if name == "title" else part)
         return " ".join(parts)
+
+
+def end_title(title: str) -> str:
+    """A title as it stands before other text: one that ends in a word character gets a full stop."""
+    return f"{title}." if _ENDS_IN_WORD.search(title) else title
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,9 +317,7 @@ def make_document(id: str, passages: Sequence[Passage], **others: Any) -> Docume
         start = len(text) + bool(text)
         lead = len(passage.text) - len(passage.text.lstrip())
         parts.append(Part(start, start + len(stripped), passage.offset + lead, passage))
-        text += (" " if text else "") + stripped
-        if passage.type == TITLE and ENDS_IN_WORD.search(stripped):
-            text += "."
+        text += (" " if text else "") + (end_title(stripped) if passage.type == TITLE else stripped)
     return Document(id, text, tuple(parts), tuple(passages), **others)
 
 

@@ -1,10 +1,10 @@
 """Prompts: read from a file or a pipe, one a line or JSONL, and checked. Knows no model and never imports torch."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
 from biogpt.errors import DataError, InputError
+from biogpt.files import describe_bytes, parse_json
 
 # The fields of a JSONL record that may hold its prompt, the first that is there wins.
 PROMPT_FIELDS = ("prompt", "text")
@@ -85,17 +85,14 @@ def _decode(line: bytes, place: str) -> str:
     try:
         return line.decode("utf-8").rstrip("\r\n")
     except UnicodeDecodeError as error:
-        raise DataError(
-            f"{place}: byte {error.start + 1} of the line (0x{line[error.start]:02x}) is not UTF-8, which was "
-            "expected. Convert the file to UTF-8, for example with iconv."
-        ) from error
+        raise DataError(f"{place}: {describe_bytes(error)} Convert the file, for example with iconv.") from error
 
 
 def _parse_record(text: str, place: str) -> str:
     try:
-        record = json.loads(text)
+        record = parse_json(text)
     except ValueError as error:
-        raise DataError(f"{place}: not JSON ({error}), expected one JSON object a line.") from error
+        raise DataError(f"{place}: {error}") from error
     fields = record if isinstance(record, dict) else {}
     for name in PROMPT_FIELDS:
         if name in fields:

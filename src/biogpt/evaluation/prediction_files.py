@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from biogpt.errors import DataError, suggest
+from biogpt.files import read_json, read_text
 from biogpt.tasks import readers
 from biogpt.tasks.example import Example, Item, Prediction
 from biogpt.tasks.task import Task
@@ -50,7 +51,7 @@ def read_predictions(task: Task, path: Path, examples: Sequence[Example]) -> lis
 
 
 def _read_json_lines(task: Task, path: Path, by_id: Mapping[str, Example]) -> Iterator[Prediction]:
-    for line, record in readers.read_json_lines(path, readers.read_text(path)):
+    for line, record in readers.read_objects(path):
         place = f"{path}:{line}"
         if not isinstance(record.get("id"), str | int):
             raise DataError(f"{place}: no 'id'. Found: {', '.join(record)}. Expected the id of an example.")
@@ -88,7 +89,7 @@ def _read_remarks(record: Mapping[str, Any], place: str) -> dict[str, Any]:
 
 
 def _read_json(task: Task, path: Path, by_id: Mapping[str, Example]) -> Iterator[Prediction]:
-    table = readers.read_json(path)
+    table = read_json(path)
     if not isinstance(table, dict):
         raise DataError(f"{path} holds a {type(table).__name__}. Expected one object of id -> completion or label.")
     for id, value in table.items():
@@ -133,7 +134,7 @@ def _read_tagged_words(task: Task, path: Path, examples: Sequence[Example]) -> I
 
 
 def _read_lines(task: Task, path: Path, examples: Sequence[Example]) -> Iterator[Prediction]:
-    lines = readers.read_text(path).split("\n")
+    lines = read_text(path).split("\n")
     if lines[-1] == "":
         lines.pop()
     if len(lines) != len(examples):
@@ -151,13 +152,10 @@ def _read_pubtator(task: Task, path: Path) -> list[Prediction]:
     slots = list(task.schema.slots)
     return [
         Prediction(
-            document.id,
-            tuple(
-                Item(dict(zip(slots, ids, strict=True)), ids=dict(zip(slots, ids, strict=True)))
-                for ids in document.relations
-            ),
+            id,
+            tuple(Item(dict(zip(slots, ids, strict=True)), ids=dict(zip(slots, ids, strict=True))) for ids in pairs),
         )
-        for document in readers.read_pubtator(path, readers.RELATION_TYPE)
+        for id, pairs in readers.read_pubtator_pairs(path).items()
     ]
 
 

@@ -23,15 +23,17 @@ from biogpt.documents import (
     read_documents,
     read_stream,
 )
-from biogpt.documents.json_lines import read_values
-from biogpt.documents.tables import DELIMITERS, IDS, looks_like_table, read_rows
+from biogpt.documents.tables import DELIMITERS, IDS, looks_like_table
 from biogpt.documents.types import Passage, make_document
 from biogpt.errors import DataError, InputError, suggest
 from biogpt.files import (
     Reading,
     check_encoding,
+    decoded_lines,
     open_stored,
     peek,
+    read_json_lines,
+    read_table,
     reporting_damage,
     unpack,
 )
@@ -240,7 +242,7 @@ def _is_result(file: Path) -> bool:
 def _read_json_lines(
     stream: IO[bytes], reading: Reading, source: Input
 ) -> Iterator[tuple[Document, Mapping[str, str]]]:
-    for number, values in read_values(stream, reading):
+    for number, values in read_json_lines(stream, reading):
         if not isinstance(values, dict):
             kind = type(values).__name__
             reading.report(number, f"a JSON {kind}; expected an object with {', '.join(source.fields)}.")
@@ -253,7 +255,7 @@ def _read_json_lines(
 
 
 def _read_table(stream: IO[bytes], reading: Reading, source: Input) -> Iterator[tuple[Document, Mapping[str, str]]]:
-    header, rows = read_rows(stream, reading, source.format)
+    header, rows = read_table(decoded_lines(stream, reading), reading, DELIMITERS[source.format])
     _check_columns(reading.path, header, source.fields)
     for number, row in rows:
         values = {_fold(name): cell for name, cell in zip(header, row, strict=True)}

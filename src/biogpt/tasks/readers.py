@@ -4,26 +4,32 @@ Everything that does not fit the schema is said with its file and place, before 
 reference's scripts do, byte for byte, only with their case kept.
 """
 
-import csv
 import io
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from biogpt.documents import read_documents
+from biogpt.documents.pubtator import read_relations
+from biogpt.documents.types import Annotation, Relation, end_title
 from biogpt.errors import DataError, InputError, suggest
+from biogpt.files import (
+    Reading,
+    open_stored,
+    raise_problem,
+    read_json,
+    read_json_lines,
+    read_table,
+    read_text,
+    reporting_damage,
+)
 from biogpt.tasks.example import Example, Item
 from biogpt.tasks.iob import read_tags
 from biogpt.tasks.kinds.registry import find_kind
 from biogpt.tasks.schema import Schema
 from biogpt.tasks.template import slots_of
 
-Document = Mapping[str, Any]
-
-_ENDS_IN_WORD = re.compile(r"\w$")
-_PUBTATOR_TEXT = re.compile(r"([^\t|]+)\|([ta])\|(.*)")
 _WORKBOOKS = (".xlsx", ".xls", ".ods")
 
 
@@ -65,35 +71,6 @@ def find_file(schema: Schema, path: Path, split: str) -> Path:
     return file
 
 
-def read_text(path: Path) -> str:
-    """A file's text, which must be UTF-8 (a byte order mark is taken off).
-
-    Raises:
-        DataError: it cannot be opened, or is in another encoding.
-    """
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise DataError(f"Cannot read {path}: {error.strerror}. Expected a readable file.") from error
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path} is not UTF-8: byte {error.object[error.start]:#04x} at position {error.start}. "
-            "Save it as UTF-8, or convert it: iconv -f LATIN1 -t UTF-8."
-        ) from error
-
-
-def read_json(path: Path) -> Any:
-    """A JSON file's content.
-
-    Raises:
-        DataError: it is not JSON.
-    """
-    try:
-        return json.loads(read_text(path))
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise DataError(f"{path} is not JSON: {error}. Expected the data set as it is published.") from error
-
-
 def read_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """The rows of a CSV, TSV or JSONL file as (line, column -> value); values are text, stripped of outer spaces.
 
@@ -102,35 +79,26 @@ def read_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """
     if path.suffix.lower() in _WORKBOOKS:
         raise DataError(f"{path} is a workbook, which is not read. Save its sheet as CSV and give that file.")
-    text = read_text(path)
     if path.suffix == ".jsonl":
-        for line, record in read_json_lines(path, text):
+        for line, record in read_objects(path):
             yield line, {str(key): "" if value is None else str(value).strip() for key, value in record.items()}
         return
+    text = read_text(path)
     delimiter = "\t" if path.suffix == ".tsv" else _delimiter(text)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        header = [name.strip() for name in next(reader, [])]
-        for row in reader:
-            if any(cell.strip() for cell in row):
-                if len(row) != len(header):
-                    raise DataError(
-                        f"{path}:{reader.line_num}: got {len(row)} columns, the header has {len(header)}. "
-                        "Put quotation marks around values that contain the separator."
-                    )
-                yield reader.line_num, dict(zip(header, (cell.strip() for cell in row), strict=True))
-    except csv.Error as error:
-        raise DataError(f"{path}:{reader.line_num}: {error}. Expected CSV with a header.") from error
+    header, rows = read_table(io.StringIO(text, newline=""), Reading(path, raise_problem), delimiter)
+    names = [name.strip() for name in header]
+    for line, row in rows:
+        yield line, dict(zip(names, (cell.strip() for cell in row), strict=True))
 
 
-def read_json_lines(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The objects of a JSONL file with their lines."""
-    for line, content in enumerate(text.split("\n"), 1):
-        if content.strip():
-            try:
-                record = json.loads(content)
-            except (json.JSONDecodeError, RecursionError) as error:
-                raise DataError(f"{path}:{line}: not JSON: {error}. Expected one object per line.") from error
+def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects of a JSONL file with their lines.
+
+    Raises:
+        DataError: the file cannot be read, or a line is not a JSON object in UTF-8.
+    """
+    with open_stored(path) as stored, reporting_damage(path):
+        for line, record in read_json_lines(stored, Reading(path, raise_problem)):
             if not isinstance(record, dict):
                 raise DataError(f"{path}:{line}: got {type(record).__name__}. Expected an object per line.")
             yield line, record
@@ -154,7 +122,7 @@ def check_label(schema: Schema, slot: str, label: str, place: str) -> str:
 
 def join_title(title: str, abstract: str) -> str:
     """Title and abstract as one text; a title that ends in a word character gets a full stop."""
-    return f"{title}. {abstract}" if _ENDS_IN_WORD.search(title) or not title else f"{title} {abstract}"
+    return f"{end_title(title) or '.'} {abstract}"
 
 
 def _read_linked_documents(schema: Schema, path: Path, split: str) -> Iterator[Example]:
@@ -198,7 +166,7 @@ def _read_triple_documents(schema: Schema, path: Path, split: str) -> Iterator[E
         # The reference looks for the name in its own case in the lower-cased text: names with capitals come first.
         ordered = sorted(triples, key=lambda triple: lower.find(triple[first]))
         items = tuple(Item({slot: triple[slot] for slot in schema.slots}) for triple in ordered)
-        fields = {key: document[key] for key in ("title", "abstract") if key in document}
+        fields: dict[str, str] = {key: document[key] for key in ("title", "abstract") if key in document}
         yield Example(id, text, items, fields)
 
 
@@ -305,96 +273,67 @@ def _items_of_row(schema: Schema, row: Mapping[str, str], place: str) -> Iterato
 
 def _read_prompts(schema: Schema, path: Path, split: str) -> Iterator[Example]:
     """Prompts, one a line; or JSONL with `prompt`, maybe `id` and `text` (how it went on)."""
-    text = read_text(path)
     if path.suffix != ".jsonl":
-        for line, prompt in enumerate(text.split("\n"), 1):
+        for line, prompt in enumerate(read_text(path).split("\n"), 1):
             if prompt.strip():
                 yield Example(str(line), prompt.strip())
         return
-    for line, record in read_json_lines(path, text):
+    for line, record in read_objects(path):
         if not isinstance(record.get("prompt"), str):
             raise DataError(f"{path}:{line}: no 'prompt'. Found: {', '.join(record)}.")
         items = (Item({"text": str(record["text"])}),) if record.get("text") else ()
         yield Example(str(record.get("id", line)), record["prompt"], items)
 
 
-@dataclass
-class PubTatorDocument:
-    """One document of a PubTator file."""
-
-    id: str
-    title: str = ""
-    abstract: str = ""
-    mentions: list[tuple[int, int, str, str, str]] = field(default_factory=list)
-    """(start, end, text, type, identifier) each."""
-    relations: list[tuple[str, ...]] = field(default_factory=list)
-    """(identifier, identifier) each."""
-
-
-def read_pubtator(path: Path, relation: str) -> list[PubTatorDocument]:
-    """The documents of a PubTator file, with the relations of one type; other lines are annotations.
-
-    Identifiers lose the prefix `MESH:`, which some files have and others do not.
-    """
-    documents: dict[str, PubTatorDocument] = {}
-    for line, content in enumerate(read_text(path).replace("\r\n", "\n").split("\n"), 1):
-        found = _PUBTATOR_TEXT.fullmatch(content)
-        columns = content.split("\t")
-        if found:
-            document = documents.setdefault(found[1], PubTatorDocument(found[1]))
-            if found[2] == "t":
-                document.title = found[3]
-            else:
-                document.abstract = found[3]
-        elif len(columns) >= 4 and columns[1] == relation:
-            document = documents.setdefault(columns[0], PubTatorDocument(columns[0]))
-            document.relations.append(tuple(id.removeprefix("MESH:") for id in columns[2:4]))
-        elif len(columns) >= 5 and columns[1].isdigit() and columns[2].isdigit():
-            document = documents.setdefault(columns[0], PubTatorDocument(columns[0]))
-            id = columns[5].removeprefix("MESH:") if len(columns) > 5 else ""
-            document.mentions.append((int(columns[1]), int(columns[2]), columns[3], columns[4], id))
-        elif content.strip():
-            raise DataError(
-                f"{path}:{line}: got {content[:40]!r}. Expected PubTator: id|t|title or tab-separated columns."
-            )
-    return list(documents.values())
-
-
 RELATION_TYPE = "CID"
 """What a PubTator file of BC5CDR calls its relations."""
+
+_MESH = "MESH:"
+"""What stands before identifiers in some PubTator files and not in others."""
+
+
+def read_pubtator_pairs(path: Path) -> dict[str, list[list[str]]]:
+    """The pairs of identifiers that a PubTator file relates, by document; it may lack the documents' texts.
+
+    Raises:
+        DataError: the file cannot be read, or a line is not PubTator's.
+    """
+    found = read_relations(path)
+    return {id: [_pair(relation) for relation in found[id] if relation.type == RELATION_TYPE] for id in found}
+
+
+def _pair(relation: Relation) -> list[str]:
+    return [value.removeprefix(_MESH) for _, value in relation.arguments]
 
 
 def _read_pubtator(schema: Schema, path: Path) -> Iterator[Example]:
     slots = list(schema.slots)
-    documents = read_pubtator(path, RELATION_TYPE)
+    documents = list(read_documents(path, raise_problem, "pubtator"))
     vocabulary: dict[str, dict[str, str]] = {slot: {} for slot in slots}
     for document in documents:
-        for _, _, name, type, id in document.mentions:
-            if type.lower() in vocabulary:
-                vocabulary[type.lower()][name.lower()] = id
+        for annotation in document.annotations:
+            if annotation.type.lower() in vocabulary:
+                vocabulary[annotation.type.lower()][annotation.text.lower()] = annotation.identifier.removeprefix(_MESH)
     for document in documents:
-        text = join_title(document.title, document.abstract)
-        # PubTator counts one character between title and abstract; a full stop in between shifts what follows.
-        shift = len(text) - len(document.title) - len(document.abstract) - 1
-        mentions: dict[str, list[tuple[int, int, str]]] = {}
-        for start, end, name, _, id in document.mentions:
-            moved = shift if start > len(document.title) else 0
-            for part in id.split("|"):
-                mentions.setdefault(part, []).append((start + moved, end + moved, name))
+        mentions: dict[str, list[Annotation]] = {}
+        for annotation in document.annotations:
+            for part in annotation.identifier.removeprefix(_MESH).split("|"):
+                mentions.setdefault(part, []).append(annotation)
         items = []
-        for ids in document.relations:
+        for ids in (_pair(relation) for relation in document.relations if relation.type == RELATION_TYPE):
             found = {slot: mentions.get(id, []) for slot, id in zip(slots, ids, strict=True)}
             names = {
-                slot: max((name.lower() for _, _, name in places), key=len, default=id)
-                for (slot, places), id in zip(found.items(), ids, strict=True)
+                slot: max((annotation.text.lower() for annotation in found[slot]), key=len, default=id)
+                for slot, id in zip(slots, ids, strict=True)
             }
-            spans = {slot: tuple((start, end) for start, end, _ in places) for slot, places in found.items()}
+            spans = {slot: tuple(span for annotation in found[slot] for span in annotation.spans) for slot in slots}
             items.append(Item(names, spans, dict(zip(slots, ids, strict=True))))
-        fields = {"title": document.title, "abstract": document.abstract}
-        yield Example(document.id, text, tuple(items), fields, vocabulary)
+        texts: dict[str, str] = {passage.type: passage.text for passage in document.passages}
+        fields = {name: texts.get(name, "") for name in ("title", "abstract")}
+        yield Example(document.id, document.text, tuple(items), fields, vocabulary)
 
 
-def _read_documents(path: Path, keys: Iterable[str]) -> dict[str, Document]:
+def _read_documents(path: Path, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
     documents = read_json(path)
     if not isinstance(documents, dict) or not all(isinstance(record, dict) for record in documents.values()):
         raise DataError(f"{path} is not what was expected: one JSON object of id -> document.")
@@ -406,7 +345,7 @@ def _read_documents(path: Path, keys: Iterable[str]) -> dict[str, Document]:
 
 
 def _read_vocabulary(
-    schema: Schema, path: Path, split: str, documents: Mapping[str, Document]
+    schema: Schema, path: Path, split: str, documents: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, dict[str, str]]:
     """Name -> identifier for each slot: the split's own list, or else what its documents say."""
     name = schema.dataset.vocabularies.get(split)

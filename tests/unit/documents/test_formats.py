@@ -187,7 +187,7 @@ def test_what_can_be_told_at_once_is_told_before_the_first_record(tmp_path: Path
             + b"\n2|t|T\nno tabs\n\n3|t|T\n4\t0\t1\tT\tx\n\n5\t0\t1\tT\tx\n\n6|t|\n\n7|t|T\n7|t|T\n"
             + b"\n8|t|\xff\n\n9|t|T\n",
             {
-                ":5: a line of document 'no tabs' among those of '2'": "",
+                ":5: got 'no tabs'; expected id|t|title": "",
                 ":8: a line of document '4' among those of '3'": "",
                 ":10: document '5' has neither a '|t|' nor an '|a|' line": "",
                 ":12: document '6' has no text": "",
@@ -268,7 +268,7 @@ def test_a_bad_document_of_brat_is_named(tmp_path: Path) -> None:
     records, problems = read(tmp_path)
     assert [record.id for record in records] == ["1", "5"]
     assert [problem.removeprefix(str(tmp_path)) for problem in problems] == [
-        ": 2.txt: byte 1 is not UTF-8; expected UTF-8 text.",
+        ": 2.txt: byte 1 (0xff) is not UTF-8; expected UTF-8 text.",
         ": 3.txt: line 1 of 3.ann is no mention; expected: T1, tab, type start end, ...",
         ": 4.txt: no text; expected some.",
     ]

@@ -41,7 +41,7 @@ def test_forms_of_text_files(tmp_path, content):
     ("content", "place", "says"),
     [
         (b"one\n\ntwo\n", ":2: ", "empty prompt"),
-        (b"one\ncaf\xe9\n", ":2: ", r"byte 4 of the line \(0xe9\) is not UTF-8"),
+        (b"one\ncaf\xe9\n", ":2: ", r"byte 4 \(0xe9\) is not UTF-8"),
         (b'{"prompt": "a"}\nplain\n', ":2: ", "not JSON"),
         (b'{"prompt": "a"}\n["b"]\n', ":2: ", "got no object"),
         (b'{"prompt": "a"}\n{"Prompt": "b", "id": 2}\n', ":2: ", "got Prompt, id, expected an object with a field"),

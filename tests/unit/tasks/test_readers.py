@@ -69,7 +69,7 @@ def test_json_lines_are_a_table_too(table_task, tmp_path):
     ("text", "message"),
     [
         (HEADER.replace("Gene", "Genes") + ROWS, "no column 'Gene'. Did you mean 'Genes'?"),
-        (HEADER + "1,A.,T.,x,y\n", "pairs.csv:2: got 5 columns, the header has 6"),
+        (HEADER + "1,A.,T.,x,y\n", "pairs.csv:2: 5 cells; expected 6: "),
         (HEADER + "1,A.,T.,x,y,induce\n", "pairs.csv:2: unknown effect 'induce'. Did you mean 'induces'?"),
         (HEADER + "1,A.,T.,x,,induces\n", "pairs.csv:2: 'gene' is empty but others are not"),
         (HEADER + ",A.,T.,x,y,induces\n", "pairs.csv:2: the column 'pmid' is empty"),
@@ -79,7 +79,7 @@ def test_json_lines_are_a_table_too(table_task, tmp_path):
         ),
         (HEADER, "has no examples"),
         ("", "has no examples"),
-        (HEADER + '1,A.,"T.,x,y,induces\n', "Expected CSV with a header"),
+        (HEADER + '1,A.,"T.,x,y,induces\n', "pairs.csv:2: quotes do not fit"),
         ((HEADER + "1,Ä.,T.,x,y,induces\n").encode("latin-1"), "is not UTF-8: byte 0xc4"),
         ((HEADER + ROWS).encode("utf-16"), "is not UTF-8: byte 0xff"),
     ],

@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import nn
 from transformers import TrainerCallback
 
+from biogpt.files import replacing
 from biogpt.model.modeling import AnyModel, BioGptForCausalLM
 from biogpt.tasks.tuning import Tuning
 from biogpt.training.curve import PRETRAINING, Curve
@@ -288,9 +289,8 @@ class KeptWeights(TrainerCallback):
     def _write(self, name: str, model: Any, step: int) -> None:
         trained = {name: p.detach().contiguous() for name, p in model.named_parameters() if p.requires_grad}
         self.directory.mkdir(parents=True, exist_ok=True)
-        partial = self.directory / f"{name}.partial"
-        save_file(trained, partial, metadata={"step": str(step)})
-        partial.replace(self.directory / name)
+        with replacing(self.directory / name) as partial:
+            save_file(trained, partial, metadata={"step": str(step)})
 
     def _load(self, model: Any, files: Sequence[Path]) -> int:
         """Put the mean of the files' weights into the model; returns the last one's step."""
