@@ -17,7 +17,7 @@ from typing import NamedTuple
 from biogpt.decoding.text_stream import WORD_END
 from biogpt.errors import ConfigError, InputError
 from biogpt.text import moses
-from biogpt.text.grammar import Grammar, Span, Words
+from biogpt.text.grammar import Grammar, SourceSpan, Words
 from biogpt.text.tokenizer import BioGptTokenizer
 
 Ids = tuple[int, ...]
@@ -57,7 +57,7 @@ class TokenConstraint:
 
     opening: Ids
     """Before the first slot."""
-    slots: tuple[tuple[Ids, ...] | Span, ...]
+    slots: tuple[tuple[Ids, ...] | SourceSpan, ...]
     """What may fill each: one of some texts, or a span of the source."""
     inner: tuple[Ids, ...]
     """Between one slot and the next, one less than there are slots."""
@@ -232,7 +232,7 @@ class _Tries:
             if number < num_slots - 1:
                 self._grow(behind, (constraint.inner[number], 2 * number + 2))
             slot = constraint.slots[number]
-            if isinstance(slot, Span):
+            if isinstance(slot, SourceSpan):
                 spans = _Spans(constraint.source, slot.max_words, behind, self.roots[behind].num_needed)
                 self.roots[2 * number] = spans.root()
             else:
@@ -358,7 +358,7 @@ def compile_constraint(grammar: Grammar, tokenizer: BioGptTokenizer, source_ids:
             between two sentences, or the vocabulary lacks a character of the grammar.
     """
     slots = [part for part in grammar.sentence if not isinstance(part, Words)]
-    choices = [() if isinstance(slot, Span) else tuple(_encode(slot.texts, tokenizer)) for slot in slots]
+    choices = [() if isinstance(slot, SourceSpan) else tuple(_encode(slot.texts, tokenizer)) for slot in slots]
     text = _render(grammar)
     (ids,) = _encode([text], tokenizer)
     if any(tokenizer.unk_token_id in known for known in (ids, *(ids for texts in choices for ids in texts))):
@@ -378,7 +378,9 @@ def compile_constraint(grammar: Grammar, tokenizer: BioGptTokenizer, source_ids:
     end_id: int = tokenizer.eos_token_id
     return TokenConstraint(
         opening=runs[0],
-        slots=tuple(slot if isinstance(slot, Span) else texts for slot, texts in zip(slots, choices, strict=True)),
+        slots=tuple(
+            slot if isinstance(slot, SourceSpan) else texts for slot, texts in zip(slots, choices, strict=True)
+        ),
         inner=tuple(runs[1:num_slots]),
         again=runs[num_slots] if grammar.is_repeated else None,
         ending=(*runs[-1], end_id),

@@ -12,7 +12,7 @@ from typing import Any
 from biogpt.documents.highlight import highlight
 
 Span = tuple[int, int]
-"""First character and the one behind the last."""
+"""The first character of a stretch of text and the one behind its last."""
 
 TITLE, ABSTRACT = "title", "abstract"
 

@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-Span = tuple[int, int]
-"""Start and end as character offsets in `Example.text`; the end is exclusive."""
+from biogpt.documents.types import Span
 
 NO_ID = "-1"
 """The identifier of a name that its data set has none for, as in the BC5CDR files."""

@@ -6,7 +6,8 @@ nothing begins a mention.
 
 from collections.abc import Iterable, Sequence
 
-from biogpt.tasks.example import Item, Span
+from biogpt.documents.types import Span
+from biogpt.tasks.example import Item
 
 OUTSIDE = "O"
 """The tag of a word that is part of no mention."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice, pairwise, zip_longest
 
-from biogpt.text.grammar import Choice, Grammar, Part, Span, Words
+from biogpt.text.grammar import Choice, Grammar, Part, SourceSpan, Words
 
 MAX_READINGS = 200
 """Ways to read one clause that are looked at; real text has a handful."""
@@ -68,7 +68,7 @@ class Template:
                 parts.append(Words(fold(literal)))
             if slot is not None:
                 texts = dict.fromkeys(fold(text) for text in self._values_of(slot))
-                parts.append(Choice(tuple(texts)) if texts else Span())
+                parts.append(Choice(tuple(texts)) if texts else SourceSpan())
         return Grammar(
             sentence=tuple(parts),
             separator=fold(self.separator),

@@ -26,7 +26,7 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class SourceSpan:
     """Some consecutive words of the source, of which one at least has a letter or a digit.
 
     It neither begins nor ends with the words that stand beside it, nor has it words that end or separate sentences, nor
@@ -36,7 +36,7 @@ class Span:
     max_words: int = MAX_SPAN_WORDS
 
 
-Part = Words | Choice | Span
+Part = Words | Choice | SourceSpan
 
 
 @dataclass(frozen=True, slots=True)

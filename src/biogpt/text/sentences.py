@@ -9,8 +9,7 @@ published files. Knows nothing of models, and never imports torch.
 
 import re
 
-Span = tuple[int, int]
-"""First character and the one behind the last."""
+from biogpt.documents.types import Span
 
 # fmt: off
 ABBREVIATIONS = frozenset((

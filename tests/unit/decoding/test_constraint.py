@@ -12,11 +12,11 @@ from biogpt.model.checkpoint import resolve_model
 from biogpt.tasks.encoding import encode_target
 from biogpt.tasks.example import Example, Item
 from biogpt.tasks.task import Task, load_task
-from biogpt.text.grammar import Choice, Grammar, Span, Words
+from biogpt.text.grammar import Choice, Grammar, SourceSpan, Words
 from biogpt.text.tokenizer import BioGptTokenizer
 
 RELATIONS = Grammar(
-    sentence=(Words("the relation between "), Span(), Words(" and "), Span(), Words(" exists")),
+    sentence=(Words("the relation between "), SourceSpan(), Words(" and "), SourceSpan(), Words(" exists")),
     separator="; ",
     is_repeated=True,
     end=".",
@@ -181,7 +181,7 @@ class TestRelations:
 class TestSpans:
     @pytest.fixture
     def allows(self, compiled, encode, tokenizer):
-        def allows(span: str, source: str, grammar: Grammar = Grammar((Words("say "), Span()))) -> bool:  # noqa: B008
+        def allows(span: str, source: str, grammar: Grammar = Grammar((Words("say "), SourceSpan()))) -> bool:  # noqa: B008
             return accepts(compiled(grammar, source), [*encode(f"say {span}"), tokenizer.eos_token_id])
 
         return allows
@@ -205,20 +205,20 @@ class TestSpans:
     def test_they_are_no_longer_than_they_may_be(self, allows):
         source = " ".join("abcdefg")
         for length in (1, 3, 7):
-            grammar = Grammar((Words("say "), Span(max_words=length)))
+            grammar = Grammar((Words("say "), SourceSpan(max_words=length)))
             assert allows(" ".join("abcdefg"[:length]), source, grammar)
             assert allows(" ".join("abcdefg"[-length:]), source, grammar)
             assert not allows(" ".join("abcdefg"[: length + 1]), source, grammar) or length == 7
 
     def test_they_have_no_word_that_a_reader_takes_for_the_templates_own(self, allows, compiled, encode, tokenizer):
-        grammar = Grammar((Words("say "), Span()), separator="; ", is_repeated=True, end=".")
+        grammar = Grammar((Words("say "), SourceSpan()), separator="; ", is_repeated=True, end=".")
         source = "one; two (say three) four .5 five"
         assert allows("two.", source, grammar)
         for span in ("one; two.", "two (say.", "say three.", "four.5 five.", "four.5."):
             assert not allows(span, source, grammar)
 
     def test_they_neither_begin_nor_end_with_the_templates_words_beside_them(self, compiled, encode, tokenizer):
-        constraint = compiled(Grammar((Span(), Words(" and "), Span())), "and one and two and")
+        constraint = compiled(Grammar((SourceSpan(), Words(" and "), SourceSpan())), "and one and two and")
         for text, is_allowed in {
             "one and two": True,
             "one and two and one": True,
@@ -231,14 +231,14 @@ class TestSpans:
 
     def test_special_tokens_and_unknown_characters_interrupt_them(self, tokenizer, encode):
         special = [tokenizer.eos_token_id, *encode("one"), tokenizer.unk_token_id, *encode("two three four")]
-        constraint = compile_constraint(Grammar((Span(),)), tokenizer, special)
+        constraint = compile_constraint(Grammar((SourceSpan(),)), tokenizer, special)
         for span, is_allowed in {"one": True, "one two": False, "two": False, "three four": True}.items():
             assert accepts(constraint, [*encode(span), tokenizer.eos_token_id]) is is_allowed
 
     def test_a_word_that_was_cut_in_two_is_none(self, tokenizer, encode):
         ids = encode("renal opistothonus")
         assert len(encode("opistothonus")) > 1
-        constraint = compile_constraint(Grammar((Span(),)), tokenizer, [*ids[:-1], encode("...")[0]])
+        constraint = compile_constraint(Grammar((SourceSpan(),)), tokenizer, [*ids[:-1], encode("...")[0]])
         state = constraint.begin(10)
         follow(state, encode("renal"))
         assert state.fast_forward() == [tokenizer.eos_token_id]
@@ -272,13 +272,13 @@ class TestLimits:
     ("grammar", "says"),
     [
         (Grammar((Words("no slots"),)), "expected at least one slot"),
-        (Grammar((Words("the pre"), Span())), "each apart from the words around it"),
-        (Grammar((Span(), Span())), "each apart from the words around it"),
+        (Grammar((Words("the pre"), SourceSpan())), "each apart from the words around it"),
+        (Grammar((SourceSpan(), SourceSpan())), "each apart from the words around it"),
         (
-            Grammar((Span(), Words(" "), Span()), is_repeated=True, separator="\n"),
+            Grammar((SourceSpan(), Words(" "), SourceSpan()), is_repeated=True, separator="\n"),
             "nothing stands between its sentences",
         ),
-        (Grammar((Words("\U00013000 "), Span())), "the vocabulary lacks a character"),
+        (Grammar((Words("\U00013000 "), SourceSpan())), "the vocabulary lacks a character"),
         (Grammar((Words("is "), Choice(("a", "\U00013000")))), "the vocabulary lacks a character"),
     ],
 )

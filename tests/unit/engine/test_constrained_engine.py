@@ -7,7 +7,7 @@ from biogpt.decoding.constraint import TokenConstraint, compile_constraint
 from biogpt.decoding.settings import GenerationSettings
 from biogpt.engine.engine import Completion, Engine
 from biogpt.errors import InputError
-from biogpt.text.grammar import Choice, Grammar, Span, Words
+from biogpt.text.grammar import Choice, Grammar, SourceSpan, Words
 
 SOURCES = [
     "Aspirin reduces the risk of myocardial infarction.",
@@ -15,7 +15,7 @@ SOURCES = [
     "The patients' blood pressure wasn't lowered by beta-blockers in double-blind, placebo-controlled trials.",
 ]
 GRAMMAR = Grammar(
-    (Words("the risk of "), Span(), Words(" is "), Choice(("lowered", "seen in trials"))),
+    (Words("the risk of "), SourceSpan(), Words(" is "), Choice(("lowered", "seen in trials"))),
     separator="; ",
     is_repeated=True,
     end=".",

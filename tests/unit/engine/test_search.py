@@ -8,11 +8,11 @@ import torch
 from biogpt.decoding.constraint import ConstraintState, TokenConstraint, compile_constraint
 from biogpt.engine.engine import Engine
 from biogpt.errors import CheckpointError, InputError
-from biogpt.text.grammar import Choice, Grammar, Span, Words
+from biogpt.text.grammar import Choice, Grammar, SourceSpan, Words
 
 SOURCE = "Aspirin reduces the risk of fever."
 GRAMMAR = Grammar(
-    (Words("the risk of "), Span(max_words=3), Words(" is "), Choice(("lowered", "seen in trials", "seen"))),
+    (Words("the risk of "), SourceSpan(max_words=3), Words(" is "), Choice(("lowered", "seen in trials", "seen"))),
     separator="; ",
     is_repeated=True,
     end=".",

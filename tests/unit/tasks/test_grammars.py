@@ -4,7 +4,7 @@ import pytest
 
 from biogpt.tasks.example import Example
 from biogpt.tasks.task import Task, load_task
-from biogpt.text.grammar import Choice, Grammar, Span, Words
+from biogpt.text.grammar import Choice, Grammar, SourceSpan, Words
 
 EXAMPLE = Example("x", "Some text.")
 SCHEMA = """
@@ -35,7 +35,7 @@ def load(tmp_path, kind: str, metric: str) -> Task:
 def test_relations_are_sentences_with_spans_of_the_source():
     task = load_task("bc5cdr")
     assert task.grammar(EXAMPLE) == Grammar(
-        sentence=(Words("the relation between "), Span(), Words(" and "), Span(), Words(" exists")),
+        sentence=(Words("the relation between "), SourceSpan(), Words(" and "), SourceSpan(), Words(" exists")),
         separator="; ",
         is_repeated=True,
         end=".",
@@ -60,7 +60,7 @@ def test_what_says_that_there_is_nothing_is_read_as_that(tmp_path, settings, non
 def test_choices_are_verbalized_as_in_the_target():
     task = load_task("ddi", target_format="svo")
     verbalizers = Choice(("affects", "changes the mechanism of", "needs advice with", "interacts with"))
-    assert task.grammar(EXAMPLE).sentence == (Span(), Words(" "), verbalizers, Words(" "), Span())
+    assert task.grammar(EXAMPLE).sentence == (SourceSpan(), Words(" "), verbalizers, Words(" "), SourceSpan())
 
 
 def test_verbalizers_of_several_values_are_one_choice():

@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from biogpt.documents.types import Span
 from biogpt.errors import ConfigError
-from biogpt.tasks.example import NO_ID, Example, Item, Prediction, Span
+from biogpt.tasks.example import NO_ID, Example, Item, Prediction
 from biogpt.tasks.kinds.completion import PREAMBLE, clean, quote
 from biogpt.tasks.kinds.kind import Kind
 from biogpt.tasks.mentions import find_mentions, fold

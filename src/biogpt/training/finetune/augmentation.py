@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from biogpt.documents.types import Span
 from biogpt.errors import ConfigError
-from biogpt.tasks.example import NO_ID, Example, Item, Span
+from biogpt.tasks.example import NO_ID, Example, Item
 from biogpt.tasks.mentions import fold
 from biogpt.tasks.task import Task
 from biogpt.tasks.tuning import Tuning
