@@ -6,21 +6,20 @@ what was extracted from it (`Document.with_extraction`, `write_documents`; `open
 other). Nothing here knows of tokens, tasks or models, or imports torch.
 """
 
-from biogpt.documents.formats import (
+from biogpt.documents.reading import read_articles, read_documents, read_stream
+from biogpt.documents.registry import (
     INPUT_FORMATS,
     OUTPUT_FORMATS,
     check_documents,
+    check_format,
     detect_format,
-    open_writer,
+    ending_of,
     output_format,
-    read_documents,
-    read_stream,
-    write_documents,
 )
-from biogpt.documents.reading import article_format, check_format, read_articles
 from biogpt.documents.tables import item_columns
 from biogpt.documents.types import TEXT_FIELDS, Article, Document, Entity, EntityRelation, Extraction, Label
-from biogpt.documents.writing import Writer
+from biogpt.documents.writer import Writer
+from biogpt.documents.writing import open_writer, write_documents
 from biogpt.files import Problem
 
 __all__ = [
@@ -35,10 +34,10 @@ __all__ = [
     "Label",
     "Problem",
     "Writer",
-    "article_format",
     "check_documents",
     "check_format",
     "detect_format",
+    "ending_of",
     "item_columns",
     "open_writer",
     "output_format",

@@ -1,4 +1,4 @@
-"""BioC documents, as the objects of BioC JSON: read as records, made from records, and added to.
+"""BioC documents, as the objects of BioC JSON: read as documents, made from documents, and added to.
 
 Both BioC formats go through here. A passage is a title or an abstract by its infons `type` or `section_type`; a passage
 without text has its sentences'. Locations count Unicode characters, from the offset that the passage states.

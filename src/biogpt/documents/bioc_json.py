@@ -15,7 +15,7 @@ from typing import IO, Any, BinaryIO
 from biogpt.documents import bioc
 from biogpt.documents.bioc_xml import read_document
 from biogpt.documents.types import Document
-from biogpt.documents.writing import Writer
+from biogpt.documents.writer import Writer
 from biogpt.errors import DataError
 from biogpt.files import MAX_RECORD_BYTES, Reading, dump_json
 
@@ -30,7 +30,7 @@ _NEAR_END = 16  # characters: a token that ends this close to the end of what wa
 
 
 def read_documents(stream: IO[bytes], reading: Reading) -> Iterator[Document]:
-    """The records of a stream of BioC JSON.
+    """The documents of a stream of BioC JSON.
 
     Raises:
         DataError: it is not JSON.

@@ -16,7 +16,7 @@ ROOT = "collection"
 
 
 def read_documents(stream: IO[bytes], reading: Reading) -> Iterator[Document]:
-    """The records of a stream of BioC XML.
+    """The documents of a stream of BioC XML.
 
     Raises:
         DataError: it is not well-formed, or not BioC.

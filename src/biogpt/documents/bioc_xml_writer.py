@@ -16,7 +16,7 @@ from biogpt.documents.bioc_json import NO_COLLECTION
 from biogpt.documents.bioc_json import content_of as json_content_of
 from biogpt.documents.bioc_xml import NAME, ROOT, object_of
 from biogpt.documents.types import Document
-from biogpt.documents.writing import Writer
+from biogpt.documents.writer import Writer
 from biogpt.documents.xml_stream import parse_element
 
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

@@ -30,7 +30,7 @@ from biogpt.documents.types import (
     make_document,
     new_ids,
 )
-from biogpt.documents.writing import Writer
+from biogpt.documents.writer import Writer
 from biogpt.errors import DataError, InputError
 from biogpt.files import Reading, describe_bytes, sync
 
@@ -57,7 +57,7 @@ class _Native:
 
 
 def read_documents(reading: Reading, on_read: Callable[[int], None] | None = None) -> Iterator[Document]:
-    """The records of a directory, by name.
+    """The documents of a directory, by name.
 
     Raises:
         DataError: the directory cannot be read or has no `.txt` file.

@@ -25,7 +25,7 @@ from biogpt.documents.types import (
     make_document,
     title_and_abstract,
 )
-from biogpt.documents.writing import Writer
+from biogpt.documents.writer import Writer
 from biogpt.errors import suggest
 from biogpt.files import Reading, dump_json, read_json_lines
 
@@ -41,7 +41,7 @@ def read_articles(stream: IO[bytes], reading: Reading) -> Iterator[Article]:
 
 
 def read_documents(stream: IO[bytes], reading: Reading) -> Iterator[Document]:
-    """The records of a stream of JSON lines. `annotations` and `relations` are read as this module writes them."""
+    """The documents of a stream of JSON lines. `annotations` and `relations` are read as this module writes them."""
     for number, fields, article in _read(stream, reading):
         document = make_document(article.id, passages_of(fields, article), format=NAME, native=fields)
         if not document.text:

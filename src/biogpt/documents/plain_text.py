@@ -37,6 +37,6 @@ def read_articles(stream: IO[bytes], reading: Reading) -> Iterator[Article]:
 
 
 def read_documents(stream: IO[bytes], reading: Reading) -> Iterator[Document]:
-    """The records of a stream of plain text."""
+    """The documents of a stream of plain text."""
     for article in read_articles(stream, reading):
         yield make_document(article.id, (Passage(article.abstract),), format=NAME)

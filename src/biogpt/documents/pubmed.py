@@ -102,7 +102,7 @@ def _section_text(element: Any) -> str:
 
 
 def read_documents(stream: IO[bytes], reading: Reading) -> Iterator[Document]:
-    """The records of a stream of PubMed XML."""
+    """The documents of a stream of PubMed XML."""
     for article in read_articles(stream, reading):
         document = make_document(article.id, title_and_abstract(article.title, article.abstract), format=NAME)
         if document.text:

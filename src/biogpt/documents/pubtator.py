@@ -28,7 +28,7 @@ from biogpt.documents.types import (
     make_document,
     new_ids,
 )
-from biogpt.documents.writing import Writer
+from biogpt.documents.writer import Writer
 from biogpt.errors import DataError
 from biogpt.files import Reading, decoded_lines, is_decoded, read_text
 
@@ -51,7 +51,7 @@ class _Block:
 
 
 def read_documents(stream: IO[bytes], reading: Reading) -> Iterator[Document]:
-    """The records of a stream of PubTator documents."""
+    """The documents of a stream of PubTator documents."""
     for block in _blocks(stream, reading):
         try:
             document = _document_of(block)

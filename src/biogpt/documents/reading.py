@@ -1,26 +1,21 @@
-"""Documents: files of literature -> `Article` objects, one at a time.
+"""Reading: files of literature, one article or document at a time, in memory that does not grow with the file.
 
-Reads JSON lines, PubMed XML and plain text, each also gzipped, in memory that does not grow with the file. A record
-that cannot be used is handed to the caller with its place, and reading goes on; a file that is damaged as a whole
-stops with one `DataError`. This is what pre-training reads; files with annotations are for `biogpt.documents.formats`.
+A record that cannot be used is handed to the caller with its place, and reading goes on; a file that is damaged as a
+whole stops with one `DataError`. `read_articles` is what pre-training reads, `read_documents` all else.
 """
 
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
-from biogpt.documents import json_lines, plain_text, pubmed
-from biogpt.documents.types import Article
-from biogpt.errors import DataError
+from biogpt.documents import brat
+from biogpt.documents.registry import ARTICLE_READERS, READERS, check_documents, check_format, ending_of
+from biogpt.documents.types import Article, Document
+from biogpt.errors import InputError, suggest
 from biogpt.files import Problem, Reading, open_stored, reporting_damage, unpack
 
-Reader = Callable[[IO[bytes], Reading], Iterator[Article]]
-
-_READERS: dict[str, Reader] = {
-    ".jsonl": json_lines.read_articles,
-    ".xml": pubmed.read_articles,
-    ".txt": plain_text.read_articles,
-}
+Record = TypeVar("Record", Article, Document)
 
 
 def read_articles(
@@ -52,30 +47,70 @@ def read_articles(
     check_format(path)
     stored = open_stored(path)
     reading = Reading(path, on_problem, on_deletion or (lambda pmid: None))
-    return _read(_READERS[article_format(path)], stored, reading, on_read)
+    return _read(ARTICLE_READERS[ending_of(path)], stored, reading, on_read)
+
+
+def read_documents(
+    path: str | Path,
+    on_problem: Callable[[Problem], None] | None = None,
+    format: str | None = None,
+    *,
+    on_read: Callable[[int], None] | None = None,
+) -> Iterator[Document]:
+    """Read the documents of one file, in memory that does not grow with it.
+
+    Args:
+        path: the file; with `.gz` behind its name it is unpacked. For brat, a directory.
+        on_problem: called with each record that is skipped; without, each is a `UserWarning`.
+        format: one of `INPUT_FORMATS`; without, the file's name and content tell.
+        on_read: called with the number of bytes of the file, as stored, that were read since the last call.
+
+    Returns:
+        An iterator over the documents, in the file's order.
+
+    Raises:
+        DataError: the file cannot be opened, is in another encoding, lacks columns, or (while iterating) is damaged as
+            a whole. What was read up to there has been returned by then.
+        InputError: no such format.
+    """
+    path = Path(path)
+    format = check_documents(path, format)
+    reading = Reading(path, on_problem or _warn)
+    if format == brat.NAME:
+        return brat.read_documents(reading, on_read)
+    return _read(READERS[format], open_stored(path), reading, on_read)
+
+
+def read_stream(
+    stream: IO[bytes], name: str | Path, on_problem: Callable[[Problem], None], format: str
+) -> Iterator[Document]:
+    """Read the documents of a stream, such as standard input, as they come in; the stream is closed in the end.
+
+    Args:
+        stream: what a file would hold; packed if the name ends in `.gz`.
+        name: what problems and documents without an id are called by.
+        on_problem: called with each record that is skipped.
+        format: one of `INPUT_FORMATS`, but not brat, which is a directory.
+
+    Raises:
+        DataError: (while iterating) as `read_documents`.
+        InputError: no such format.
+    """
+    if format not in READERS:
+        known = ", ".join(READERS)
+        raise InputError(f"Cannot read '{format}' from a stream.{suggest(format, READERS)} Expected one of {known}.")
+    return _read(READERS[format], stream, Reading(Path(name), on_problem))
 
 
 def _read(
-    reader: Reader, stored: IO[bytes], reading: Reading, on_read: Callable[[int], None] | None
-) -> Iterator[Article]:
+    reader: Callable[[IO[bytes], Reading], Iterator[Record]],
+    stored: IO[bytes],
+    reading: Reading,
+    on_read: Callable[[int], None] | None = None,
+) -> Iterator[Record]:
     with stored, reporting_damage(reading.path):
         yield from reader(unpack(reading.path, stored, on_read), reading)
 
 
-def check_format(path: Path) -> None:
-    """Make sure that files of this kind can be read, without opening it.
-
-    Raises:
-        DataError: the name has an unknown ending.
-    """
-    known = article_format(path)
-    if known not in _READERS:
-        endings = ", ".join(_READERS)
-        message = f"Expected a name ending in {endings}, or these with .gz."
-        raise DataError(f"Cannot tell by its name what {path} holds. {message}")
-
-
-def article_format(path: Path) -> str:
-    """The ending that decides how a file is read: `.jsonl`, `.xml`, `.txt`, or whatever stands before `.gz`."""
-    name = path.name.lower().removesuffix(".gz")
-    return Path(name).suffix
+def _warn(problem: Problem) -> None:
+    warnings.warn(f"Skipped {problem}", UserWarning, stacklevel=3)

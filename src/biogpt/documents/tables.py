@@ -16,7 +16,7 @@ from typing import IO, Any, BinaryIO
 
 from biogpt.documents.json_lines import article_of_fields, passages_of
 from biogpt.documents.types import ABSTRACT, TEXT_FIELDS, TITLE, Document, free_name, items_of, make_document
-from biogpt.documents.writing import Writer
+from biogpt.documents.writer import Writer
 from biogpt.errors import DataError, suggest
 from biogpt.files import (
     Reading,
@@ -38,13 +38,13 @@ _TEXTS = (*TEXT_FIELDS, "text")
 _NAME = re.compile(r"\S.{,38}(?<![.?!])|\S")  # what a column may be called; behind the comma of a text stands a blank
 
 
-def read_csv_records(stream: IO[bytes], reading: Reading) -> Iterator[Document]:
-    """The records of a stream of comma-separated values."""
+def read_csv_documents(stream: IO[bytes], reading: Reading) -> Iterator[Document]:
+    """The documents of a stream of comma-separated values."""
     return _read(stream, reading, CSV)
 
 
-def read_tsv_records(stream: IO[bytes], reading: Reading) -> Iterator[Document]:
-    """The records of a stream of tab-separated values."""
+def read_tsv_documents(stream: IO[bytes], reading: Reading) -> Iterator[Document]:
+    """The documents of a stream of tab-separated values."""
     return _read(stream, reading, TSV)
 
 

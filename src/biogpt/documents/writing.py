@@ -1,105 +1,86 @@
-"""Files that grow document by document and can be taken up again where they stopped.
+"""Writing: documents with what was extracted from them, to one file or a stream."""
 
-What stands before `Writer.position` is a whole number of records. A run that was killed cuts the file there and goes
-on; the closing part that some formats need comes after it, and is written anew.
-"""
-
-import os
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO
 
+from biogpt.documents import brat, tables
+from biogpt.documents.registry import ENDINGS, OUTPUT_FORMATS, WRITERS, output_format
 from biogpt.documents.types import Document
-from biogpt.errors import DataError
+from biogpt.documents.writer import Writer
+from biogpt.errors import DataError, InputError, suggest
+from biogpt.files import writing_atomically
 
-_CONTEXT = 4  # bytes of what is already there that a format may look at
 
-
-class Writer:
-    """Writes records to one file. A format says how with `encode`, and what comes before and after them.
+def open_writer(
+    target: str | Path | BinaryIO, format: str, *, position: int = 0, columns: Sequence[str] = ()
+) -> Writer:
+    """Open an output for documents.
 
     Args:
-        target: a path, or a binary stream (which cannot be taken up again).
-        position: where an earlier run of the same output stopped; 0 for a new file.
+        target: a path (for brat, of a directory that is empty or missing), or a binary stream.
+        format: one of `OUTPUT_FORMATS`.
+        position: `Writer.position` of the run that is taken up again; what stands behind it is cut off.
+        columns: for tables, the columns of items: see `biogpt.documents.tables.item_columns`.
 
     Raises:
-        DataError: the file cannot be written, or is shorter than `position`.
+        DataError: the output cannot be written.
+        InputError: no such format; a directory for brat that is not empty.
     """
+    if format not in WRITERS:
+        known = ", ".join(WRITERS)
+        raise InputError(f"Unknown format '{format}'.{suggest(format, WRITERS)} Expected one of {known}.")
+    if format in tables.DELIMITERS:
+        return WRITERS[format](target, position, columns=columns)
+    return WRITERS[format](target, position)
 
-    def __init__(self, target: str | Path | BinaryIO, position: int = 0) -> None:
-        self.position = position
-        """How many bytes the whole records take."""
-        self.last = b""
-        """The last bytes of them."""
-        self.is_owner = isinstance(target, str | Path)
-        if not isinstance(target, str | Path):
-            self.stream: BinaryIO = target
-            return
-        path = Path(target)
+
+def write_documents(documents: Iterable[Document], path: str | Path, format: str | None = None) -> int:
+    """Write documents with what was extracted from them to one file, in memory that does not grow with it.
+
+    The file appears under its name once all documents are in it, so that it may be the one that they are read from.
+
+    Args:
+        documents: for example from `read_documents` or `biogpt.Extractor.extract_documents`.
+        path: the file, which is replaced where it exists. For brat, a directory that is empty or missing.
+        format: one of `OUTPUT_FORMATS`; without, the ending of the file's name tells.
+
+    Returns:
+        How many documents were written.
+
+    Raises:
+        DataError: the file cannot be written, or (while reading) a file of documents is damaged as a whole.
+        InputError: no such format, or the name does not tell it; a directory for brat that is not empty.
+
+    Example:
+        >>> from biogpt.documents import read_documents, write_documents
+        >>> write_documents(read_documents("corpus.PubTator"), "corpus.json")  # doctest: +SKIP
+        500
+    """
+    path = Path(path)
+    format = format or output_format(path)
+    if format is None:
+        endings = ", ".join(ending for ending, name in ENDINGS.items() if name in OUTPUT_FORMATS)
+        raise InputError(
+            f"Cannot tell by its name in which format to write {path}. Expected a name ending in {endings}, or a "
+            f"format: one of {', '.join(OUTPUT_FORMATS)}."
+        )
+    num_documents = 0
+    with contextlib.ExitStack() as stack:
+        target = path if format == brat.NAME else stack.enter_context(_writing(path))
+        writer = stack.enter_context(open_writer(target, format))
+        for document in documents:
+            writer.write(document)
+            num_documents += 1
+    return num_documents
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[BinaryIO]:
+    with contextlib.ExitStack() as stack:
         try:
-            if not position:
-                self.stream = path.open("wb")
-                return
-            self.stream = path.open("r+b")
-            size = self.stream.seek(0, os.SEEK_END)
-            if size >= position:
-                self.stream.seek(max(0, position - _CONTEXT))
-                self.last = self.stream.read(min(position, _CONTEXT))
-                self.stream.truncate(position)
-                return
-            self.stream.close()
+            file = stack.enter_context(writing_atomically(path))
         except OSError as error:
             raise DataError(f"Cannot write {path}: {error.strerror}. Expected a writable place; check it.") from error
-        message = f"has {size:,} bytes. Expected at least {position:,} from the run that stopped. Start anew."
-        raise DataError(f"{path} {message}")
-
-    def encode(self, document: Document) -> str:
-        """One document as the file holds it."""
-        raise NotImplementedError
-
-    def opening(self, document: Document) -> str:
-        """What stands before the first document, which is given."""
-        return ""
-
-    def separator(self) -> str:
-        """What stands between the records so far and the next."""
-        return ""
-
-    def closing(self) -> str:
-        """What stands behind the last document."""
-        return ""
-
-    def write(self, document: Document) -> None:
-        """Append one document.
-
-        Raises:
-            OSError: the disk is full, the pipe is closed.
-        """
-        before = self.separator() if self.position else self.opening(document)
-        data = (before + self.encode(document)).encode()
-        self.stream.write(data)
-        self.position += len(data)
-        self.last = (self.last + data)[-_CONTEXT:]
-
-    def flush(self) -> None:
-        """Make sure that all records so far are on the disk: only then is `position` worth noting down."""
-        self.stream.flush()
-        if self.is_owner:
-            os.fsync(self.stream.fileno())
-
-    def close(self) -> None:
-        """Write the closing part and close the file."""
-        if self.stream.closed:
-            return
-        self.stream.write(self.closing().encode())
-        self.stream.flush()
-        if self.is_owner:
-            self.stream.close()
-
-    def __enter__(self) -> "Writer":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        yield file

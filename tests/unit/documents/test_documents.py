@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from biogpt.documents import Article, Problem, article_format, read_articles
+from biogpt.documents import Article, Problem, ending_of, read_articles
 from biogpt.errors import DataError
 
 
@@ -331,4 +331,4 @@ def test_on_read_counts_the_stored_bytes(tmp_path: Path) -> None:
 
 def test_format_is_told_by_the_name() -> None:
     names = ("a.jsonl", "a.JSONL.GZ", "a.b.xml", "a.gz", "a")
-    assert [article_format(Path(name)) for name in names] == [".jsonl", ".jsonl", ".xml", "", ""]
+    assert [ending_of(Path(name)) for name in names] == [".jsonl", ".jsonl", ".xml", "", ""]
