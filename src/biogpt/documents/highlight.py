@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from biogpt.documents.types import Entity, EntityRelation, Extraction
+    from biogpt.documents.types import Document, Entity, EntityRelation, Extraction
 
 Mention = tuple[tuple[int, int], str, str]
 """A span, the entity's type, and what to say of it besides."""
@@ -20,15 +20,20 @@ _NOT_HTML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffe\uffff]")
 _QUIET = "opacity:.7;font-size:.9em"
 
 
-def highlight(text: str, extraction: "Extraction") -> str:
+def highlight(document: "Document | str", extraction: "Extraction | None" = None) -> str:
     """A text with the entities in it marked, as one HTML fragment with inline style.
 
     Relations, labels, entities that the text lacks and warnings are listed below the text.
 
     Args:
-        text: what the spans of `extraction` count, in characters.
-        extraction: what was extracted from it.
+        document: a document, or a text: what the spans of `extraction` count, in characters.
+        extraction: what was extracted from it; by default the document's own.
     """
+    text = document if isinstance(document, str) else document.text
+    if extraction is None and not isinstance(document, str):
+        extraction = document.extraction
+    if extraction is None:
+        return _wrap(f'<div style="white-space:pre-wrap">{escape(text)}</div>')
     marked = mark_mentions(text, mentions_of(extraction), (0, len(text)), _opening_tag, _name_tag)
     parts = [f'<div style="white-space:pre-wrap">{marked}</div>'] if text else []
     lines = [_relation(relation) for relation in extraction.relations]
@@ -47,7 +52,11 @@ def highlight(text: str, extraction: "Extraction") -> str:
     if lines:
         entries = "".join(f"<li>{line}</li>" for line in lines)
         parts.append(f'<ul style="margin:.5em 0 0;padding-left:1.2em;font-size:.9em">{entries}</ul>')
-    return f'<div style="line-height:1.9;overflow-wrap:anywhere">{"".join(parts)}</div>'
+    return _wrap("".join(parts))
+
+
+def _wrap(parts: str) -> str:
+    return f'<div style="line-height:1.9;overflow-wrap:anywhere">{parts}</div>'
 
 
 def mark_mentions(

@@ -246,6 +246,10 @@ class Document:
     extraction: Extraction | None = None
     """What was found in it; None before anyone has looked."""
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the text with the extracted entities marked; see `biogpt.documents.highlight`."""
+        return highlight(self)
+
     def with_extraction(self, extraction: Extraction) -> "Document":
         """The same document with what was found in it."""
         return replace(self, extraction=extraction)

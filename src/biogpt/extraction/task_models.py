@@ -34,7 +34,7 @@ class TaskModel:
 
     @property
     def label(self) -> str:
-        """What its findings are signed with: the name alone, also of a directory."""
+        """What its extractions are signed with: the name alone, also of a directory."""
         return self.path.resolve().name if Path(self.name).is_dir() else self.name
 
     def fingerprint(self) -> str:

@@ -4,6 +4,7 @@ from html.parser import HTMLParser
 
 from biogpt.documents import Entity, EntityRelation, Extraction, Label
 from biogpt.documents.highlight import highlight
+from biogpt.documents.types import Passage, make_document
 
 
 class Reader(HTMLParser):
@@ -106,3 +107,14 @@ def test_a_notebook_shows_an_extraction_with_its_text() -> None:
     assert extraction._repr_html_() == highlight("Lithium.", extraction)
     without_text = Extraction((Entity("chemical", "lithium", ((0, 7),)),))
     assert Reader(without_text._repr_html_()).lines == ["chemical: lithium"]
+
+
+def test_a_document_shows_its_own_extraction() -> None:
+    document = make_document("1", [Passage("Aspirin & <b>")])
+    assert "mark" not in document._repr_html_()
+    assert "Aspirin &amp; &lt;b&gt;" in document._repr_html_()
+    assert "Nothing found" not in document._repr_html_()
+    extraction = Extraction((Entity("chemical", "Aspirin", ((0, 7),)),))
+    found = document.with_extraction(extraction)
+    assert found._repr_html_() == highlight(found) == highlight(document.text, extraction)
+    assert Reader(found._repr_html_()).marked == [(0, 7)]

@@ -89,10 +89,10 @@ def test_what_is_said_of_a_document() -> None:
     relation = EntityRelation(
         "inhibitor", {"drug": naloxone, "target": Entity("gene", "P&G")}, {"interaction": "x<y"}, 0.001
     )
-    findings = Extraction(
+    extraction = Extraction(
         (naloxone, Entity("disease", "far away")), (relation,), (Label("answer", "yes", 0.914),), ("<script>",)
     )
-    text, reader = render(record.with_extraction(findings), record.with_extraction(Extraction()))
+    text, reader = render(record.with_extraction(extraction), record.with_extraction(Extraction()))
     assert "script" not in reader.tags
     assert "mini &amp; co</strong>; F1 41.2 on dev." in text
     assert "<h2>a&lt;b</h2>" in text

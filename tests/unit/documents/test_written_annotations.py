@@ -44,7 +44,7 @@ TEXT = st.text(
 
 
 @st.composite
-def findings_for(draw: Callable[..., Any], text: str) -> Extraction:
+def extractions_for(draw: Callable[..., Any], text: str) -> Extraction:
     """Entities at any spans of a text that are not blank, related two by two, and some not in the text at all."""
     places = st.tuples(*[st.integers(0, len(text))] * 2).map(lambda ends: (min(ends), max(ends)))
     spans = [span for span in draw(st.lists(places, max_size=6)) if text[slice(*span)].strip()]
@@ -72,8 +72,8 @@ def squeeze(text: str) -> str:
     return re.sub("[.\x00-\x1f\x7f-\x9f\u2028\u2029\ufffd\ufffe\uffff]", "", "".join(text.split()))
 
 
-def expected(record: Document, findings: Extraction) -> set[Mention]:
-    entities = [*findings.entities, *(entity for each in findings.relations for entity in each.roles.values())]
+def expected(record: Document, extraction: Extraction) -> set[Mention]:
+    entities = [*extraction.entities, *(entity for each in extraction.relations for entity in each.roles.values())]
     named = {(entity.type, squeeze(record.text[slice(*span)])) for entity in entities for span in entity.spans}
     return {each for each in named if each[1]}
 
@@ -223,10 +223,10 @@ def test_spans_give_their_mentions(data: st.DataObject, title: str, abstract: st
         elif source != "jsonl":
             (record,) = read_documents(write(record, home / f"second.{source}", source), refuse, source)
             assert squeeze(record.text) == squeeze(f"{title} {abstract}")
-        findings = data.draw(findings_for(record.text))
-        path = write(record.with_extraction(findings), home / f"third.{written}", written, COLUMNS)
+        extraction = data.draw(extractions_for(record.text))
+        path = write(record.with_extraction(extraction), home / f"third.{written}", written, COLUMNS)
         found_mentions = READERS[written](path)
-    assert {found for found in found_mentions if found[1]} == expected(record, findings)
+    assert {found for found in found_mentions if found[1]} == expected(record, extraction)
 
 
 def test_one_annotation_for_the_same_span_and_type(tmp_path: Path) -> None:

@@ -21,14 +21,14 @@ def test_mentions_stand_where_the_text_has_them():
     ]
     tags = ["O B-Disease O", "B-Disease I-Disease I-Disease I-Disease I-Disease I-Disease O B-Disease O O O O"]
     answers = [task.parse(text, example) for text, example in zip(tags, examples, strict=True)]
-    findings = read_extraction(task, record, examples, answers, "m")
-    assert [(entity.name, entity.spans, entity.type) for entity in findings.entities] == [
+    extraction = read_extraction(task, record, examples, answers, "m")
+    assert [(entity.name, entity.spans, entity.type) for entity in extraction.entities] == [
         ("fever", ((3, 8),), "Disease"),
         ("Non-Hodgkin's lymphoma", ((10, 32),), "Disease"),
         ("NHL", ((34, 37),), "Disease"),
     ]
-    assert findings.annotator == "m"
-    assert not findings.warnings
+    assert extraction.annotator == "m"
+    assert not extraction.warnings
 
 
 def test_relations_have_all_mentions_and_the_identifiers_that_the_record_knows():
@@ -66,9 +66,9 @@ def test_fields_make_the_source():
     assert example.text == "question: Why? context: Because. "
     with pytest.raises(DataError, match="no 'question', which the task 'pubmedqa' reads"):
         make_examples(task, record_of("Why?"))
-    findings = read_extraction(task, record_of("Why?"), [example], [task.parse("no", example)], "m")
-    assert findings.labels == ()
-    assert findings.warnings
+    extraction = read_extraction(task, record_of("Why?"), [example], [task.parse("no", example)], "m")
+    assert extraction.labels == ()
+    assert extraction.warnings
 
 
 def test_a_source_of_one_field_is_the_text_and_its_names_are_looked_for_there(tmp_path):
