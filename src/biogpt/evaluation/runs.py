@@ -4,7 +4,6 @@ Predictions are kept as they are made, so that a killed run goes on where it was
 nor how figures are computed.
 """
 
-import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
@@ -16,6 +15,7 @@ from biogpt.evaluation.prediction_files import as_record, read_predictions
 from biogpt.evaluation.report import Report
 from biogpt.evaluation.scores import evaluate_predictions, score_predictions
 from biogpt.extraction.task_models import TaskModel, find_task_model
+from biogpt.files import dump_json
 from biogpt.run_state import RunState
 from biogpt.tasks.example import Example, Prediction
 from biogpt.tasks.task import Task, load_task
@@ -137,7 +137,7 @@ def _continue_run(
 
 
 def _as_line(prediction: Prediction) -> str:
-    return json.dumps(as_record(prediction), ensure_ascii=False) + "\n"
+    return dump_json(as_record(prediction)) + "\n"
 
 
 def _report_progress(
