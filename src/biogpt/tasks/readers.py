@@ -298,12 +298,18 @@ def read_pubtator_pairs(path: Path) -> dict[str, list[list[str]]]:
     Raises:
         DataError: the file cannot be read, or a line is not PubTator's.
     """
-    found = read_relations(path)
-    return {id: [_pair(relation) for relation in found[id] if relation.type == RELATION_TYPE] for id in found}
+    return {id: _pairs(relations, f"{path}: document {id}") for id, relations in read_relations(path).items()}
 
 
-def _pair(relation: Relation) -> list[str]:
-    return [value.removeprefix(_MESH) for _, value in relation.arguments]
+def _pairs(relations: Iterable[Relation], place: str) -> list[list[str]]:
+    pairs = []
+    for relation in relations:
+        if relation.type == RELATION_TYPE:
+            pair = [value.removeprefix(_MESH) for _, value in relation.arguments]
+            if len(pair) != 2:
+                raise DataError(f"{place}: a relation of {len(pair)} identifiers. Expected 2.")
+            pairs.append(pair)
+    return pairs
 
 
 def _read_pubtator(schema: Schema, path: Path) -> Iterator[Example]:
@@ -320,7 +326,7 @@ def _read_pubtator(schema: Schema, path: Path) -> Iterator[Example]:
             for part in annotation.identifier.removeprefix(_MESH).split("|"):
                 mentions.setdefault(part, []).append(annotation)
         items = []
-        for ids in (_pair(relation) for relation in document.relations if relation.type == RELATION_TYPE):
+        for ids in _pairs(document.relations, f"{path}: document {document.id}"):
             found = {slot: mentions.get(id, []) for slot, id in zip(slots, ids, strict=True)}
             names = {
                 slot: max((annotation.text.lower() for annotation in found[slot]), key=len, default=id)

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from biogpt.errors import DataError, InputError
+from biogpt.tasks.readers import read_pubtator_pairs
 from biogpt.tasks.task import load_task
 
 TABLE = """
@@ -191,3 +192,14 @@ def test_prompts_are_lines_or_records(tmp_path):
     assert (example.id, task.target(example)) == ("x", "more")
     broken = write(tmp_path / "q.jsonl", '{"text": "one"}\n')
     assert "no 'prompt'" in message_of(lambda: task.read(broken))
+
+
+def test_pubtator_may_hold_relations_alone(tmp_path):
+    text = "1\tCID\tMESH:D1\tD2\t0.5\r\n2\t0\t3\tAsp\tChemical\tD3\n\n1\tCID\tD4\tD5\n1\tother\tD6\tD7\n"
+    pairs = read_pubtator_pairs(write(tmp_path / "p.PubTator", text))
+    assert pairs == {"1": [["D1", "D2"], ["D4", "D5"]], "2": []}
+    with pytest.raises(DataError, match=r"q\.PubTator:2: got 'x'; expected id\|t\|title"):
+        read_pubtator_pairs(write(tmp_path / "q.PubTator", "1\tCID\ta\tb\nx\n"))
+    for reader in (read_pubtator_pairs, load_task("bc5cdr").read):
+        with pytest.raises(DataError, match="document 1: a relation of 1 identifiers"):
+            reader(write(tmp_path / "r.PubTator", "1|t|Title\n1\tCID\tD1\n"))
