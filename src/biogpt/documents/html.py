@@ -104,7 +104,7 @@ class PageWriter(Writer):
             f'<p class="about">Found by the model <strong>{escape(heading.model)}</strong>{quality}. '
             "A model makes mistakes: check what you use.</p>\n"
             f'<div class="bar"><span class="legend">{names}</span>'
-            '<label><input type="checkbox" id="only"> only documents with findings</label></div>\n'
+            '<label><input type="checkbox" id="only"> only documents with an extraction</label></div>\n'
             "</header>\n<main>\n"
         )
 
