@@ -130,7 +130,7 @@ class Predictor:
         Returns:
             For each example what was predicted, with scores from 0 to 1: of a generated item the geometric mean of
             the probabilities of the tokens that fill its slots, or, where relations are searched above a
-            threshold (the task's `inference.threshold`), the probability of its sentence among all that are allowed; of a
+            threshold (`task.inference.threshold`), the probability of its sentence among all that are allowed; of a
             mention the mean probability of its tags; of a label that a head gives its probability.
         """
         remaining = iter(examples)
