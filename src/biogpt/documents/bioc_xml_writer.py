@@ -1,6 +1,6 @@
 """BioC XML, written one document at a time.
 
-A document keeps its elements, attributes and blanks as they are; what was found is added to them. Characters that XML
+A document keeps its elements, attributes and white space as they are; what was extracted is added. Characters that XML
 cannot hold become U+FFFD, and keys of BioC JSON that BioC does not define are left out. Everything that can be found
 can be said: see `biogpt.documents.bioc`.
 """
@@ -136,6 +136,6 @@ def _put(parent: Any, new: Any, after: tuple[str, ...]) -> None:
     for tag in after:
         known = parent.findall(tag)
         if known:
-            known[-1].addnext(new)  # moves the blanks behind `known` behind `new`
+            known[-1].addnext(new)  # moves the white space behind `known` behind `new`
             return
     parent.append(new)

@@ -6,7 +6,7 @@ mentions stand behind its mentions and added relations at its end, with the scor
 
 What it cannot say: labels and answers, warnings, who annotated, roles and values of a relation, and relations of
 entities that the text names but no mention has, other than by name. Of a document from another format it keeps what the
-model reads, on one line each; a tab or line break in it becomes a blank. A mention whose offsets do not give its text
+model reads, on one line each; a tab or line break in it becomes a space. A mention whose offsets do not give its text
 stays in PubTator but is not known elsewhere.
 """
 

@@ -35,7 +35,7 @@ DELIMITERS = {CSV: ",", TSV: "\t"}
 IDS = ("id", "pmid", "pmcid")
 
 _TEXTS = (*TEXT_FIELDS, "text")
-_NAME = re.compile(r"\S.{,38}(?<![.?!])|\S")  # what a column may be called; behind the comma of a text stands a blank
+_NAME = re.compile(r"\S.{,38}(?<![.?!])|\S")  # what a column may be called; behind the comma of a text stands a space
 
 
 def read_csv_documents(stream: IO[bytes], reading: Reading) -> Iterator[Document]:

@@ -232,7 +232,7 @@ class Document:
     text: str
     """What a model reads: title and abstract as in `Article.text`, or all passages where there is no abstract."""
     parts: tuple[Part, ...]
-    """Where `text` comes from, in order. What is between parts (a blank, a title's full stop) is not in the file."""
+    """Where `text` comes from, in order. What is between parts (a space, a title's full stop) is not in the file."""
     passages: tuple[Passage, ...]
     """All text of the file's document, also what the model does not read."""
     annotations: tuple[Annotation, ...] = ()
@@ -292,7 +292,7 @@ class Document:
         return None
 
     def is_at(self, spans: Iterable[Span], text: str) -> bool:
-        """Whether these spans of `text` hold this text, blanks aside."""
+        """Whether these spans of `text` hold this text, white space aside."""
         return "".join("".join(self.text[start:end] for start, end in spans).split()) == "".join(text.split())
 
 
@@ -300,7 +300,7 @@ def make_document(id: str, passages: Sequence[Passage], **others: Any) -> Docume
     """A document with its text laid out from its passages.
 
     The model reads title and abstract, where the file says which they are, and all passages otherwise. As in
-    `Article.text`, blanks around a passage are left out, passages are joined by a blank, and a title that ends in a
+    `Article.text`, white space around a passage is left out, passages are joined by a space, and a title that ends in a
     word character gets a full stop.
 
     Args:

@@ -1,4 +1,4 @@
-"""XML as a stream of elements, from files that nobody vouches for.
+"""XML as a stream of elements, from untrusted files.
 
 Neither the network nor the disk is asked for a DTD, and entities stay unexpanded: a hostile file costs nothing.
 """

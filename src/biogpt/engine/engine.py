@@ -72,7 +72,7 @@ class _Row:
     max_new_tokens: int
     limit_reason: StopReason  # why max_new_tokens is what it is
     uniforms: random.Random
-    state: ConstraintState | None = None  # what the row is held to
+    state: ConstraintState | None = None  # of its constraint
     new_ids: list[int] = field(default_factory=list)  # with the end token, where there is one
     scores: list[float] = field(default_factory=list)  # of new_ids, but for those that were forced last
     unread_ids: list[int] = field(default_factory=list)  # what the model has to read next
@@ -333,7 +333,7 @@ class Engine:
 
         Args:
             prompt_ids: with the `</s>` that begins a text.
-            constraint: what the texts are held to; see `TokenConstraint.once`.
+            constraint: of the texts; see `TokenConstraint.once`.
             threshold: of a text among all that the constraint allows. There are at most 1 / `threshold` of them,
                 and as many are read at once at the most.
 

@@ -41,7 +41,7 @@ class _Begun:
 def search_sequences(
     model: BioGptForCausalLM, prompt_ids: Sequence[int], state: ConstraintState, threshold: float, pad_id: int
 ) -> list[ScoredSequence]:
-    """The texts that may follow a prompt and are likely enough.
+    """The texts that may follow a prompt and reach a probability.
 
     Args:
         model: in evaluation mode.
@@ -95,7 +95,7 @@ def search_sequences(
 
 
 def _go_on(text: _Begun, logits: torch.Tensor, floor: float) -> Iterator[_Begun]:
-    """A text with each token that leaves it likely enough, and with what must follow that token."""
+    """A text with each token that leaves it above the threshold, and with what must follow that token."""
     allowed = sorted(text.state.allowed())
     values = logits[torch.tensor(allowed, device=logits.device)].log_softmax(dim=-1)
     for index, value in zip(allowed, values.tolist(), strict=True):

@@ -1,4 +1,4 @@
-"""Evaluation runs: a tuned model over a split of a data set -> a `Report`.
+"""Evaluation runs: a fine-tuned model over a split of a data set -> a `Report`.
 
 Predictions are kept as they are made, so that a killed run goes on where it was. Knows neither what a model is made of
 nor how figures are computed.

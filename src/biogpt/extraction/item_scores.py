@@ -1,7 +1,7 @@
 """How sure a model was of each item that it wrote, from the probabilities of its tokens.
 
 An item's score is the geometric mean of the probabilities of the tokens that fill its slots. The words of the sentence
-around them say nothing: a tuned model writes them whatever it reads. Knows tokens and texts, no models.
+around them say nothing: a fine-tuned model writes them whatever it reads. Knows tokens and texts, no models.
 """
 
 import math
@@ -45,7 +45,7 @@ def score_items(
 
 
 def _find_values(schema: Schema, item: Item, text: str) -> list[tuple[int, int]]:
-    """Where the item's values stand in a text without blanks; a value that is worded in another way is left out."""
+    """Where the item's values stand in a text without spaces; a value that is written in another way is left out."""
     template = schema.template
     literals = [_squeeze(literal) for literal in re.split(r"\{\w+\}", template.sentence)]
     # Labels of one sentence share it, so that an item's own sentence need not stand there.

@@ -1,4 +1,4 @@
-"""Predictor: examples -> predictions, by one tuned model, whatever its head.
+"""Predictor: examples -> predictions, by one fine-tuned model, whatever its head.
 
 A language model writes the target and the task reads it; a token-classification head tags words; a sequence-
 classification head weighs the choices. Here a task and a model meet; how texts become examples, and what becomes of
@@ -55,7 +55,7 @@ class Predictor:
     """Predicts with one model.
 
     Args:
-        task: what the model was tuned for.
+        task: what the model was fine-tuned for.
         model: in evaluation mode, on the device where it shall run.
         tokenizer: the model's own.
         batch_size: how many texts are read at once. More is faster and takes more memory. Where all relations
@@ -112,8 +112,8 @@ class Predictor:
         tokenizer = load_tokenizer(found.path, loaded.config.vocab_size)
         if not found.is_tuned and isinstance(loaded, BioGptForCausalLM) and not learned_ids(tokenizer):
             raise InputError(
-                f"The model '{found.name}' was tuned neither for the task '{found.task.name}' nor for any other: it "
-                f"has no {TASK_FILE} and no soft prompt. Make one of it: biogpt finetune --task {found.task.name} "
+                f"The model '{found.name}' was fine-tuned neither for the task '{found.task.name}' nor for another: "
+                f"it has no {TASK_FILE} and no soft prompt. Make one of it: biogpt finetune --task {found.task.name} "
                 f"--data DIR --model {found.name} --output DIR."
             )
         loaded.to(place)
@@ -129,8 +129,8 @@ class Predictor:
 
         Returns:
             For each example what was predicted, with scores from 0 to 1: of a generated item the geometric mean of
-            the probabilities of the tokens that fill its slots, or, where all likely relations are given (the task's
-            `inference.threshold`), the probability that it is stated first among all that the schema allows; of a
+            the probabilities of the tokens that fill its slots, or, where relations are searched above a
+            threshold (`task.inference.threshold`), the probability of its sentence among all that are allowed; of a
             mention the mean probability of its tags; of a label that a head gives its probability.
         """
         remaining = iter(examples)
@@ -145,7 +145,7 @@ class Predictor:
         return self._classify(window)
 
     def _search(self, engine: Engine, example: Example) -> Prediction:
-        """All relations that the model might well state, with how likely it would state each first. The prediction's
+        """All relations above the probability threshold, with the probability of each. The prediction's
         text is what it would have written to state them all."""
         prompt, is_cut = encode_prompt_or_cut(self.task, self.tokenizer, example)
         grammar = self.task.grammar(example)
@@ -192,7 +192,7 @@ class Predictor:
     def _compile_constraints(
         self, examples: Sequence[Example], prompts: Sequence[Sequence[int]]
     ) -> list[TokenConstraint] | None:
-        """What each completion is held to; None where the task lets anything be written."""
+        """The constraint of each completion; None where the task lets anything be written."""
         constraints = []
         for example, prompt in zip(examples, prompts, strict=True):
             grammar = self.task.grammar(example)
@@ -296,7 +296,7 @@ def _pick_words(encoded: Sequence[EncodedWords], logits: Sequence[torch.Tensor])
 def _as_mentions(example: Example, tags: Sequence[str], probabilities: Sequence[float], threshold: float) -> Prediction:
     spans = word_spans(example.text)
     places = [start for start, _ in spans]
-    # Two blanks in a row have an empty word between them, which names nothing.
+    # Two spaces in a row have an empty word between them, which names nothing.
     kept = [tag if start < end else OUTSIDE for tag, (start, end) in zip(tags, spans, strict=True)]
     items = []
     for item in read_tags(kept, example.text):

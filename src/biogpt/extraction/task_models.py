@@ -1,4 +1,4 @@
-"""Tuned models: from names of a model and of a task to the directory to load and the task to ask.
+"""Task models: from names of a model and of a task to the directory to load and the task to ask.
 
 Whatever can be wrong with such a pair of names is said here, before anything is loaded. Knows no tensors; importing it
 does not import torch.
@@ -28,7 +28,7 @@ class TaskModel:
     path: Path
     task: Task
     is_tuned: bool
-    """The directory says itself that it was tuned for this task; otherwise only its user does."""
+    """The directory says itself that it was fine-tuned for this task; otherwise only its user does."""
     record: Mapping[str, Any]
     """What its `finetune.json` says of how it was made and how good it is; empty where there is none."""
 
@@ -59,11 +59,11 @@ def find_task_model(model: str | Path | None = None, task: str | Path | Task | N
 
     Args:
         model: a bundled model's name, a directory or a hub id; by default the one that is bundled for `task`.
-        task: a task's name, its TOML file, or a task; by default the one that the model was tuned for. What is given
-            must be the model's own, up to its target format and where its data lie.
+        task: a task's name, its TOML file, or a task; by default the one that the model was fine-tuned for. What is
+            given must be the model's own, up to its target format and where its data lie.
 
     Raises:
-        InputError: neither is given, there is no such task, no model is bundled for it, or the model was tuned for
+        InputError: neither is given, there is no such task, no model is bundled for it, or the model was fine-tuned for
             another one.
         CheckpointError: there is no such model.
         ConfigError: a task's file is impossible.
@@ -78,8 +78,8 @@ def find_task_model(model: str | Path | None = None, task: str | Path | Task | N
     if not (path / TASK_FILE).is_file():
         if asked is None:
             raise InputError(
-                f"The model '{name}' does not say its task: it has no {TASK_FILE}, expected that of a tuned model. "
-                "Name the task, too, or tune the model: 'biogpt finetune'."
+                f"The model '{name}' does not say its task: it has no {TASK_FILE}, expected that of a fine-tuned "
+                "model. Name the task, too, or fine-tune the model: 'biogpt finetune'."
             )
         return TaskModel(name, path, asked, False, {})
     own = read_task_directory(path)
@@ -111,15 +111,15 @@ def _find_bundled(task: Task) -> str:
 def _check_same(name: str, own: Task, asked: Task) -> None:
     if asked.name != own.name:
         raise InputError(
-            f"The model '{name}' was tuned for the task '{own.name}', not for '{asked.name}'. Name a model of that "
-            "task, or leave the task out."
+            f"The model '{name}' was fine-tuned for the task '{own.name}', not for '{asked.name}'. Name a model of "
+            "that task, or leave the task out."
         )
     ours, theirs = own.schema, asked.schema
     if ours.kind != theirs.kind or {slot: set(ours.slots[slot].choices) for slot in ours.slots} != {
         slot: set(theirs.slots[slot].choices) for slot in theirs.slots
     }:
         raise InputError(
-            f"The model '{name}' was tuned for another version of the task '{own.name}': {_summarize(own)}, not "
+            f"The model '{name}' was fine-tuned for another version of the task '{own.name}': {_summarize(own)}, not "
             f"{_summarize(asked)}. Name its own, {TASK_FILE} in its directory, or leave the task out."
         )
 

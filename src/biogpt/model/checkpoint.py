@@ -25,9 +25,10 @@ if TYPE_CHECKING:
     from biogpt.model.modeling import AnyModel, BioGptPreTrainedModel
     from biogpt.text.tokenizer import BioGptTokenizer
 
+_SMALL_FILES = ("*.json", "*.txt", "*.toml")  # configuration, vocabulary, the task of a fine-tuned model
 _ASSETS = Path(__file__).resolve().parents[1] / "assets"
 
-# Bundled models: name -> directory; those that were tuned bear their task's name. They are found before a directory of
+# Bundled models: name -> directory; those that were fine-tuned bear their task's name. They go before a directory of
 # that name, which is reached as ./name.
 BUNDLED = {
     "mini": _ASSETS / "mini",
@@ -350,9 +351,9 @@ def _fetch_from_hub(hub_id: str, revision: str | None = None) -> Path:
     name = f"{hub_id}@{revision}" if revision else hub_id
     # Many hub models carry their weights twice; the PyTorch file is fetched only where it is the only one.
     try:
-        path = Path(snapshot_download(hub_id, revision=revision, allow_patterns=["*.json", "*.txt", "*.safetensors"]))
+        path = Path(snapshot_download(hub_id, revision=revision, allow_patterns=[*_SMALL_FILES, "*.safetensors"]))
         if not any(path.glob("*.safetensors")):
-            patterns = ["*.json", "*.txt", "pytorch_model*.bin"]
+            patterns = [*_SMALL_FILES, "pytorch_model*.bin"]
             path = Path(snapshot_download(hub_id, revision=revision, allow_patterns=patterns))
     except Exception as error:  # the hub client lets through errors of its network library, which varies by version
         raise CheckpointError(

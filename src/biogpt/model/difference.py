@@ -1,15 +1,15 @@
-"""A tuned model as its difference from the model that it was tuned from, four bits a weight.
+"""A fine-tuned model as its difference from the model that it was fine-tuned from, four bits a weight.
 
-Tuning moves weights by little, and a coarse record of by how much is enough (Liu et al. 2024, "BitDelta", get by with
-one bit): a file of a quarter of the size in half precision, from which `biogpt.model.checkpoint` reads an ordinary
-model. This is how the tuned models of this package are shipped. Importing this module does not import torch.
+Fine-tuning moves weights by little, and a coarse record of by how much is enough (Liu et al. 2024, "BitDelta", get by
+with one bit): a file of a quarter of the size in half precision, from which `biogpt.model.checkpoint` reads an ordinary
+model. This is how the fine-tuned models of this package are shipped. Importing this module does not import torch.
 
 The file, safetensors, has for each matrix NAME of both models
 
     NAME.codes    uint8 (rows, (columns + 1) // 2): two codes a byte, the left column's in the lower half
     NAME.scales   float16 (rows,): a weight's difference is its row's scale times (code - 8)
 
-and everything else whole, in float16: vectors as NAME, rows that only the tuned matrix has as NAME.rows.
+and everything else whole, in float16: vectors as NAME, rows that only the fine-tuned matrix has as NAME.rows.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _PARTS = ("codes", "scales", "rows")
 def write_difference(
     weights: Mapping[str, torch.Tensor], base: str, base_weights: Mapping[str, torch.Tensor], path: Path
 ) -> Path:
-    """Write what makes a tuned model out of its base.
+    """Write what makes a fine-tuned model out of its base.
 
     Args:
-        weights: the tuned model's, without a tied projection.
-        base: the name of the model that it was tuned from, as whoever reads the file can resolve it.
+        weights: the fine-tuned model's, without a tied projection.
+        base: the name of the model that it was fine-tuned from, as whoever reads the file can resolve it.
         base_weights: that model's.
         path: the directory to write to.
 
@@ -64,7 +64,7 @@ def write_difference(
 def apply_difference(
     file: Path, tensors: Mapping[str, torch.Tensor], base: str, weights: Mapping[str, torch.Tensor]
 ) -> dict[str, torch.Tensor]:
-    """The tuned model's weights in float32.
+    """The fine-tuned model's weights in float32.
 
     Args:
         file: where the difference is from, for messages.

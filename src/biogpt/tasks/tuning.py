@@ -70,7 +70,7 @@ class Tuning:
     model learns which names fill the slots before it learns which of them are related. For relations."""
     shuffle_relations: bool = False
     """Whether each epoch lists a text's relations in another order. Then any of them may be said first, and prediction
-    constrained by the schema gives all that are likely enough to be (`threshold`, set on dev) rather than one list."""
+    constrained by the schema gives all above a probability threshold (set on dev) rather than one list."""
     result: str = "average"
     """Which weights the run leaves: the `"average"` of the last `num_averaged` epochs', the `"best"` on dev, the
     `"last"`."""

@@ -1,4 +1,4 @@
-"""The engine with constraints: a model held to a grammar."""
+"""The engine with constraints."""
 
 import pytest
 import torch

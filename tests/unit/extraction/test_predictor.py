@@ -125,7 +125,7 @@ def test_no_text_is_too_odd(tuned_model_paths, name, text):
 
 
 def test_an_unread_answer_is_a_problem_and_no_item(tuned_model_paths):
-    """A model that was tuned for another sentence: nothing is found, and that is said; held to it, it can be read."""
+    """A model that was tuned for another sentence: nothing is found, and that is said; constrained, it can be read."""
     path = tuned_model_paths["pubmedqa"]
     model = load_model(path)
     predictor = Predictor(load_task("bc5cdr"), model, load_tokenizer(path, model.config.vocab_size))

@@ -75,7 +75,7 @@ class DevScores:
     unconstrained: Mapping[str, float]
     """As the paper measures; empty where there is no dev."""
     constrained: Mapping[str, float]
-    """Of all likely relations, where these are given."""
+    """Of all relations above the probability threshold, where these are searched for."""
     loss: float | None
     """Mean loss in nats per target; None where there is no dev."""
 
