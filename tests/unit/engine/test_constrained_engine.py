@@ -144,7 +144,7 @@ def test_rules_that_do_not_fit_are_refused_before_any_work(engine, prompts, cons
             engine.generate_ids(prompts, GenerationSettings(**way), constraints)
 
     assert count_reads(engine, lambda: refuse("Got 2 constraints for 3 prompts", constraints[:2])) == []
-    refuse("Got constraints and num_beams 2, expected only one of them", constraints, num_beams=2)
+    refuse("Got constraints and num_beams 2, expected only one", constraints, num_beams=2)
     refuse("Got constraints and min_new_tokens 3", constraints, min_new_tokens=3)
     assert count_reads(engine, lambda: refuse("Got room for 5 new tokens", constraints, max_new_tokens=5)) == []
     assert list(engine.generate_ids([], constraints=[])) == []
