@@ -174,7 +174,15 @@ def install(commit: str, home: Path) -> Path:
 
 def warn_of_other_versions(old: Side, new: Side) -> None:
     """Say which dependencies differ: then numbers may differ without a change of ours."""
-    theirs, ours = old.versions(), new.versions()
+    try:
+        theirs, ours = old.versions(), new.versions()
+    except CommandFailedError as error:
+        print(
+            f"compare-with: {sys.executable} cannot run this checkout ({error}). Expected a Python with its dependencies: "
+            "activate the environment that has them.",
+            file=sys.stderr,
+        )
+        raise SystemExit(2) from None
     for name in theirs:
         if theirs[name] != ours[name]:
             print(f"Note: {old.label} has {name} {theirs[name]}, {new.label} has {ours[name]}.", file=sys.stderr)
