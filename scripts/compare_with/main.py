@@ -177,12 +177,10 @@ def warn_of_other_versions(old: Side, new: Side) -> None:
     try:
         theirs, ours = old.versions(), new.versions()
     except CommandFailedError as error:
-        print(
-            f"compare-with: {sys.executable} cannot run this checkout ({error}). Expected a Python with its dependencies: "
-            "activate the environment that has them.",
-            file=sys.stderr,
+        fail(
+            f"{sys.executable} cannot run this checkout ({error}). Expected a Python with its dependencies: activate "
+            "the environment that has them."
         )
-        raise SystemExit(2) from None
     for name in theirs:
         if theirs[name] != ours[name]:
             print(f"Note: {old.label} has {name} {theirs[name]}, {new.label} has {ours[name]}.", file=sys.stderr)
