@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from biogpt.tasks.recipe import Recipe
 from biogpt.tasks.task import load_task
-from biogpt.tasks.tuning import Tuning
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "finetuning"
@@ -63,10 +63,10 @@ def test_the_task_is_ten_lines_and_stands_on_the_page(page: str) -> None:
 
 def test_every_setting_is_on_the_page_with_its_default(page: str) -> None:
     named = [line.split("`")[1] for line in page.splitlines() if line.startswith("| `") and line.count(" | ") == 2]
-    settings = [field.name for field in dataclasses.fields(Tuning) if field.name != "small"]
+    settings = [field.name for field in dataclasses.fields(Recipe) if field.name != "small"]
     assert [name for name in named if name in settings] == settings
     for name in settings:
-        default = getattr(Tuning(), name)
+        default = getattr(Recipe(), name)
         shown = json.dumps(list(default) if isinstance(default, tuple) else default)
         assert f"| `{name}` | `{shown}` |" in page, name
 

@@ -12,8 +12,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from biogpt.config import build, naming
 from biogpt.errors import ConfigError
-from biogpt.tasks.inference import InferenceSettings, build_inference
+from biogpt.tasks.inference import InferenceSettings
 from biogpt.tasks.schema_file import render_schema
 from biogpt.tasks.task import Task, load_task
 
@@ -64,7 +65,5 @@ def _read_inference(path: Path) -> InferenceSettings | None:
             f"{path} has format_version {version}, but this biogpt knows versions up to {FORMAT_VERSION}: a newer one "
             "wrote it. Install a newer biogpt to use this model."
         )
-    try:
-        return build_inference(table)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
+    with naming(path):
+        return build(InferenceSettings, table)
