@@ -167,6 +167,38 @@ def check(
         raise error(f"Got {_join(place, name)} = {value!r}, expected {expected}.{_suggest_choice(value, hint)}")
 
 
+def check_format_version(
+    content: Mapping[str, Any],
+    newest: int,
+    path: str | Path,
+    *,
+    is_required: bool = False,
+    error: type[BioGptError] = ConfigError,
+) -> None:
+    """Refuse a saved file that a newer version of biogpt wrote.
+
+    Args:
+        content: of the file; version 0.1.0 wrote most files without a `format_version`.
+        newest: the newest format that is known here. It rises when an older biogpt would misread the file.
+        path: the file.
+        is_required: a file without `format_version` is damaged.
+        error: what to raise.
+
+    Raises:
+        BioGptError: of type `error`.
+    """
+    version = content.get("format_version")
+    if version is None and not is_required:
+        return
+    if type(version) is not int or version < 1:
+        raise error(f"{path}: format_version is {version!r}, expected a whole number from 1 to {newest}.")
+    if version > newest:
+        raise error(
+            f"{path} has format_version {version}, but this biogpt knows versions up to {newest}: a newer one wrote "
+            "it. Install a newer biogpt to use it."
+        )
+
+
 def require(holds: bool, name: str, value: object, expected: str) -> None:
     """Raise unless a setting is what it has to be beside others.
 

@@ -53,9 +53,9 @@ def test_the_test_sentences_share_no_names_and_patterns_with_the_training_senten
         assert not set(sentences) & set(patterns["test.csv"][label]), label
 
 
-def test_the_task_is_ten_lines_and_stands_on_the_page(page: str) -> None:
+def test_the_task_is_short_and_stands_on_the_page(page: str) -> None:
     text = (EXAMPLE / "triage.toml").read_text(encoding="utf-8")
-    assert len(text.splitlines()) == 10
+    assert len(text.splitlines()) < 20
     assert f"```toml\n{text}```" in page
     choices = load_task(EXAMPLE / "triage.toml").schema.slots["label"].choices
     assert {row["label"] for row in read_sentences("train.csv")} == set(choices)

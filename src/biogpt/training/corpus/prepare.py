@@ -24,7 +24,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from biogpt.config import Limits, check, require
+from biogpt.config import Limits, check, check_format_version, require
 from biogpt.documents import TEXT_FIELDS, Article, Problem, check_format, read_articles
 from biogpt.errors import BioGptError, ConfigError, DataError, suggest
 from biogpt.files import read_json, write_json
@@ -32,8 +32,8 @@ from biogpt.training.corpus import stages
 from biogpt.training.corpus.jobs import JobBoard, Tick
 from biogpt.training.corpus.shards import TokenShards
 
-FORMAT = 1
-"""The version of the directory's layout."""
+FORMAT_VERSION = 1
+"""Of the directory. It rises when an older biogpt would misread it."""
 
 _LIMITS = {
     "vocabulary_size": Limits(0),
@@ -133,8 +133,9 @@ class Corpus:
             raise DataError(
                 f"{path / 'corpus.json'} is not JSON ({error}). Delete the directory and prepare anew."
             ) from error
-        if summary.get("format") != FORMAT:
-            raise DataError(f"{path} has layout {summary.get('format')}. Expected {FORMAT}; prepare it anew.")
+        if "format" in summary:  # of version 0.1.0
+            summary["format_version"] = summary.pop("format")
+        check_format_version(summary, FORMAT_VERSION, path / "corpus.json", is_required=True, error=DataError)
         corpus = cls(path, summary)
         for tokens, name in (
             (corpus.train_tokens(), "num_train_tokens"),
@@ -250,7 +251,9 @@ def _prepare_in_stages(
         shutil.copyfile(work / "tokenizer" / name, path / name)
     versions = {name: metadata.version(name) for name in ("numpy", "sacremoses", "tokenizers")}
     versions["biogpt"] = metadata.version("biogpt")
-    write_json(path / "corpus.json", {"format": FORMAT, "recipe": identity, **counts, "versions": versions})
+    write_json(
+        path / "corpus.json", {"format_version": FORMAT_VERSION, "recipe": identity, **counts, "versions": versions}
+    )
 
 
 def _identify(recipe: CorpusRecipe, sources: list[Path], board: JobBoard) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from biogpt.errors import ConfigError
 from biogpt.model.modeling import AnyModel
 from biogpt.tasks.encoding import encode_prompt
 from biogpt.tasks.example import Example
-from biogpt.tasks.recipe import Recipe
+from biogpt.tasks.recipe import FORMER_KEYS, Recipe
 from biogpt.tasks.task import Task
 from biogpt.text.tokenizer import BioGptTokenizer
 from biogpt.training.finetune.augmentation import augment, count_random_pair_epochs
@@ -89,7 +89,8 @@ def prepare(recipe: FinetuneRecipe) -> Prepared:
     _check_scoring(prepared)
     _check_disk(recipe, model)
     settings = {**recipe.as_dict(), "data_fingerprint": splits.fingerprint}
-    claim_output(recipe.output, settings, _may_change(training), REPORT_FILE)
+    former_names = {f"finetune.{old}": f"finetune.{new}" for old, new in FORMER_KEYS.items()}
+    claim_output(recipe.output, settings, _may_change(training), REPORT_FILE, former_names)
     warn_of_caveats(recipe, splits)
     _warn_of_settings(prepared)
     return prepared

@@ -25,8 +25,8 @@ import torch
 from transformers import GenerationConfig, TrainerState, TrainingArguments
 from transformers.utils import logging as transformers_logging
 
-from biogpt.files import read_json, write_json
-from biogpt.model.checkpoint import ADAPTER_CONFIG_FILE, CONFIG_FILE, commit_of, resolve_model
+from biogpt.files import write_json
+from biogpt.model.checkpoint import ADAPTER_CONFIG_FILE, CONFIG_FILE, CONFIG_FORMAT_VERSION, commit_of, resolve_model
 from biogpt.model.modeling import (
     BioGptForCausalLM,
     BioGptForSequenceClassification,
@@ -52,6 +52,7 @@ from biogpt.training.finetune.trainer import (
 from biogpt.training.optimizer import make_optimizer
 from biogpt.training.run_directory import (
     CHECKPOINTS,
+    FORMAT_VERSION,
     CheckpointMarker,
     find_checkpoint,
     is_main_process,
@@ -62,6 +63,7 @@ from biogpt.training.run_directory import (
     step_of,
     versions,
 )
+from biogpt.training.run_directory import read_report as read_run_report
 from biogpt.training.schedule import learning_rate_factor
 from biogpt.training.trainer import common_arguments
 
@@ -119,10 +121,11 @@ def run_recipe(recipe: FinetuneRecipe) -> dict[str, Any]:
 
 def read_report(prepared: Prepared) -> dict[str, Any] | None:
     """The report of this very run, if it is finished."""
-    path = prepared.recipe.output / REPORT_FILE
-    if not path.is_file():
+    report = read_run_report(prepared.recipe.output / REPORT_FILE)
+    if report is None:
         return None
-    report = read_json(path)
+    if "held_scores" in report:  # of version 0.1.0
+        report["constrained_scores"] = report.pop("held_scores")
     return report if report["steps"] >= prepared.plan.num_steps or report["stopped_early"] else None
 
 
@@ -239,9 +242,10 @@ def make_report(prepared: Prepared, trainer: FinetuneTrainer, scores: DevScores,
     """What is known of the run in the end."""
     state, plan, splits = trainer.state, prepared.plan, prepared.splits
     return {
+        "format_version": FORMAT_VERSION,
         "task": prepared.task.name,
         "scores": _rounded(scores.unconstrained),
-        "held_scores": _rounded(scores.constrained),
+        "constrained_scores": _rounded(scores.constrained),
         "dev_loss": None if scores.loss is None else round(scores.loss, 6),
         "dev_is_test": splits.dev_is_test,
         "weights": weights,
@@ -277,6 +281,7 @@ def save(prepared: Prepared, model: Any, task: Task, report: dict[str, Any]) -> 
     if training.peft and not training.merge:
         model.save_pretrained(str(partial_path), save_embedding_layers=False)
         (partial_path / "README.md").unlink(missing_ok=True)  # PEFT's empty form
+        prepared.model.config.format_version = CONFIG_FORMAT_VERSION
         prepared.model.config.save_pretrained(partial_path)  # of the merged model: its head, labels and vocabulary
         prepared.tokenizer.save_pretrained(partial_path)
     else:

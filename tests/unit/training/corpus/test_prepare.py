@@ -425,7 +425,9 @@ class TestDirectory:
         [
             ("corpus.json", None, "has no corpus.json. Expected a prepared corpus"),
             ("corpus.json", b"{", "is not JSON"),
-            ("corpus.json", b'{"format": 99}', "has layout 99"),
+            ("corpus.json", b'{"format_version": 99}', "has format_version 99, but this biogpt knows versions up to 1"),
+            ("corpus.json", b'{"format": 99}', "has format_version 99"),  # as version 0.1.0 called it
+            ("corpus.json", b"{}", "format_version is None"),
             ("train-00000.bin", None, "lacks train-00000.bin"),
             ("train-00000.bin", b"\x00\x00", "holds 1 tokens, corpus.json says num_train_tokens"),
             ("heldout.bin", b"", "holds 0 tokens, corpus.json says num_heldout_tokens"),

@@ -234,7 +234,7 @@ def test_shuffled_relations_set_the_least_probability_where_dev_is_scored_best(
     report = run_recipe(recipe_of(model, tmp_path / "d.json", "ddi", dev_fraction=0.25, settings=settings))
     assert asked == [(scoring.RELATION_THRESHOLDS[0], True), (0.14, False)]
     assert read_task_directory(tmp_path / "run").inference.threshold == 0.14
-    assert report["held_scores"]["f1"] == 1.0
+    assert report["constrained_scores"]["f1"] == 1.0
     assert 0 < report["scores"]["f1"] < 1
 
 
