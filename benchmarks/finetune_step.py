@@ -59,16 +59,16 @@ def measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """One step of one task, in this process."""
     data = arguments.data / DIRECTORIES[name]
     recipe = make_recipe(name, data, arguments.work / name, str(arguments.work / "base"))
-    task, tuning = recipe.task, recipe.tuning
+    task, training = recipe.task, recipe.training
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model, tokenizer = build_model(recipe.model, task, tuning, SEED)
+    model, tokenizer = build_model(recipe.model, task, training, SEED)
     model.set_attn_implementation("sdpa" if device.type == "cuda" else "blocked")
     model.to(device).train()
-    optimizer = make_optimizer(model, tuning)
+    optimizer = make_optimizer(model, training)
     train = task.read(recipe.data, TRAIN_SPLITS.get(name, "train"))
-    encoded = encode_examples(task, tokenizer, type(model), train, tuning.source_weight)
+    encoded = encode_examples(task, tokenizer, type(model), train, training.source_weight)
     examples, lengths = encoded.examples, encoded.lengths()
-    plan = Plan(lengths, tokens_per_step=tuning.tokens_per_step, seed=SEED)
+    plan = Plan(lengths, tokens_per_step=training.tokens_per_step, seed=SEED)
     pieces = plan.batches_of(0, TOKENS_PER_PIECE)
     chosen = pieces if device.type == "cuda" else pieces[: arguments.pieces]
     uses_bf16 = computes_bf16(arguments.precision, device)

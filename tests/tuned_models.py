@@ -27,6 +27,7 @@ from biogpt.tasks.encoding import (
 )
 from biogpt.tasks.example import Example, Item
 from biogpt.tasks.mentions import find_mentions
+from biogpt.tasks.recipe_files import find_recipe
 from biogpt.tasks.task import SCHEMAS_PATH, Task, load_task
 from biogpt.text import bpe, moses
 
@@ -122,7 +123,7 @@ def _tune(task: Task, base: str, directory: Path) -> None:
     kind = task.schema.kind
     writes = kind in ("relation", "answering")
     if writes:
-        add_learned_tokens(tokenizer, task.schema.prompt_length)
+        add_learned_tokens(tokenizer, find_recipe(task.name, 48).training.prompt_length)
     config = BioGptConfig(
         vocab_size=len(tokenizer),
         hidden_size=48,

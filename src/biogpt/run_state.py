@@ -11,10 +11,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from biogpt.config import check_format_version
 from biogpt.errors import DataError, InputError
 from biogpt.files import read_json, write_json
 
 NOTE_SUFFIX = ".run.json"
+FORMAT_VERSION = 1
+"""Of the note. It rises when an older biogpt would misread it."""
 
 
 class RunState:
@@ -26,7 +29,7 @@ class RunState:
 
     Raises:
         InputError: the outputs were begun with other settings, or there are some without a note.
-        DataError: the note is damaged, or an output is gone.
+        DataError: the note is damaged or of a newer biogpt, or an output is gone.
     """
 
     def __init__(self, paths: Sequence[Path], settings: Mapping[str, Any]) -> None:
@@ -87,12 +90,16 @@ class RunState:
 
     def _read(self) -> None:
         try:
-            note = read_json(self.note_path)
+            note = dict(read_json(self.note_path))
+        except (ValueError, TypeError) as error:
+            raise self._is_damaged(error) from error
+        check_format_version(note, FORMAT_VERSION, self.note_path, error=DataError)
+        try:
             settings, positions = dict(note["settings"]), [int(position) for position in note["positions"]]
             self.num_records, self.facts = int(note["num_records"]), dict(note["facts"])
             self.is_complete = bool(note["is_complete"])
         except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{self.note_path} is damaged ({error!r}). Remove it and {self.paths[0]}.") from error
+            raise self._is_damaged(error) from error
         for name in dict.fromkeys((*self.settings, *settings)):
             if self.settings.get(name) != settings.get(name):
                 raise InputError(
@@ -101,8 +108,12 @@ class RunState:
                 )
         self.positions = positions
 
+    def _is_damaged(self, error: Exception) -> DataError:
+        return DataError(f"{self.note_path} is damaged ({error!r}). Remove it and {self.paths[0]}.")
+
     def _write(self) -> None:
         note = {
+            "format_version": FORMAT_VERSION,
             "settings": self.settings,
             "num_records": self.num_records,
             "positions": self.positions,

@@ -85,7 +85,7 @@ def test_what_a_run_leaves(unbroken: Path) -> None:
     assert losses(unbroken)[-1] < losses(unbroken)[0] - 1
     assert (path / "curve.png").read_bytes().startswith(b"\x89PNG")
     task = load_task(path / "task.toml")
-    assert (task.name, task.schema.prompt_length, report["recipe"]["finetune"]["epochs"]) == ("ddi", 9, 4)
+    assert (task.name, report["recipe"]["prompt_length"], report["recipe"]["finetune"]["epochs"]) == ("ddi", 9, 4)
 
 
 def test_plain_transformers_loads_and_runs_it(unbroken: Path, data: Path) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from biogpt.tasks.recipe import Recipe
 from biogpt.tasks.task import load_task
-from biogpt.tasks.tuning import Tuning
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "finetuning"
@@ -53,9 +53,9 @@ def test_the_test_sentences_share_no_names_and_patterns_with_the_training_senten
         assert not set(sentences) & set(patterns["test.csv"][label]), label
 
 
-def test_the_task_is_ten_lines_and_stands_on_the_page(page: str) -> None:
+def test_the_task_is_short_and_stands_on_the_page(page: str) -> None:
     text = (EXAMPLE / "triage.toml").read_text(encoding="utf-8")
-    assert len(text.splitlines()) == 10
+    assert len(text.splitlines()) < 20
     assert f"```toml\n{text}```" in page
     choices = load_task(EXAMPLE / "triage.toml").schema.slots["label"].choices
     assert {row["label"] for row in read_sentences("train.csv")} == set(choices)
@@ -63,10 +63,10 @@ def test_the_task_is_ten_lines_and_stands_on_the_page(page: str) -> None:
 
 def test_every_setting_is_on_the_page_with_its_default(page: str) -> None:
     named = [line.split("`")[1] for line in page.splitlines() if line.startswith("| `") and line.count(" | ") == 2]
-    settings = [field.name for field in dataclasses.fields(Tuning) if field.name != "small"]
+    settings = [field.name for field in dataclasses.fields(Recipe) if field.name != "small"]
     assert [name for name in named if name in settings] == settings
     for name in settings:
-        default = getattr(Tuning(), name)
+        default = getattr(Recipe(), name)
         shown = json.dumps(list(default) if isinstance(default, tuple) else default)
         assert f"| `{name}` | `{shown}` |" in page, name
 

@@ -50,6 +50,16 @@ def test_a_damaged_note_is_said(begun, content):
         RunState([begun], {})
 
 
+def test_a_note_of_version_0_1_0_is_read_and_one_of_a_newer_biogpt_refused(begun):
+    note = json.loads(note_path(begun).read_text())
+    assert note.pop("format_version") == 1
+    note_path(begun).write_text(json.dumps(note))
+    assert RunState([begun], note["settings"]).num_records == 3
+    note_path(begun).write_text(json.dumps({"format_version": 2, "something": "else"}))
+    with pytest.raises(DataError, match=r"out\.jsonl\.run\.json has format_version 2, but this biogpt knows"):
+        RunState([begun], note["settings"])
+
+
 def test_a_lost_output_is_said(begun):
     begun.unlink()
     with pytest.raises(DataError, match="is gone"):

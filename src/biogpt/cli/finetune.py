@@ -89,11 +89,11 @@ def _rows(report: dict[str, Any], main: str, output: Path) -> list[tuple[str, ob
     """What there is to know in the end, and what to do next."""
     split = "dev, which is the test split" if report["dev_is_test"] else "dev"
     rows: list[tuple[str, object]] = [("split", f"{split} ({report['dev_examples']:,} examples)")]
-    # `held_scores` are those with the probability threshold, as `biogpt predict` works, where there is one.
-    for kind, scores in (("", report["held_scores"]), (", unconstrained", report["scores"])):
+    # `constrained_scores` are those with the probability threshold, as `biogpt predict` works, where there is one.
+    for kind, scores in (("", report["constrained_scores"]), (", unconstrained", report["scores"])):
         shown = {name: value for name, value in scores.items() if not name.startswith("num_")}
         for name in sorted(shown, key=lambda name: name != main):
-            rows.append((f"{name}{kind if report['held_scores'] else ''}", f"{100 * shown[name]:.1f}"))
+            rows.append((f"{name}{kind if report['constrained_scores'] else ''}", f"{100 * shown[name]:.1f}"))
     if report["dev_loss"] is not None:
         rows.append(("loss", f"{report['dev_loss']:.4f}"))
     stopped = ", stopped early" if report["stopped_early"] else ""

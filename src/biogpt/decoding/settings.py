@@ -1,12 +1,21 @@
 """GenerationSettings: how completions are made, checked when they are stated. Knows no model, never imports torch."""
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
-from numbers import Integral, Real
+from dataclasses import dataclass, fields
 from typing import Any
 
-from biogpt.errors import InputError, suggest
+from biogpt.config import Limits, change, check
+from biogpt.errors import InputError
+
+_LIMITS = {
+    "max_new_tokens": Limits(1),
+    "min_new_tokens": Limits(0),
+    "temperature": Limits(0, note="0: greedy"),
+    "top_k": Limits(0),
+    "top_p": Limits(above=0, maximum=1),
+    "num_beams": Limits(1),
+    "num_return_sequences": Limits(1),
+    "seed": Limits(0),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,14 +50,7 @@ class GenerationSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        self._check_integer("max_new_tokens", 1)
-        self._check_integer("min_new_tokens", 0)
-        self._check_number("temperature", "0 (greedy) or above", lambda value: 0 <= value < math.inf)
-        self._check_integer("top_k", 0)
-        self._check_number("top_p", "above 0 and at most 1", lambda value: 0 < value <= 1)
-        self._check_integer("num_beams", 1)
-        self._check_integer("num_return_sequences", 1)
-        self._check_integer("seed", 0)
+        check(self, _LIMITS, error=InputError)
         if self.min_new_tokens > self.max_new_tokens:
             raise InputError(
                 f"Got min_new_tokens {self.min_new_tokens} above max_new_tokens {self.max_new_tokens}, expected at "
@@ -81,16 +83,6 @@ class GenerationSettings:
                 "completions are all the same. Raise temperature or num_beams, or leave out num_return_sequences."
             )
 
-    def _check_integer(self, name: str, minimum: int) -> None:
-        value = getattr(self, name)
-        if isinstance(value, bool) or not isinstance(value, Integral) or value < minimum:
-            raise InputError(f"Got {name} {value!r}, expected a whole number of at least {minimum}.")
-
-    def _check_number(self, name: str, expected: str, is_possible: Callable[[float], bool]) -> None:
-        value = getattr(self, name)
-        if isinstance(value, bool) or not isinstance(value, Real) or not is_possible(float(value)):
-            raise InputError(f"Got {name} {value!r}, expected a number {expected}.")
-
 
 def change_settings(settings: GenerationSettings, changes: dict[str, Any]) -> GenerationSettings:
     """The settings with single ones changed by name.
@@ -103,8 +95,4 @@ def change_settings(settings: GenerationSettings, changes: dict[str, Any]) -> Ge
             f"Got settings of type {type(settings).__name__}, expected GenerationSettings. Pass "
             "GenerationSettings(max_new_tokens=20), or single settings by name: max_new_tokens=20."
         )
-    names = [field.name for field in fields(GenerationSettings)]
-    for name in changes:
-        if name not in names:
-            raise InputError(f"Unknown setting '{name}', expected one of {', '.join(names)}.{suggest(name, names)}")
-    return replace(settings, **changes)
+    return change(settings, changes, error=InputError)

@@ -11,6 +11,9 @@ from pathlib import Path
 
 from biogpt.errors import InputError, MissingExtraError
 
+FORMAT_VERSION = 1
+"""Of a report as JSON. It rises when a field is renamed, removed or changes its meaning."""
+
 _SHOWN_PROBLEMS = 10
 
 
@@ -38,7 +41,7 @@ class Report:
 
     def as_json(self) -> str:
         """All of it, as one JSON object."""
-        return json.dumps(asdict(self), ensure_ascii=False, indent=2)
+        return json.dumps({"format_version": FORMAT_VERSION, **asdict(self)}, ensure_ascii=False, indent=2)
 
     def as_text(self) -> str:
         """A table for the terminal."""
@@ -53,7 +56,7 @@ class Report:
         if len(self.problems) > _SHOWN_PROBLEMS:
             lines.append(f"  ... and {len(self.problems) - _SHOWN_PROBLEMS} more problems")
         if self.caveats:
-            lines += ["", "About the data:", *(f"  - {trap}" for trap in self.caveats)]
+            lines += ["", "About the data:", *(f"  - {caveat}" for caveat in self.caveats)]
         return "\n".join(lines) + "\n"
 
     def as_markdown(self) -> str:
@@ -67,7 +70,7 @@ class Report:
         if self.problems:
             parts.append("\n".join(f"- `{id}`: {problem}" for id, problem in self.problems[:_SHOWN_PROBLEMS]))
         if self.caveats:
-            parts += ["## About the data", "\n".join(f"- {trap}" for trap in self.caveats)]
+            parts += ["## About the data", "\n".join(f"- {caveat}" for caveat in self.caveats)]
         parts += ["## Settings", "\n".join(f"- {key}: `{value}`" for key, value in self.settings.items())]
         return "\n\n".join(parts) + "\n"
 

@@ -46,7 +46,12 @@ class TaskModel:
     def quality(self) -> str:
         """How good the model was measured to be, such as "f1 41.2 on test"; empty where no one has measured it."""
         main = self.task.schema.score.main
-        for split, key in (("test", "test_scores"), ("dev", "held_scores"), ("dev", "scores")):
+        for split, key in (
+            ("test", "test_scores"),
+            ("dev", "constrained_scores"),
+            ("dev", "held_scores"),
+            ("dev", "scores"),
+        ):
             scores = self.record.get(key)
             figure = scores.get(main) if isinstance(scores, dict) else None
             if isinstance(figure, int | float):

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from biogpt.config import check_format_version
 from biogpt.errors import BioGptError, CheckpointError, DataError, InputError, suggest
 from biogpt.model import difference, fairseq
 from biogpt.model.difference import DIFFERENCE_FILE
@@ -36,6 +37,9 @@ BUNDLED = {
 }
 
 CONFIG_FILE = "config.json"
+CONFIG_FORMAT_VERSION = 1
+"""Of a model's directory, as its `config.json` says. It rises when an older biogpt would misread the model. Directories
+of version 0.1.0 and of other programs do not have one."""
 VOCAB_FILE = "vocab.json"
 MERGES_FILE = "merges.txt"
 SAFETENSORS_FILE = "model.safetensors"
@@ -126,7 +130,8 @@ def load_config(path: Path) -> BioGptConfig:
     """The configuration of the model in the directory `path`.
 
     Raises:
-        CheckpointError: `config.json` is missing, damaged, impossible, or that of another kind of model.
+        CheckpointError: `config.json` is missing, damaged, impossible, that of another kind of model, or of a newer
+            biogpt.
     """
     from huggingface_hub.errors import StrictDataclassError
 
@@ -136,6 +141,7 @@ def load_config(path: Path) -> BioGptConfig:
         return fairseq.read_checkpoint(fairseq_file)[0]
     file = path / CONFIG_FILE
     values = read_json_object(file)
+    check_format_version(values, CONFIG_FORMAT_VERSION, file, error=CheckpointError)
     model_type = values.get("model_type")
     if model_type != BioGptConfig.model_type:
         raise CheckpointError(

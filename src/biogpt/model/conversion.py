@@ -93,6 +93,7 @@ def _write_hf(
     from transformers import GenerationConfig
 
     config.architectures = ["BioGptForCausalLM"]
+    config.format_version = checkpoint.CONFIG_FORMAT_VERSION
     config.save_pretrained(path)
     GenerationConfig.from_model_config(config).save_pretrained(path)
     tokenizer.save_pretrained(str(path))

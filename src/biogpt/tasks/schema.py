@@ -73,8 +73,6 @@ class Schema:
     """How fields become the source, e.g. `question: {question} context: {context} `; empty: the reader decides."""
     source_limit: int = 0
     """The most tokens of a source; 0: no limit."""
-    prompt_length: int = 0
-    """The number of virtual tokens between source and target."""
     sentence: str = ""
     separator: str = "; "
     end: str = "."

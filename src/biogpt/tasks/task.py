@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from biogpt.config import change
 from biogpt.errors import ConfigError, DataError, InputError, suggest
 from biogpt.tasks import readers
 from biogpt.tasks.example import Example, Item, Prediction
@@ -47,9 +48,9 @@ class Task:
             settings: keys of `InferenceSettings`.
 
         Raises:
-            ConfigError: a setting is of the wrong type, or impossible.
+            ConfigError: a setting is unknown, of the wrong type, or impossible.
         """
-        return Task(self.schema, replace(self.inference, **settings))
+        return Task(self.schema, change(self.inference, settings))
 
     def read(self, path: str | Path, split: str = "test") -> list[Example]:
         """Read one split of the data set.

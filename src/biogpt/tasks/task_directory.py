@@ -12,8 +12,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from biogpt.config import build, check_format_version, naming
 from biogpt.errors import ConfigError
-from biogpt.tasks.inference import InferenceSettings, build_inference
+from biogpt.tasks.inference import InferenceSettings
 from biogpt.tasks.schema_file import render_schema
 from biogpt.tasks.task import Task, load_task
 
@@ -56,15 +57,7 @@ def _read_inference(path: Path) -> InferenceSettings | None:
         raise ConfigError(f"{path} is not JSON: {error}. Fine-tune again, or take the file from a backup.") from error
     if not isinstance(table, dict):
         raise ConfigError(f"{path} holds a {type(table).__name__}, expected an object.")
-    version = table.pop("format_version", None)
-    if type(version) is not int or version < 1:
-        raise ConfigError(f"{path}: format_version is {version!r}, expected a whole number from 1 to {FORMAT_VERSION}.")
-    if version > FORMAT_VERSION:
-        raise ConfigError(
-            f"{path} has format_version {version}, but this biogpt knows versions up to {FORMAT_VERSION}: a newer one "
-            "wrote it. Install a newer biogpt to use this model."
-        )
-    try:
-        return build_inference(table)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
+    check_format_version(table, FORMAT_VERSION, path, is_required=True)
+    del table["format_version"]
+    with naming(path):
+        return build(InferenceSettings, table)

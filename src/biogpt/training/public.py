@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from biogpt.errors import ConfigError, suggest
-from biogpt.tasks.tuning import Tuning
+from biogpt.tasks.recipe import FORMER_KEYS, Recipe
 from biogpt.training.finetune.recipe import make_recipe
 from biogpt.training.pretrain.recipe import PretrainRecipe, read_recipe
 
@@ -51,7 +51,7 @@ def finetune(
         target_format: how targets are written, one of the task's formats; by default its first.
         empty_documents: `"drop"` or `"keep"`: whether documents without relations are trained on.
         settings: keys of a recipe, which go before those of the file: `epochs`, `learning_rate`, `head`, `peft`,
-            `patience`, `prompt_length` and all others of `biogpt.tasks.tuning.Tuning`. None: as the recipe says.
+            `patience`, `prompt_length` and all others of `biogpt.tasks.recipe.Recipe`. None: as the recipe says.
 
     Returns:
         The report that is also written to `output/finetune.json`: scores and loss on dev, tokens, seconds, versions.
@@ -67,7 +67,7 @@ def finetune(
     Warns:
         UserWarning: dev is test, texts of dev are in train, targets are cut, or the schedule does not fit the run.
     """
-    known = [*(field.name for field in dataclasses.fields(Tuning)), "prompt_length"]
+    known = [*(field.name for field in dataclasses.fields(Recipe)), *FORMER_KEYS]
     for name in settings:
         if name not in known:
             hint = suggest(name, [*known, *_ARGUMENTS])

@@ -1,6 +1,6 @@
 """A training run's directory: what is on record there, and from where a killed run goes on.
 
-    recipe.json     resolved settings and versions, written before work starts
+    recipe.json     format version, resolved settings and versions, written before work starts
     checkpoints/    what a killed run goes on from
 
 It knows neither what is trained nor on what.
@@ -11,19 +11,24 @@ import importlib.metadata
 import importlib.util
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from transformers import PreTrainedModel, TrainerCallback
 
+from biogpt.config import check_format_version
 from biogpt.errors import ConfigError, MissingExtraError, TrainingError
 from biogpt.files import read_json, write_json
+from biogpt.model.checkpoint import CONFIG_FORMAT_VERSION
 from biogpt.text.tokenizer import BioGptTokenizer
 
 RECIPE_FILE = "recipe.json"
 CHECKPOINTS = "checkpoints"
+FORMAT_VERSION = 1
+"""Of a run's recipe and its report. It rises when an older biogpt would misread them."""
 
 # What PyTorch and safetensors, which do not raise OSError, say where a file cannot be written.
 _DISK_SIGNS = ("no space left", "inline_container", "pytorchstreamwriter", "file write failed")
@@ -57,7 +62,13 @@ def step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.rpartition("-")[2])
 
 
-def claim_output(output: Path, settings: dict[str, Any], may_change: set[str], report_file: str) -> None:
+def claim_output(
+    output: Path,
+    settings: dict[str, Any],
+    may_change: set[str],
+    report_file: str,
+    former_names: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Write the resolved recipe, or hold it against the one that the output directory was begun with.
 
     Args:
@@ -65,15 +76,18 @@ def claim_output(output: Path, settings: dict[str, Any], may_change: set[str], r
         settings: the recipe as plain values.
         may_change: names of settings, dotted, that a resumed run may have otherwise.
         report_file: what a finished run leaves.
+        former_names: dotted names of settings in earlier versions, and what they are called now.
 
     Raises:
-        ConfigError: the directory holds a run of another recipe, or cannot be written to.
+        ConfigError: the directory holds a run of another recipe or of a newer biogpt, or cannot be written to.
     """
     path = output / RECIPE_FILE
     checkpoints = (output / CHECKPOINTS).glob("checkpoint-*")
     if path.is_file() and (any(checkpoints) or (output / report_file).is_file()):
-        begun = read_json(path)["recipe"]
-        old, new = dict(_flatten(begun)), dict(_flatten(settings))
+        begun = read_json(path)
+        check_format_version(begun, FORMAT_VERSION, path)
+        old = {former_names.get(name, name): value for name, value in _flatten(begun["recipe"])}
+        new = dict(_flatten(settings))
         changed = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
         changed = [name for name in changed if name not in may_change and not name.startswith("output")]
         if changed:
@@ -86,7 +100,7 @@ def claim_output(output: Path, settings: dict[str, Any], may_change: set[str], r
     if is_main_process():
         try:
             output.mkdir(parents=True, exist_ok=True)
-            write_json(path, {"recipe": settings, "versions": versions()})
+            write_json(path, {"format_version": FORMAT_VERSION, "recipe": settings, "versions": versions()})
         except OSError as error:
             raise ConfigError(f"Cannot write to {output}: {error.strerror}. Choose another output.") from error
 
@@ -118,9 +132,23 @@ def save_model(model: PreTrainedModel, tokenizer: BioGptTokenizer, path: Path) -
     """Write an ordinary Hugging Face directory: configuration, weights (safetensors) and tokenizer."""
     model.set_attn_implementation("sdpa")
     model.config.use_cache = True  # the Trainer turns it off
+    model.config.format_version = CONFIG_FORMAT_VERSION
     tokenizer.model_max_length = model.config.max_position_embeddings
     model.save_pretrained(path)
     tokenizer.save_pretrained(path)
+
+
+def read_report(path: Path) -> dict[str, Any] | None:
+    """The report that a run has left; None where it has left none.
+
+    Raises:
+        ConfigError: a newer biogpt wrote it.
+    """
+    if not path.is_file():
+        return None
+    report: dict[str, Any] = read_json(path)
+    check_format_version(report, FORMAT_VERSION, path)
+    return report
 
 
 def versions() -> dict[str, str]:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from dataclasses import fields
+from typing import get_args, get_type_hints
 
 import pytest
 import typer
@@ -17,8 +18,8 @@ from biogpt.cli.generate import generate
 from biogpt.decoding.settings import GenerationSettings
 from biogpt.documents import INPUT_FORMATS, OUTPUT_FORMATS
 from biogpt.model.conversion import LAYOUTS
+from biogpt.tasks.recipe import Recipe
 from biogpt.tasks.schema_file import EMPTY_DOCUMENTS
-from biogpt.tasks.tuning import CHOICES
 
 
 def test_short_forms_mean_the_same_in_every_verb():
@@ -63,8 +64,8 @@ def test_generate_has_an_option_for_every_setting_with_the_same_default():
         (options.OutputFormat, OUTPUT_FORMATS),
         (options.Layout, LAYOUTS),
         (options.EmptyDocumentsChoice, EMPTY_DOCUMENTS),
-        (options.HeadChoice, [choice for choice in CHOICES["head"] if choice]),
-        (options.PeftChoice, [choice for choice in CHOICES["peft"] if choice]),
+        (options.HeadChoice, [choice for choice in get_args(get_type_hints(Recipe)["head"]) if choice]),
+        (options.PeftChoice, [choice for choice in get_args(get_type_hints(Recipe)["peft"]) if choice]),
     ],
 )
 def test_choices_are_all_that_the_package_knows(choices, known):
@@ -138,7 +139,7 @@ def test_settings_by_name_have_the_types_that_they_look_like():
     ("arguments", "says"),
     [
         (["generate", "Aspirin", "--set", "topk=3"], "Unknown setting 'topk'"),
-        (["generate", "Aspirin", "--set", "top_k=many"], "Got top_k 'many', expected a whole number"),
+        (["generate", "Aspirin", "--set", "top_k=many"], "Got top_k = 'many', expected a whole number"),
         (["finetune", "-t", "hoc", "--data", ".", "-o", "new", "--set", "epoch=3"], "Did you mean 'epochs'?"),
         (["finetune", "-t", "hoc", "--data", ".", "-o", "new", "--set", "epochs=many"], "expected a whole number"),
         (["finetune", "-t", "hoc", "--data", ".", "-o", "new", "--set", "optimizer=mun"], "Did you mean 'muon'?"),

@@ -79,7 +79,7 @@ def test_settings_and_prompts_are_checked_without_torch():
 
 def test_single_settings_by_name():
     assert change_settings(GenerationSettings(), {"max_new_tokens": 5}) == GenerationSettings(max_new_tokens=5)
-    with pytest.raises(InputError, match=r"Unknown setting 'max_new_token', .* Did you mean 'max_new_tokens'\?"):
+    with pytest.raises(InputError, match=r"Unknown setting 'max_new_token'\. Did you mean 'max_new_tokens'\?"):
         change_settings(GenerationSettings(), {"max_new_token": 5})
     with pytest.raises(InputError, match="settings of type dict, expected GenerationSettings"):
         change_settings({"max_new_tokens": 5}, {})

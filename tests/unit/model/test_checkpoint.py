@@ -182,6 +182,8 @@ def test_a_tokenizer_is_what_transformers_loads(tiny_model_path):
         (b"\xff{}", "config.json cannot be read .* expected text in UTF-8"),
         (b'{"model_type": "gpt2"}', "config.json: model_type is 'gpt2', expected 'biogpt'"),
         (b"{}", "config.json: model_type is None, expected 'biogpt'"),
+        (b'{"model_type": "biogpt", "format_version": 2}', "config.json has format_version 2, but this biogpt knows"),
+        (b'{"model_type": "biogpt", "format_version": "1"}', "config.json: format_version is '1', expected a whole"),
         (b'{"model_type": "biogpt", "hidden_size": "wide"}', "config.json: .*hidden_size"),
         (b'{"model_type": "biogpt", "hidden_size": 0}', "config.json: .*hidden_size=0: expected at least 1"),
         (b'{"model_type": "biogpt", "hidden_size": 10, "num_attention_heads": 3}', "config.json: .*hidden_size=10"),

@@ -1,79 +1,86 @@
-"""Which recipe a task is fine-tuned by: the shipped files by size, and a task's own."""
+"""The settings of fine-tuning: what is refused, and which go before which."""
 
-import tomllib
 from pathlib import Path
 
 import pytest
 
-from biogpt.model.checkpoint import BUNDLED
-from biogpt.tasks.recipe import RECIPES_PATH, find_recipe
-from biogpt.tasks.task import SCHEMAS_PATH, load_task, task_names
-from biogpt.tasks.tuning import Tuning, build_tuning
-
-FILES = sorted(RECIPES_PATH.glob("*.toml"))
-
-OWN = """
-kind = "classification"
-title = "Mine"
-source = "{text}"
-sentence = "it is {label}"
-slots.label.choices = ["a", "b"]
-dataset = { reader = "table", columns = { id = "id", text = "text", label = "label" } }
-score.metric = "labels"
-"""
-
-
-def test_each_task_with_data_has_a_recipe_for_both_sizes() -> None:
-    names = [name for name in task_names() if name != "textgen"]
-    assert [file.name for file in FILES] == [f"{name}-{size}.toml" for name in names for size in ("base", "small")]
-
-
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_a_recipe_says_only_what_differs_from_the_defaults_or_is_tuned(file: Path) -> None:
-    table = tomllib.loads(file.read_text(encoding="utf-8"))
-    build_tuning(table)
-    redundant = {name for name, value in table.items() if value == getattr(Tuning(), name)}
-    assert redundant <= {"epochs", "learning_rate", "warmup_steps"}
-
-
-@pytest.mark.parametrize(("hidden_size", "file"), [(320, "hoc-small.toml"), (512, "hoc-base.toml")])
-def test_the_size_of_the_model_decides(hidden_size: int, file: str) -> None:
-    recipe = find_recipe("hoc", hidden_size)
-    assert recipe.file == file
-    assert recipe.tuning == build_tuning(tomllib.loads((RECIPES_PATH / file).read_text(encoding="utf-8")))
+from biogpt.errors import ConfigError
+from biogpt.tasks.recipe import Recipe, build_recipe
+from biogpt.tasks.recipe_files import find_recipe
+from biogpt.tasks.schema_file import read_task_file, render_schema
+from biogpt.tasks.task import SCHEMAS_PATH, task_names
 
 
 @pytest.mark.parametrize(
-    ("table", "hidden_size", "file", "epochs"),
+    ("table", "message"),
     [
-        ("", 320, "defaults", 100),
-        ("", 1024, "defaults", 100),
-        ("[finetune]\nepochs = 7", 320, "mine.toml [finetune]", 7),
-        ("[finetune]\nepochs = 7\nsmall = { epochs = 9 }", 320, "mine.toml [finetune.small]", 9),
-        ("[finetune]\nepochs = 7\nsmall = { epochs = 9 }", 1024, "mine.toml [finetune]", 7),
+        ({"epoch": 3}, "Unknown setting 'finetune.epoch'. Did you mean 'epochs'?"),
+        ({"epochs": 0}, "Got finetune.epochs = 0, expected a whole number of at least 1"),
+        ({"epochs": 2.5}, "Got finetune.epochs = 2.5, expected a whole number"),
+        ({"epochs": True}, "Got finetune.epochs = True, expected a whole number"),
+        ({"learning_rate": "high"}, "Got finetune.learning_rate = 'high', expected a number"),
+        ({"learning_rate": 0}, "expected a number above 0"),
+        ({"schedule": "linear"}, "expected 'inverse_sqrt' or 'cosine'"),
+        ({"adam_betas": [0.9]}, "expected a list of 2 numbers"),
+        ({"prompt_length": -1}, "Got finetune.prompt_length = -1"),
+        ({"lora_rank": 1, "pair_epochs": 1, "random_pair_epochs": 1}, "expected the latter alone"),
+        ({"dropout": 1.0}, "from 0 to below 1"),
+        ({"small": {"small": {}}}, "Unknown setting 'finetune.small.small'"),
+        ({"small": {"epochs": 0}}, "expected a whole number of at least 1"),
+        ({"small": 3}, r"expected a table: \[finetune.small\]"),
     ],
 )
-def test_a_tasks_own_file_may_have_a_recipe(
-    tmp_path: Path, table: str, hidden_size: int, file: str, epochs: int
+def test_impossible_settings_are_refused_by_name(table: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        build_recipe(table)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_small_model_has_settings_of_its_own() -> None:
+    training = build_recipe({"epochs": 7, "learning_rate": 1, "small": {"epochs": 9, "lora_targets": ["fc1"]}})
+    assert (training.for_size(1024).epochs, training.for_size(320).epochs) == (7, 9)
+    assert training.for_size(320).learning_rate == 1.0
+    assert training.for_size(320).lora_targets == ("fc1",)
+    assert training.for_size(320).small == {}
+
+
+def test_the_defaults_are_the_papers() -> None:
+    training = Recipe()
+    assert (training.adam_betas, training.weight_decay, training.schedule) == ((0.9, 0.98), 0.01, "inverse_sqrt")
+    assert (training.tokens_per_step, training.source_weight, training.num_averaged) == (1024 * 32, 1.0, 5)
+
+
+@pytest.mark.parametrize(
+    ("name", "learning_rate", "warmup_steps", "epochs", "num_steps", "result"),
+    [
+        ("bc5cdr", 1e-5, 100, 100, 0, "average"),
+        ("kd_dti", 1e-5, 1000, 30, 0, "average"),
+        ("ddi", 1e-4, 500, 100, 0, "average"),
+        ("pubmedqa", 1e-5, 100, 100, 0, "average"),
+        ("hoc", 1e-5, 1000, 100, 20_000, "last"),
+    ],
+)
+def test_the_papers_tasks_have_its_settings(
+    name: str, learning_rate: float, warmup_steps: int, epochs: int, num_steps: int, result: str
 ) -> None:
-    (tmp_path / "mine.toml").write_text(OWN + table)
-    recipe = find_recipe(tmp_path / "mine.toml", hidden_size)
-    assert (recipe.file, recipe.tuning.epochs) == (file, epochs)
+    training = find_recipe(name, 1024).training
+    got = (training.learning_rate, training.warmup_steps, training.epochs, training.num_steps, training.result)
+    assert got == (learning_rate, warmup_steps, epochs, num_steps, result)
 
 
-def test_a_copy_of_a_shipped_schema_has_its_recipe(tmp_path: Path) -> None:
-    (tmp_path / "ddi.toml").write_bytes((SCHEMAS_PATH / "ddi.toml").read_bytes())
-    assert find_recipe(tmp_path / "ddi.toml", 320) == find_recipe("ddi", 320)
+@pytest.mark.parametrize("name", task_names())
+def test_a_schema_survives_being_written(name: str, tmp_path: Path) -> None:
+    schema = read_task_file(SCHEMAS_PATH / f"{name}.toml").schema
+    (tmp_path / "task.toml").write_text(render_schema(schema), encoding="utf-8")
+    assert read_task_file(tmp_path / "task.toml").schema == schema
 
 
-@pytest.mark.parametrize("name", ["bc5cdr", "ncbi_disease", "pubmedqa"])
-def test_the_recipe_in_a_task_of_version_0_1_0_is_read(name: str) -> None:
-    recipe = find_recipe(BUNDLED[name] / "task.toml", 320)
-    assert recipe.file == "task.toml [finetune]"
-    assert recipe.tuning == find_recipe(name, 320).tuning
-
-
-@pytest.mark.parametrize("name", [file.stem.removesuffix("-base") for file in FILES if file.stem.endswith("-base")])
-def test_both_recipes_of_a_task_read_words_as_the_task_says(name: str) -> None:
-    context = load_task(name).inference.tagging_context
-    assert {find_recipe(name, size).tuning.tagging_context for size in (320, 1024)} == {context}
+def test_a_written_schema_keeps_strange_characters(tmp_path: Path) -> None:
+    path = tmp_path / "odd name.toml"
+    text = (SCHEMAS_PATH / "hoc.toml").read_text(encoding="utf-8")
+    path.write_text(text.replace('title = "HoC:', 'title = "α \\u007f \\"quoted\\" \\\\ \\n HoC:'), encoding="utf-8")
+    schema = read_task_file(path).schema
+    assert (schema.name, schema.title[:4]) == ("odd name", "α \x7f ")
+    (tmp_path / "task.toml").write_text(render_schema(schema), encoding="utf-8")
+    written = read_task_file(tmp_path / "task.toml").schema
+    assert (written.name, written.title) == (schema.name, schema.title)

@@ -38,7 +38,8 @@ class Kind(ABC):
     needs_gold: ClassVar[bool] = True
     """An example without items has no answer to learn from; otherwise it says that there is nothing to be found."""
     has_augmentation: ClassVar[bool] = False
-    """Fine-tuning can replace entities and reorder items (`entity_renaming`, `pair_epochs`, `shuffle_relations`)."""
+    """Fine-tuning can replace entities and reorder items: `entity_replacement`, `random_pair_epochs` and
+    `shuffle_relations` of a recipe."""
     threshold_of: ClassVar[Literal["", "items", "sequences"]] = ""
     """What a probability threshold decides: which of the items to keep, or, where it is not 0, which of all sequences
     that the grammar allows to give instead of one; nothing by default."""

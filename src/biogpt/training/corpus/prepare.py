@@ -24,6 +24,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from biogpt.config import Limits, check, check_format_version, require
 from biogpt.documents import TEXT_FIELDS, Article, Problem, check_format, read_articles
 from biogpt.errors import BioGptError, ConfigError, DataError, suggest
 from biogpt.files import read_json, write_json
@@ -31,8 +32,17 @@ from biogpt.training.corpus import stages
 from biogpt.training.corpus.jobs import JobBoard, Tick
 from biogpt.training.corpus.shards import TokenShards
 
-FORMAT = 1
-"""The version of the directory's layout."""
+FORMAT_VERSION = 1
+"""Of the directory. It rises when an older biogpt would misread it."""
+
+_LIMITS = {
+    "vocabulary_size": Limits(0),
+    "heldout_fraction": Limits(0, 0.5),
+    "near_duplicates": Limits(0, 1),
+    "max_problem_fraction": Limits(0, 1),
+    "shard_bytes": Limits(1),
+    "num_workers": Limits(1),
+}
 
 
 @dataclass(frozen=True)
@@ -65,31 +75,21 @@ class CorpusRecipe:
 
     def __post_init__(self) -> None:
         for name in ("sources", "fields"):
-            if isinstance(getattr(self, name), str):
-                raise ConfigError(f"{name} is a single string. Expected a list; write [{getattr(self, name)!r}].")
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+            value = getattr(self, name)
+            require(not isinstance(value, str), f"corpus.{name}", value, f"a list: [{value!r}]")
+            object.__setattr__(self, name, tuple(value))
+        check(self, _LIMITS, "corpus")
         for field in self.fields:
             if field not in TEXT_FIELDS:
                 hint = suggest(field, TEXT_FIELDS)
-                raise ConfigError(f"fields has '{field}'. Expected some of {', '.join(TEXT_FIELDS)}.{hint}")
-        _require(bool(self.sources), "sources is empty. Expected at least one file or pattern.")
-        _require(bool(self.fields), f"fields is empty. Expected some of {', '.join(TEXT_FIELDS)}.")
-        _require(
-            bool(self.vocabulary_size) != bool(self.tokenizer),
-            "Expected either vocabulary_size (to learn a vocabulary) or tokenizer (a directory that has one),"
-            f" got {'both' if self.tokenizer else 'neither'}; give one.",
-        )
-        _require(self.vocabulary_size >= 0, f"vocabulary_size is {self.vocabulary_size}. Expected a positive number.")
-        for name, low, high in (
-            ("heldout_fraction", 0, 0.5),
-            ("near_duplicates", 0, 1),
-            ("max_problem_fraction", 0, 1),
-        ):
-            value = getattr(self, name)
-            _require(low <= value <= high, f"{name} is {value}. Expected a number from {low} to {high}.")
-        for name in ("shard_bytes", "num_workers"):
-            value = getattr(self, name)
-            _require(value >= 1, f"{name} is {value}. Expected at least 1.")
+                raise ConfigError(f"corpus.fields has '{field}', expected some of {', '.join(TEXT_FIELDS)}.{hint}")
+        require(bool(self.sources), "corpus.sources", [], "at least one file or pattern")
+        require(bool(self.fields), "corpus.fields", [], f"some of {', '.join(TEXT_FIELDS)}")
+        if bool(self.vocabulary_size) == bool(self.tokenizer):
+            raise ConfigError(
+                f"Got {'both' if self.tokenizer else 'neither'} of corpus.vocabulary_size (to learn a vocabulary) and "
+                "corpus.tokenizer (a directory that has one), expected one of them."
+            )
 
     def source_paths(self) -> list[Path]:
         """The files that `sources` stands for, each once, sorted.
@@ -101,14 +101,10 @@ class CorpusRecipe:
         for source in self.sources:
             names = [source] if Path(source).is_file() else glob.glob(source, recursive=True)  # noqa: PTH207  # absolute
             files = [path for path in map(Path, names) if path.is_file()]
-            _require(bool(files), f"sources has '{source}', which stands for no file. Check the path.")
+            if not files:
+                raise ConfigError(f"corpus.sources has '{source}', which stands for no file. Check the path.")
             paths.update((path.resolve(), path) for path in files)
         return sorted(paths.values())
-
-
-def _require(holds: bool, message: str) -> None:
-    if not holds:
-        raise ConfigError(message)
 
 
 @dataclass(frozen=True)
@@ -137,8 +133,9 @@ class Corpus:
             raise DataError(
                 f"{path / 'corpus.json'} is not JSON ({error}). Delete the directory and prepare anew."
             ) from error
-        if summary.get("format") != FORMAT:
-            raise DataError(f"{path} has layout {summary.get('format')}. Expected {FORMAT}; prepare it anew.")
+        if "format" in summary:  # of version 0.1.0
+            summary["format_version"] = summary.pop("format")
+        check_format_version(summary, FORMAT_VERSION, path / "corpus.json", is_required=True, error=DataError)
         corpus = cls(path, summary)
         for tokens, name in (
             (corpus.train_tokens(), "num_train_tokens"),
@@ -254,7 +251,9 @@ def _prepare_in_stages(
         shutil.copyfile(work / "tokenizer" / name, path / name)
     versions = {name: metadata.version(name) for name in ("numpy", "sacremoses", "tokenizers")}
     versions["biogpt"] = metadata.version("biogpt")
-    write_json(path / "corpus.json", {"format": FORMAT, "recipe": identity, **counts, "versions": versions})
+    write_json(
+        path / "corpus.json", {"format_version": FORMAT_VERSION, "recipe": identity, **counts, "versions": versions}
+    )
 
 
 def _identify(recipe: CorpusRecipe, sources: list[Path], board: JobBoard) -> dict[str, Any]:
@@ -269,7 +268,10 @@ def _identify(recipe: CorpusRecipe, sources: list[Path], board: JobBoard) -> dic
     if recipe.tokenizer:
         files = [Path(recipe.tokenizer, name) for name in stages.VOCABULARY_FILES]
         missing = " and ".join(path.name for path in files if not path.is_file())
-        _require(not missing, f"tokenizer is '{recipe.tokenizer}', which lacks {missing}. Give a directory with both.")
+        if missing:
+            raise ConfigError(
+                f"corpus.tokenizer is '{recipe.tokenizer}', which lacks {missing}. Give a directory with both."
+            )
         settings["tokenizer"] = {path.name: _digest(path) for path in files}
     return settings
 

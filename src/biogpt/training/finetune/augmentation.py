@@ -16,8 +16,8 @@ from biogpt.documents.types import Span
 from biogpt.errors import ConfigError
 from biogpt.tasks.example import NO_ID, Example, Item
 from biogpt.tasks.mentions import fold
+from biogpt.tasks.recipe import Recipe
 from biogpt.tasks.task import Task
-from biogpt.tasks.tuning import Tuning
 
 MAX_NAME_WORDS = 12
 """Longer names are not looked for in texts."""
@@ -80,12 +80,15 @@ def read_lexicon(task: Task, examples: Sequence[Example]) -> Lexicon:
     return Lexicon(entities, names, alike)
 
 
-def augment(task: Task, tuning: Tuning, examples: Sequence[Example], num_epochs: int, seed: int) -> list[list[Example]]:
+def augment(
+    task: Task, training: Recipe, examples: Sequence[Example], num_epochs: int, seed: int
+) -> list[list[Example]]:
     """What each epoch shows of the examples.
 
     Args:
         task: whose examples they are.
-        tuning: its `entity_renaming`, `pair_epochs` and `shuffle_relations` say what differs from epoch to epoch.
+        training: its `entity_replacement`, `random_pair_epochs` and `shuffle_relations` say what differs from epoch to
+            epoch.
         examples: the training set.
         num_epochs: of the run.
         seed: of what chance decides.
@@ -97,34 +100,34 @@ def augment(task: Task, tuning: Tuning, examples: Sequence[Example], num_epochs:
     Raises:
         ConfigError: the settings are for relations and the task is of another kind.
     """
-    if not (tuning.entity_renaming or tuning.shuffle_relations or tuning.pair_epochs):
+    if not (training.entity_replacement or training.shuffle_relations or training.random_pair_epochs):
         return []
     if not task.kind.has_augmentation:
         raise ConfigError(
-            "Got finetune.entity_renaming, finetune.pair_epochs or finetune.shuffle_relations for the kind "
+            "Got finetune.entity_replacement, finetune.random_pair_epochs or finetune.shuffle_relations for the kind "
             f"'{task.kind.name}', expected them for 'relation' alone. Leave them out."
         )
-    num_pair_epochs = count_pair_epochs(tuning, num_epochs)
+    num_random_epochs = count_random_pair_epochs(training, num_epochs)
     lexicon = read_lexicon(task, examples)
     numbers = np.random.default_rng((seed, 3))
     epochs = []
-    for epoch in range(min(num_epochs, num_pair_epochs + MAX_AUGMENTED_EPOCHS)):
+    for epoch in range(min(num_epochs, num_random_epochs + MAX_AUGMENTED_EPOCHS)):
         augmented = list(examples)
-        if tuning.entity_renaming:
+        if training.entity_replacement:
             augmented = [
-                replace_entities(task, example, lexicon, tuning.entity_renaming, numbers) for example in augmented
+                replace_entities(task, example, lexicon, training.entity_replacement, numbers) for example in augmented
             ]
-        if epoch < num_pair_epochs:
+        if epoch < num_random_epochs:
             augmented = [pair_up(task, example, lexicon, numbers) for example in augmented]
-        if tuning.shuffle_relations:
+        if training.shuffle_relations:
             augmented = [shuffle_relations(example, numbers) for example in augmented]
         epochs.append(augmented)
     return epochs
 
 
-def count_pair_epochs(tuning: Tuning, num_epochs: int) -> int:
+def count_random_pair_epochs(training: Recipe, num_epochs: int) -> int:
     """How many epochs of a run are of pairs: never more than half, because the others learn the relations."""
-    return min(tuning.pair_epochs, num_epochs // 2)
+    return min(training.random_pair_epochs, num_epochs // 2)
 
 
 def pair_up(task: Task, example: Example, lexicon: Lexicon, numbers: np.random.Generator) -> Example:

@@ -90,9 +90,9 @@ def read_splits(recipe: FinetuneRecipe) -> Splits:
 
 def warn_of_caveats(recipe: FinetuneRecipe, splits: Splits) -> None:
     """Say what makes a score on this data worth less than it looks."""
-    tuning = recipe.tuning
-    sets_threshold = tuning.shuffle_relations or recipe.task.kind.threshold_of == "items"
-    is_chosen = tuning.result == "best" or tuning.patience or sets_threshold
+    training = recipe.training
+    sets_threshold = training.shuffle_relations or recipe.task.kind.threshold_of == "items"
+    is_chosen = training.result == "best" or training.patience or sets_threshold
     if splits.dev_is_test and is_chosen:
         warnings.warn(
             f"The dev split of '{recipe.task.name}' is its test split, byte for byte: weights chosen on dev are chosen "

@@ -20,8 +20,8 @@ from biogpt.model.modeling import (
 )
 from biogpt.tasks.encoding import add_learned_tokens, head_labels, learned_ids
 from biogpt.tasks.kinds.registry import KINDS
+from biogpt.tasks.recipe import Recipe
 from biogpt.tasks.task import Task
-from biogpt.tasks.tuning import Tuning
 from biogpt.text.tokenizer import BioGptTokenizer
 
 
@@ -30,7 +30,7 @@ def find_class(task: Task, head: str) -> type[AnyModel]:
 
     Args:
         task: what is learned.
-        head: `Tuning.head`.
+        head: `Recipe.head`.
 
     Raises:
         ConfigError: a head for a kind of task that has none.
@@ -47,13 +47,13 @@ def find_class(task: Task, head: str) -> type[AnyModel]:
     return BioGptForTokenClassification if task.kind.labels_words else BioGptForSequenceClassification
 
 
-def build_model(name: str, task: Task, tuning: Tuning, seed: int) -> tuple[AnyModel, BioGptTokenizer]:
+def build_model(name: str, task: Task, training: Recipe, seed: int) -> tuple[AnyModel, BioGptTokenizer]:
     """The model that is trained, in float32, and its tokenizer.
 
     Args:
         name: of the trained model to start from, see `checkpoint.resolve_model`.
-        task: what is learned; its schema says with which soft prompt.
-        tuning: with which head and dropout.
+        task: what is learned.
+        training: with which head, soft prompt and dropout.
         seed: of the new rows and the head.
 
     Raises:
@@ -64,11 +64,11 @@ def build_model(name: str, task: Task, tuning: Tuning, seed: int) -> tuple[AnyMo
     start = load_model(path)
     tokenizer = load_tokenizer(path, start.config.vocab_size)
     tokenizer.model_max_length = start.config.max_position_embeddings
-    model_class = find_class(task, tuning.head)
+    model_class = find_class(task, training.head)
     torch.manual_seed(seed)
     if model_class is not BioGptForTokenClassification:  # words are labelled where they stand, without a prompt
-        add_learned_tokens(tokenizer, task.schema.prompt_length)
-    config = _configure(start.config, model_class, task, tuning.dropout, len(tokenizer))
+        add_learned_tokens(tokenizer, training.prompt_length)
+    config = _configure(start.config, model_class, task, training.dropout, len(tokenizer))
     model = model_class(config)
     state = start.state_dict()
     if len(tokenizer) > start.config.vocab_size:
@@ -84,7 +84,7 @@ def build_model(name: str, task: Task, tuning: Tuning, seed: int) -> tuple[AnyMo
     return model, tokenizer
 
 
-def add_lora(model: AnyModel, name: str, tokenizer: BioGptTokenizer, tuning: Tuning) -> Any:
+def add_lora(model: AnyModel, name: str, tokenizer: BioGptTokenizer, training: Recipe) -> Any:
     """The model with PEFT's LoRA matrices; only they, the soft prompt's rows and the head are trained.
 
     Raises:
@@ -101,10 +101,10 @@ def add_lora(model: AnyModel, name: str, tokenizer: BioGptTokenizer, tuning: Tun
     learned = learned_ids(tokenizer)
     config = LoraConfig(
         task_type=task_type,
-        r=tuning.lora_rank,
-        lora_alpha=tuning.lora_alpha,
-        lora_dropout=tuning.lora_dropout,
-        target_modules=list(tuning.lora_targets),
+        r=training.lora_rank,
+        lora_alpha=training.lora_alpha,
+        lora_dropout=training.lora_dropout,
+        target_modules=list(training.lora_targets),
         modules_to_save=modules_to_save,
         trainable_token_indices={"embed_tokens": learned} if learned else None,
     )
@@ -112,7 +112,7 @@ def add_lora(model: AnyModel, name: str, tokenizer: BioGptTokenizer, tuning: Tun
         adapted = get_peft_model(model, config)
     except ValueError as error:
         raise ConfigError(
-            f"Got finetune.lora_targets = {', '.join(tuning.lora_targets)}, expected names of linear layers: q_proj, "
+            f"Got finetune.lora_targets = {', '.join(training.lora_targets)}, expected names of linear layers: q_proj, "
             f"k_proj, v_proj, out_proj, fc1, fc2. PEFT says: {error}"
         ) from error
     base, revision = split_revision(base_name(name))

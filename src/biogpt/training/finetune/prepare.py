@@ -15,10 +15,10 @@ from biogpt.errors import ConfigError
 from biogpt.model.modeling import AnyModel
 from biogpt.tasks.encoding import encode_prompt
 from biogpt.tasks.example import Example
+from biogpt.tasks.recipe import FORMER_KEYS, Recipe
 from biogpt.tasks.task import Task
-from biogpt.tasks.tuning import Tuning
 from biogpt.text.tokenizer import BioGptTokenizer
-from biogpt.training.finetune.augmentation import augment, count_pair_epochs
+from biogpt.training.finetune.augmentation import augment, count_random_pair_epochs
 from biogpt.training.finetune.batches import Plan
 from biogpt.training.finetune.data import Encoded, Splits, encode_examples, read_splits, warn_of_caveats
 from biogpt.training.finetune.model import build_model, find_class
@@ -48,9 +48,9 @@ class Prepared:
     plan: Plan
 
     @property
-    def tuning(self) -> Tuning:
+    def training(self) -> Recipe:
         """The settings."""
-        return self.recipe.tuning
+        return self.recipe.training
 
 
 def prepare(recipe: FinetuneRecipe) -> Prepared:
@@ -64,45 +64,46 @@ def prepare(recipe: FinetuneRecipe) -> Prepared:
     Warns:
         UserWarning: dev is test, texts of dev are in train, targets are cut, or the schedule does not fit the run.
     """
-    tuning = recipe.tuning
+    training = recipe.training
     splits = read_splits(recipe)
-    if not splits.dev and (tuning.result == "best" or tuning.patience):
+    if not splits.dev and (training.result == "best" or training.patience):
         raise ConfigError(
             "Got result 'best' or patience without anything to measure on, expected a dev split. Hold out a part "
             "of train: --dev-fraction 0.1."
         )
-    model_class = find_class(recipe.task, tuning.head)
+    model_class = find_class(recipe.task, training.head)
     set_seed(recipe.seed)
-    model, tokenizer = build_model(recipe.model, recipe.task, tuning, recipe.seed)
+    model, tokenizer = build_model(recipe.model, recipe.task, training, recipe.seed)
 
     def encode(examples: Sequence[Example], source_weight: float) -> Encoded:
         return encode_examples(recipe.task, tokenizer, model_class, examples, source_weight)
 
-    train = encode(splits.train, tuning.source_weight)
+    train = encode(splits.train, training.source_weight)
     num_epochs = _make_plan(recipe, train).num_epochs
-    epochs = augment(recipe.task, tuning, splits.train, num_epochs, recipe.seed)
-    augmented = [encode(examples, tuning.source_weight) for examples in epochs]
+    epochs = augment(recipe.task, training, splits.train, num_epochs, recipe.seed)
+    augmented = [encode(examples, training.source_weight) for examples in epochs]
     dev = encode(splits.dev, 0.0) if splits.dev else Encoded()
     task = _limit_targets(recipe.task, max(encoded.longest_target for encoded in (train, *augmented)))
-    plan = _make_plan(recipe, train, augmented, count_pair_epochs(tuning, num_epochs))
+    plan = _make_plan(recipe, train, augmented, count_random_pair_epochs(training, num_epochs))
     prepared = Prepared(recipe, task, splits, model, tokenizer, train, augmented, dev, plan)
     _check_scoring(prepared)
     _check_disk(recipe, model)
     settings = {**recipe.as_dict(), "data_fingerprint": splits.fingerprint}
-    claim_output(recipe.output, settings, _may_change(tuning), REPORT_FILE)
+    former_names = {f"finetune.{old}": f"finetune.{new}" for old, new in FORMER_KEYS.items()}
+    claim_output(recipe.output, settings, _may_change(training), REPORT_FILE, former_names)
     warn_of_caveats(recipe, splits)
     _warn_of_settings(prepared)
     return prepared
 
 
 def _make_plan(recipe: FinetuneRecipe, train: Encoded, augmented: Sequence[Encoded] = (), num_once: int = 0) -> Plan:
-    tuning = recipe.tuning
+    training = recipe.training
     return Plan(
         train.lengths(),
-        tuning.tokens_per_step,
+        training.tokens_per_step,
         recipe.seed,
-        tuning.epochs,
-        tuning.num_steps,
+        training.epochs,
+        training.num_steps,
         [encoded.lengths() for encoded in augmented],
         num_once,
     )
@@ -121,7 +122,7 @@ def _check_scoring(prepared: Prepared) -> None:
     if not dev:
         return
     task.main_figure(task.score([], dev))
-    if prepared.tuning.shuffle_relations:
+    if prepared.training.shuffle_relations:
         grammar = task.grammar(dev[0])
         assert grammar is not None
         compile_constraint(grammar, prepared.tokenizer, encode_prompt(task, prepared.tokenizer, dev[0]))
@@ -129,9 +130,9 @@ def _check_scoring(prepared: Prepared) -> None:
 
 def _check_disk(recipe: FinetuneRecipe, model: AnyModel) -> None:
     """Refuse to begin where the checkpoints will not fit: weights and Adam's two moments, twice, and kept weights."""
-    tuning = recipe.tuning
-    num_copies = 3 * 2 + 2 + (tuning.num_averaged if tuning.result == "average" else 1)
-    needed = 4 * model.num_parameters() * (num_copies if not tuning.peft else 1)
+    training = recipe.training
+    num_copies = 3 * 2 + 2 + (training.num_averaged if training.result == "average" else 1)
+    needed = 4 * model.num_parameters() * (num_copies if not training.peft else 1)
     there = next(path for path in (recipe.output.resolve(), *recipe.output.resolve().parents) if path.exists())
     free = shutil.disk_usage(there).free
     if free < needed and not any((recipe.output / CHECKPOINTS).glob("checkpoint-*")):
@@ -141,16 +142,16 @@ def _check_disk(recipe: FinetuneRecipe, model: AnyModel) -> None:
         )
 
 
-def _may_change(tuning: Tuning) -> set[str]:
+def _may_change(training: Recipe) -> set[str]:
     """Settings that a resumed run may have otherwise."""
     names = {f"finetune.{name}" for name in CADENCE} | {"data", "recipe_file"}
-    if is_open_ended(tuning.schedule, tuning.decay_fraction):
+    if is_open_ended(training.schedule, training.decay_fraction):
         names |= {"finetune.epochs", "finetune.num_steps"}
     return names
 
 
 def _warn_of_settings(prepared: Prepared) -> None:
-    tuning, num_cut = prepared.tuning, prepared.train.num_cut_targets
+    training, num_cut = prepared.training, prepared.train.num_cut_targets
     if num_cut:
         warnings.warn(
             f"{num_cut} of the {len(prepared.splits.train)} targets are longer than the model's "
@@ -158,15 +159,15 @@ def _warn_of_settings(prepared: Prepared) -> None:
             "them end learns not to stop. Set source_limit lower in the task, or split the documents.",
             stacklevel=4,
         )
-    if tuning.shuffle_relations and not prepared.splits.dev:
+    if training.shuffle_relations and not prepared.splits.dev:
         warnings.warn(
             "The relations are shuffled, but nothing sets the probability threshold: prediction will give one list "
             "in any order. Hold out a part of train: --dev-fraction 0.1.",
             stacklevel=4,
         )
-    if tuning.warmup_steps >= prepared.plan.num_steps:
+    if training.warmup_steps >= prepared.plan.num_steps:
         warnings.warn(
-            f"The run has {prepared.plan.num_steps} steps and a warm-up of {tuning.warmup_steps}: the learning "
+            f"The run has {prepared.plan.num_steps} steps and a warm-up of {training.warmup_steps}: the learning "
             "rate never reaches its peak. Train for more epochs, or set warmup_steps lower.",
             stacklevel=4,
         )

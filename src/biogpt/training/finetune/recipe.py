@@ -1,21 +1,20 @@
 """A fine-tuning run as data: a task, its data, a model, and the settings, resolved and checked before work starts.
 
 Later ones go before earlier ones: the paper's defaults, the task's recipe for the model's size
-(`biogpt.tasks.recipe`), a recipe file, flags. It reads and checks; it opens no data.
+(`biogpt.tasks.recipe_files`), a recipe file, flags. It reads and checks; it opens no data.
 """
 
 import dataclasses
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from biogpt.errors import ConfigError
+from biogpt.config import Limits, check, read_toml, require
 from biogpt.model.checkpoint import load_config, resolve_model
-from biogpt.tasks.recipe import find_recipe
+from biogpt.tasks.recipe import Recipe, build_recipe, rename_former
+from biogpt.tasks.recipe_files import find_recipe
 from biogpt.tasks.task import Task, load_task
-from biogpt.tasks.tuning import Tuning, build_tuning
 
 # Settings that say when something is written or how it is run, not what is computed: a resumed run may change them.
 CADENCE = frozenset({"tokens_per_batch", "checkpoint_every", "attention", "merge"})
@@ -28,8 +27,8 @@ class FinetuneRecipe:
     Args:
         output: directory of everything the run makes, the fine-tuned model first of all.
         task: what is learned.
-        tuning: how it is learned, for this model.
-        recipe_file: which of the task's recipes `tuning` began with; see `biogpt.tasks.recipe.Recipe`.
+        training: how it is learned, for this model.
+        recipe_file: which of the task's recipes `training` began with; see `biogpt.tasks.recipe_files`.
         data: the data set's directory, or one file of it.
         model: the trained model to start from, by name.
         train_split: the split to train on.
@@ -41,7 +40,7 @@ class FinetuneRecipe:
 
     output: Path
     task: Task
-    tuning: Tuning
+    training: Recipe
     recipe_file: str
     data: Path
     model: str = "mini"
@@ -51,10 +50,7 @@ class FinetuneRecipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.dev_fraction is not None and not 0 <= self.dev_fraction < 1:
-            raise ConfigError(f"Got dev_fraction {self.dev_fraction}, expected from 0 to below 1.")
-        if not 0 <= self.seed < 2**32:
-            raise ConfigError(f"Got seed {self.seed}, expected from 0 to 4294967295.")
+        check(self, {"dev_fraction": Limits(0, below=1), "seed": Limits(0, 2**32 - 1)})
 
     def as_dict(self) -> dict[str, Any]:
         """All settings as plain values, for the record that a run leaves beside its output."""
@@ -63,7 +59,7 @@ class FinetuneRecipe:
             "task": schema.name,
             "target_format": schema.target_format,
             "empty_documents": schema.empty_documents,
-            "prompt_length": schema.prompt_length,
+            "prompt_length": self.training.prompt_length,
             "recipe_file": self.recipe_file,
             "data": str(self.data),
             "model": self.model,
@@ -73,8 +69,8 @@ class FinetuneRecipe:
             "seed": self.seed,
             "finetune": {
                 name: list(value) if isinstance(value, tuple) else value
-                for name, value in dataclasses.asdict(self.tuning).items()
-                if name != "small"
+                for name, value in dataclasses.asdict(self.training).items()
+                if name not in ("small", "prompt_length")
             },
         }
 
@@ -97,7 +93,7 @@ def make_recipe(
         data: the data set's directory, or one file of it.
         output: the directory to make.
         model: the trained model to start from.
-        settings: what differs from the task's own settings: keys of `biogpt.tasks.tuning.Tuning`, and `prompt_length`.
+        settings: what differs from the task's own settings: keys of `biogpt.tasks.recipe.Recipe`.
         recipe_path: a TOML file with such settings, which those in `settings` go before.
         schema_settings: `target_format`, `empty_documents`; see `load_task`.
         run: `train_split`, `dev_split`, `dev_fraction`, `seed` of `FinetuneRecipe`.
@@ -110,17 +106,16 @@ def make_recipe(
     loaded = load_task(task, **(schema_settings or {}))
     config = load_config(resolve_model(model))
     given = {**(read_settings(Path(recipe_path)) if recipe_path else {}), **(settings or {})}
-    prompt_length = given.pop("prompt_length", loaded.schema.prompt_length)
-    if type(prompt_length) is not int or not 0 <= prompt_length <= config.max_position_embeddings // 2:
-        raise ConfigError(f"Got prompt_length = {prompt_length!r}, expected a number of tokens from 0 up.")
     recipe = find_recipe(task, config.hidden_size)
-    tuning = build_tuning(given, start=recipe.tuning)
-    schema = dataclasses.replace(loaded.schema, prompt_length=prompt_length)
-    inference = dataclasses.replace(loaded.inference, tagging_context=tuning.tagging_context)
+    training = build_recipe(rename_former(given, warn=True), start=recipe.training)
+    longest = config.max_position_embeddings // 2
+    length = training.prompt_length
+    require(length <= longest, "finetune.prompt_length", length, f"at most half of the model's positions: {longest}")
+    inference = dataclasses.replace(loaded.inference, tagging_context=training.tagging_context)
     return FinetuneRecipe(
         output=Path(output),
-        task=Task(schema, inference),
-        tuning=dataclasses.replace(tuning, small={}),
+        task=Task(loaded.schema, inference),
+        training=dataclasses.replace(training, small={}),
         recipe_file=recipe.file,
         data=Path(data),
         model=model,
@@ -132,15 +127,9 @@ def read_settings(path: Path) -> dict[str, Any]:
     """The settings in a recipe file: the keys of `[finetune]`, with or without that heading.
 
     Raises:
-        ConfigError: the file is missing or no TOML.
+        ConfigError: the file is missing or not TOML.
     """
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"Cannot read {path}: {error.strerror}. Give the path of a TOML file.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is no TOML file: {error}.") from error
+    table = read_toml(path)
     nested = table.pop("finetune", {})
-    if not isinstance(nested, dict):
-        raise ConfigError(f"{path}: finetune is {nested!r}, expected a table [finetune].")
+    require(isinstance(nested, dict), "finetune", nested, "a table: [finetune]")
     return {**nested, **table}

@@ -25,8 +25,8 @@ import torch
 from transformers import GenerationConfig, TrainerState, TrainingArguments
 from transformers.utils import logging as transformers_logging
 
-from biogpt.files import read_json, write_json
-from biogpt.model.checkpoint import ADAPTER_CONFIG_FILE, CONFIG_FILE, commit_of, resolve_model
+from biogpt.files import write_json
+from biogpt.model.checkpoint import ADAPTER_CONFIG_FILE, CONFIG_FILE, CONFIG_FORMAT_VERSION, commit_of, resolve_model
 from biogpt.model.modeling import (
     BioGptForCausalLM,
     BioGptForSequenceClassification,
@@ -52,6 +52,7 @@ from biogpt.training.finetune.trainer import (
 from biogpt.training.optimizer import make_optimizer
 from biogpt.training.run_directory import (
     CHECKPOINTS,
+    FORMAT_VERSION,
     CheckpointMarker,
     find_checkpoint,
     is_main_process,
@@ -62,6 +63,7 @@ from biogpt.training.run_directory import (
     step_of,
     versions,
 )
+from biogpt.training.run_directory import read_report as read_run_report
 from biogpt.training.schedule import learning_rate_factor
 from biogpt.training.trainer import common_arguments
 
@@ -101,7 +103,7 @@ def run_recipe(recipe: FinetuneRecipe) -> dict[str, Any]:
     Warns:
         UserWarning: dev is test, dev stands in train, or the schedule does not fit the length of the run.
     """
-    require_extra(*(["peft"] if recipe.tuning.peft else []))
+    require_extra(*(["peft"] if recipe.training.peft else []))
     transformers_logging.disable_progress_bar()  # one bar is enough: TrainingProgress has it
     prepared = prepare(recipe)
     finished = read_report(prepared)
@@ -119,10 +121,11 @@ def run_recipe(recipe: FinetuneRecipe) -> dict[str, Any]:
 
 def read_report(prepared: Prepared) -> dict[str, Any] | None:
     """The report of this very run, if it is finished."""
-    path = prepared.recipe.output / REPORT_FILE
-    if not path.is_file():
+    report = read_run_report(prepared.recipe.output / REPORT_FILE)
+    if report is None:
         return None
-    report = read_json(path)
+    if "held_scores" in report:  # of version 0.1.0
+        report["constrained_scores"] = report.pop("held_scores")
     return report if report["steps"] >= prepared.plan.num_steps or report["stopped_early"] else None
 
 
@@ -133,8 +136,8 @@ def train(prepared: Prepared) -> tuple[FinetuneTrainer, str]:
         The Trainer, whose model has the weights that the run is to leave; and which these are, in words.
     """
     output = prepared.recipe.output
-    progress = TrainingProgress(output, DEV_SCORE if judges_by_dev(prepared.tuning) else DEV_LOSS)
-    kept = KeptWeights(output / CHECKPOINTS, prepared.tuning, prepared.plan.steps_per_epoch)
+    progress = TrainingProgress(output, DEV_SCORE if judges_by_dev(prepared.training) else DEV_LOSS)
+    kept = KeptWeights(output / CHECKPOINTS, prepared.training, prepared.plan.steps_per_epoch)
     trainer = _make_trainer(prepared, progress, kept)
     checkpoint = find_checkpoint(output / CHECKPOINTS, is_main_process())
     if checkpoint is not None and _is_last(prepared, checkpoint):
@@ -147,27 +150,27 @@ def train(prepared: Prepared) -> tuple[FinetuneTrainer, str]:
 
 def _make_trainer(prepared: Prepared, progress: TrainingProgress, kept: KeptWeights) -> FinetuneTrainer:
     """The Trainer with the model on its device."""
-    recipe, tuning, plan = prepared.recipe, prepared.tuning, prepared.plan
+    recipe, training, plan = prepared.recipe, prepared.training, prepared.plan
     is_labelled_whole = isinstance(prepared.model, BioGptForSequenceClassification)
     num_labels = len(head_labels(prepared.task)) if is_labelled_whole else 0
     batches = PlannedBatches(
         [encoded.examples for encoded in prepared.augmented or [prepared.train]],
         plan,
-        tuning.tokens_per_batch,
+        training.tokens_per_batch,
         num_processes(),
         num_labels,
-        tuning.token_dropout,
+        training.token_dropout,
     )
-    prepared.model.set_attn_implementation(tuning.attention or ("sdpa" if torch.cuda.is_available() else "blocked"))
+    prepared.model.set_attn_implementation(training.attention or ("sdpa" if torch.cuda.is_available() else "blocked"))
     model = prepared.model
-    trained = add_lora(model, recipe.model, prepared.tokenizer, tuning) if tuning.peft else model
+    trained = add_lora(model, recipe.model, prepared.tokenizer, training) if training.peft else model
     arguments = TrainingArguments(
         output_dir=str(recipe.output / CHECKPOINTS),
         max_steps=plan.num_steps,
         per_device_train_batch_size=1,
         gradient_accumulation_steps=batches.accumulation,
-        learning_rate=tuning.learning_rate,
-        max_grad_norm=tuning.max_grad_norm,
+        learning_rate=training.learning_rate,
+        max_grad_norm=training.max_grad_norm,
         logging_steps=max(1, plan.steps_per_epoch // 5),
         eval_strategy="no",  # EpochEnds asks for evaluations and checkpoints
         save_strategy="no",
@@ -177,14 +180,14 @@ def _make_trainer(prepared: Prepared, progress: TrainingProgress, kept: KeptWeig
     rate_factor = partial(
         learning_rate_factor,
         num_steps=plan.num_steps,
-        warmup_steps=tuning.warmup_steps,
-        schedule=tuning.schedule,
-        decay_fraction=tuning.decay_fraction,
+        warmup_steps=training.warmup_steps,
+        schedule=training.schedule,
+        decay_fraction=training.decay_fraction,
     )
-    optimizer = make_optimizer(trained, tuning)
+    optimizer = make_optimizer(trained, training)
     dev = prepared.splits.dev
     return FinetuneTrainer(
-        tuning=tuning,
+        training=training,
         plan=plan,
         dev=prepared.dev.examples,
         num_labels=num_labels,
@@ -195,14 +198,14 @@ def _make_trainer(prepared: Prepared, progress: TrainingProgress, kept: KeptWeig
         train_dataset=batches,
         data_collator=lambda items: items[0],
         optimizers=(optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, rate_factor)),
-        callbacks=[EpochEnds(tuning, plan.steps_per_epoch, bool(dev)), progress, kept, CheckpointMarker()],
+        callbacks=[EpochEnds(training, plan.steps_per_epoch, bool(dev)), progress, kept, CheckpointMarker()],
     )
 
 
 def _is_last(prepared: Prepared, checkpoint: Path) -> bool:
     """Whether a checkpoint was the run's last: killed before the model was saved, or stopped early."""
     state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
-    is_stopped = EpochEnds(prepared.tuning, prepared.plan.steps_per_epoch, True).is_stuck(state.log_history)
+    is_stopped = EpochEnds(prepared.training, prepared.plan.steps_per_epoch, True).is_stuck(state.log_history)
     return step_of(checkpoint) >= prepared.plan.num_steps or is_stopped
 
 
@@ -219,7 +222,7 @@ def choose_threshold(prepared: Prepared, trainer: FinetuneTrainer) -> tuple[Task
         gold = [example.labels() for example in trainer.dev]
         threshold = scoring.find_mention_threshold(head_labels(task), trainer.dev_logits(), gold)
         return scoring.with_threshold(task, threshold), {}
-    if prepared.tuning.shuffle_relations:
+    if prepared.training.shuffle_relations:
         find = partial(scoring.find_relation_threshold, task, prepared.tokenizer, dev)
         threshold, scores = trainer.ask_model(find)
         return scoring.with_threshold(task, threshold), scores
@@ -239,9 +242,10 @@ def make_report(prepared: Prepared, trainer: FinetuneTrainer, scores: DevScores,
     """What is known of the run in the end."""
     state, plan, splits = trainer.state, prepared.plan, prepared.splits
     return {
+        "format_version": FORMAT_VERSION,
         "task": prepared.task.name,
         "scores": _rounded(scores.unconstrained),
-        "held_scores": _rounded(scores.constrained),
+        "constrained_scores": _rounded(scores.constrained),
         "dev_loss": None if scores.loss is None else round(scores.loss, 6),
         "dev_is_test": splits.dev_is_test,
         "weights": weights,
@@ -271,16 +275,17 @@ def _rounded(scores: Mapping[str, float]) -> dict[str, float]:
 
 def save(prepared: Prepared, model: Any, task: Task, report: dict[str, Any]) -> None:
     """Write the fine-tuned model to the output, the report last: with it the run is finished."""
-    output, tuning = prepared.recipe.output, prepared.tuning
+    output, training = prepared.recipe.output, prepared.training
     partial_path = output / "model.partial"
     shutil.rmtree(partial_path, ignore_errors=True)
-    if tuning.peft and not tuning.merge:
+    if training.peft and not training.merge:
         model.save_pretrained(str(partial_path), save_embedding_layers=False)
         (partial_path / "README.md").unlink(missing_ok=True)  # PEFT's empty form
+        prepared.model.config.format_version = CONFIG_FORMAT_VERSION
         prepared.model.config.save_pretrained(partial_path)  # of the merged model: its head, labels and vocabulary
         prepared.tokenizer.save_pretrained(partial_path)
     else:
-        whole = model.merge_and_unload() if tuning.peft else model
+        whole = model.merge_and_unload() if training.peft else model
         if isinstance(whole, BioGptForCausalLM):
             whole.generation_config = _make_generation_config(prepared, whole, task)
         save_model(whole, prepared.tokenizer, partial_path)

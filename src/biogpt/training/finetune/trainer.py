@@ -19,7 +19,7 @@ from transformers import TrainerCallback
 
 from biogpt.files import replacing
 from biogpt.model.modeling import AnyModel, BioGptForCausalLM
-from biogpt.tasks.tuning import Tuning
+from biogpt.tasks.recipe import Recipe
 from biogpt.training.curve import PRETRAINING, Curve
 from biogpt.training.finetune.batches import Plan, TrainingExample, collate
 from biogpt.training.trainer import RunTrainer, not_a_number
@@ -41,7 +41,7 @@ class FinetuneTrainer(RunTrainer):
     """The Trainer of a planned run.
 
     Args:
-        tuning: the settings.
+        training: the settings.
         plan: which examples each step has.
         dev: encoded examples to measure the loss on.
         num_labels: of a whole sequence; 0 where targets stand at tokens.
@@ -52,7 +52,7 @@ class FinetuneTrainer(RunTrainer):
 
     def __init__(
         self,
-        tuning: Tuning,
+        training: Recipe,
         plan: Plan,
         dev: Sequence[TrainingExample],
         num_labels: int,
@@ -60,8 +60,8 @@ class FinetuneTrainer(RunTrainer):
         main_score: str,
         **kwargs: Any,
     ) -> None:
-        super().__init__(precision=tuning.precision, nan_advice=NAN_ADVICE, **kwargs)
-        self.tuning = tuning
+        super().__init__(precision=training.precision, nan_advice=NAN_ADVICE, **kwargs)
+        self.training = training
         self.plan = plan
         self.dev = sorted(dev, key=lambda example: len(example.input_ids))
         self.num_labels = num_labels
@@ -89,7 +89,7 @@ class FinetuneTrainer(RunTrainer):
         if not math.isfinite(loss):
             raise not_a_number(f"The loss on dev is {loss}", self.state.global_step, NAN_ADVICE)
         metrics = {"eval_epoch": float(self.state.global_step // self.plan.steps_per_epoch), "eval_loss": loss}
-        if self.score is not None and judges_by_dev(self.tuning):
+        if self.score is not None and judges_by_dev(self.training):
             metrics["eval_score"] = self.ask_model(self.score)[self.main_score]
         self.log(metrics)
         control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)  # type: ignore[has-type]
@@ -98,7 +98,7 @@ class FinetuneTrainer(RunTrainer):
         return metrics
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        if not self.tuning.peft:
+        if not self.training.peft:
             super()._save(output_dir, state_dict)
             return
         # PEFT would ask the hub whether the vocabulary has grown; it has, and its new rows are in the adapter.
@@ -109,7 +109,7 @@ class FinetuneTrainer(RunTrainer):
         if not self.dev:
             return None
         model, device = self.trained_model, self.args.device
-        batches = group_by_length(self.dev, 2 * self.tuning.tokens_per_batch)
+        batches = group_by_length(self.dev, 2 * self.training.tokens_per_batch)
         sums = torch.zeros(2, dtype=torch.float64)
         was_training = model.training
         model.eval()
@@ -128,7 +128,7 @@ class FinetuneTrainer(RunTrainer):
         was_training = model.training
         model.eval()
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=self.use_bf16):
-            for examples in group_by_length(self.dev, 2 * self.tuning.tokens_per_batch):
+            for examples in group_by_length(self.dev, 2 * self.training.tokens_per_batch):
                 batch = collate(examples)
                 logits = model(input_ids=batch["input_ids"].to(device)).logits.float().cpu()  # (B, T, L)
                 found += [row[weights > 0] for row, weights in zip(logits, batch["weights"], strict=True)]
@@ -158,9 +158,9 @@ class FinetuneTrainer(RunTrainer):
             model.train(was_training)
 
 
-def judges_by_dev(tuning: Tuning) -> bool:
+def judges_by_dev(training: Recipe) -> bool:
     """Whether the run's result depends on what is measured on dev."""
-    return tuning.result == "best" or tuning.patience > 0
+    return training.result == "best" or training.patience > 0
 
 
 def weighted_loss(model: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
@@ -212,8 +212,8 @@ def group_by_length(examples: Sequence[TrainingExample], tokens_per_batch: int) 
 class EpochEnds(TrainerCallback):
     """Asks at the end of an epoch for what is due: a row of the curve, an evaluation, a checkpoint, the end."""
 
-    def __init__(self, tuning: Tuning, steps_per_epoch: int, has_dev: bool) -> None:
-        self.tuning = tuning
+    def __init__(self, training: Recipe, steps_per_epoch: int, has_dev: bool) -> None:
+        self.training = training
         self.steps_per_epoch = steps_per_epoch
         self.has_dev = has_dev
 
@@ -225,8 +225,8 @@ class EpochEnds(TrainerCallback):
         if not all(parameter.sum().isfinite() for parameter in model.parameters() if parameter.requires_grad):
             raise not_a_number("The weights are no numbers", state.global_step, NAN_ADVICE)  # before they are saved
         control.should_log = True  # a row is the mean since the last one, so none may reach over a checkpoint
-        control.should_evaluate = self.has_dev and (epoch % self.tuning.evaluate_every == 0 or is_last)
-        control.should_save = epoch % self.tuning.checkpoint_every == 0 or is_last
+        control.should_evaluate = self.has_dev and (epoch % self.training.evaluate_every == 0 or is_last)
+        control.should_save = epoch % self.training.checkpoint_every == 0 or is_last
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if self.is_stuck(state.log_history):
@@ -235,9 +235,9 @@ class EpochEnds(TrainerCallback):
     def is_stuck(self, log_history: Sequence[Mapping[str, Any]]) -> bool:
         """Whether dev has seen no new best for as long as the settings allow."""
         values = [value for value, _ in judgements(log_history)]
-        if not self.tuning.patience or not values:
+        if not self.training.patience or not values:
             return False
-        return len(values) - 1 - values.index(max(values)) >= self.tuning.patience
+        return len(values) - 1 - values.index(max(values)) >= self.training.patience
 
 
 def judgements(log_history: Sequence[Mapping[str, Any]]) -> list[tuple[float, int]]:
@@ -250,25 +250,25 @@ class KeptWeights(TrainerCallback):
 
     BEST = "best.safetensors"
 
-    def __init__(self, directory: Path, tuning: Tuning, steps_per_epoch: int) -> None:
+    def __init__(self, directory: Path, training: Recipe, steps_per_epoch: int) -> None:
         self.directory = directory
-        self.tuning = tuning
+        self.training = training
         self.steps_per_epoch = steps_per_epoch
-        self.num_kept = tuning.num_averaged if tuning.result == "average" else 1
+        self.num_kept = training.num_averaged if training.result == "average" else 1
 
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
         step, is_last = state.global_step, state.global_step >= state.max_steps
-        if self.tuning.result == "best" or not state.is_world_process_zero:
+        if self.training.result == "best" or not state.is_world_process_zero:
             return
         epochs_left = (state.max_steps - step) / self.steps_per_epoch
-        is_wanted = self.tuning.patience or epochs_left < self.num_kept  # with patience any may be the last
+        is_wanted = self.training.patience or epochs_left < self.num_kept  # with patience any may be the last
         if is_last or (step % self.steps_per_epoch == 0 and is_wanted):
             self._write(f"step-{step:08d}.safetensors", model, step)
             for file in self._files()[: -self.num_kept]:
                 file.unlink()
 
     def on_evaluate(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
-        if self.tuning.result != "best" or not state.is_world_process_zero:
+        if self.training.result != "best" or not state.is_world_process_zero:
             return
         made = judgements(state.log_history)
         if made[-1][0] > max((value for value, _ in made[:-1]), default=-math.inf):
@@ -276,7 +276,7 @@ class KeptWeights(TrainerCallback):
 
     def load_result(self, model: Any) -> str:
         """Give the model the weights that the run is to leave; returns which they are, in words."""
-        if self.tuning.result == "best":
+        if self.training.result == "best":
             step = self._load(model, [self.directory / self.BEST])
             return f"best on dev, of epoch {step // self.steps_per_epoch}"
         files = self._files()

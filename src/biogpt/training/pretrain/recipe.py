@@ -10,26 +10,43 @@ It reads and checks; it neither opens a corpus nor builds a model.
 
 import dataclasses
 import glob
-import math
-import tomllib
-import types
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-from biogpt.errors import ConfigError, suggest
+from biogpt.config import Limits, build, check, check_names, naming, read_toml, require
+from biogpt.errors import ConfigError
 from biogpt.model.checkpoint import BUNDLED, resolve_model
 from biogpt.training.corpus.prepare import CorpusRecipe
 from biogpt.training.schedule import is_open_ended, learning_rate_factor
 
 Schedule = Literal["inverse_sqrt", "cosine", "warmup_stable_decay"]
-Recipe = TypeVar("Recipe")
 
 # Settings that say when something is written or how it is run, not what is computed: a resumed run may change them.
 CADENCE = frozenset(
     {"log_every", "evaluate_every", "checkpoint_every", "keep_checkpoints", "compile", "eval_documents"}
 )
+
+_COUNT, _AMOUNT = Limits(1), Limits(0)
+_LIMITS = {
+    "sequence_length": Limits(2),
+    "tokens_per_step": _COUNT,
+    "sequences_per_device": _COUNT,
+    "num_steps": _COUNT,
+    "learning_rate": Limits(above=0),
+    "warmup_steps": _AMOUNT,
+    "decay_fraction": Limits(0, 1),
+    "weight_decay": _AMOUNT,
+    "adam_betas": Limits(0, below=1),
+    "max_grad_norm": _AMOUNT,
+    "log_every": _COUNT,
+    "evaluate_every": _COUNT,
+    "eval_documents": _COUNT,
+    "checkpoint_every": _COUNT,
+    "keep_checkpoints": Limits(2),
+    "seed": Limits(0, 2**32 - 1),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,29 +101,16 @@ class TrainingRecipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("sequence_length", "tokens_per_step", "sequences_per_device", "num_steps", "log_every"):
-            _require(getattr(self, name) >= 1, f"training.{name}", getattr(self, name), "at least 1")
-        _require(self.keep_checkpoints >= 2, "training.keep_checkpoints", self.keep_checkpoints, "at least 2")
-        for name in ("evaluate_every", "eval_documents", "checkpoint_every"):
-            _require(getattr(self, name) >= 1, f"training.{name}", getattr(self, name), "at least 1")
-        _require(self.sequence_length >= 2, "training.sequence_length", self.sequence_length, "at least 2")
-        _require(self.learning_rate > 0, "training.learning_rate", self.learning_rate, "more than 0")
-        _require(self.warmup_steps >= 0, "training.warmup_steps", self.warmup_steps, "at least 0")
-        _require(0 <= self.decay_fraction <= 1, "training.decay_fraction", self.decay_fraction, "from 0 to 1")
-        _require(math.isfinite(self.learning_rate), "training.learning_rate", self.learning_rate, "a number")
-        _require(self.weight_decay >= 0, "training.weight_decay", self.weight_decay, "at least 0")
-        _require(self.max_grad_norm >= 0, "training.max_grad_norm", self.max_grad_norm, "at least 0")
-        _require(0 <= self.seed < 2**32, "training.seed", self.seed, "from 0 to 4294967295")
-        _require(all(0 <= b < 1 for b in self.adam_betas), "training.adam_betas", self.adam_betas, "two from 0 to 1")
+        check(self, _LIMITS, "training")
         per_pass = self.sequence_length * self.sequences_per_device
-        _require(
+        require(
             self.tokens_per_step % per_pass == 0,
             "training.tokens_per_step",
             self.tokens_per_step,
             f"a multiple of sequence_length x sequences_per_device = {per_pass}",
         )
         # The loss of a row is the mean since the last one, so a checkpoint between rows could not be resumed exactly.
-        _require(
+        require(
             self.checkpoint_every % self.log_every == 0,
             "training.checkpoint_every",
             self.checkpoint_every,
@@ -175,35 +179,26 @@ def read_recipe(path: str | Path) -> PretrainRecipe:
         CheckpointError: there is no model of the name that `start_from` or `corpus.tokenizer` gives.
     """
     path = Path(path)
-    try:
-        settings = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"Cannot read {path}: {error.strerror}. Give the path of a TOML file.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is no TOML file: {error}.") from error
+    with naming(path):
+        return _build_run(read_toml(path), path.resolve().parent)
 
-    known = ("output", "corpus_path", "corpus", "model", "training")
-    for name in settings:
-        if name not in known:
-            raise ConfigError(f"{path}: unknown setting '{name}', expected {', '.join(known)}.{suggest(name, known)}")
+
+def _build_run(settings: dict[str, Any], base: Path) -> PretrainRecipe:
+    check_names(settings, ("output", "corpus_path", "corpus", "model", "training"))
     for name in ("corpus", "model", "training"):
-        if not isinstance(settings.get(name, {}), dict):
-            raise ConfigError(f"{path}: '{name}' is a value, expected a section [{name}].")
+        require(isinstance(settings.get(name, {}), dict), name, settings.get(name), f"a table: [{name}]")
     for name in ("output", "corpus"):
         if name not in settings:
-            raise ConfigError(f"{path}: '{name}' is missing. docs/pretraining.md shows a complete file.")
-
+            raise ConfigError(f"'{name}' is missing. docs/pretraining.md shows a complete file.")
     for name in ("output", "corpus_path"):
-        if not isinstance(settings.get(name, ""), str):
-            raise ConfigError(f"{path}: '{name}' is {settings[name]!r}, expected a path in quotes.")
+        require(isinstance(settings.get(name, ""), str), name, settings.get(name), "a path in quotation marks")
     model_settings = settings.get("model", {})
     for name in ("preset", "start_from"):
-        if not isinstance(model_settings.get(name, ""), str):
-            raise ConfigError(f"{path}: 'model.{name}' is {model_settings[name]!r}, expected a name in quotes.")
+        value = model_settings.get(name, "")
+        require(isinstance(value, str), f"model.{name}", value, "a name in quotation marks")
     if {"preset", "start_from"} <= model_settings.keys():
-        raise ConfigError(f"{path}: got both model.preset and model.start_from, expected one. Leave one out.")
+        raise ConfigError("Got both model.preset and model.start_from, expected one. Leave one out.")
 
-    base = path.resolve().parent
     corpus = dict(settings["corpus"])
     if isinstance(corpus.get("sources"), list):
         corpus["sources"] = [_near_pattern(base, str(source)) for source in corpus["sources"]]
@@ -213,7 +208,7 @@ def read_recipe(path: str | Path) -> PretrainRecipe:
         chosen["start_from"] = _near(base, chosen["start_from"])
         if corpus.get("vocabulary_size"):
             raise ConfigError(
-                f"{path}: got model.start_from and corpus.vocabulary_size, expected no new vocabulary: a trained model "
+                "Got model.start_from and corpus.vocabulary_size, expected no new vocabulary: a trained model "
                 "is of use with its own ids only. Leave out corpus.vocabulary_size."
             )
         corpus.setdefault("tokenizer", chosen["start_from"])  # a trained model is of use with its own ids only
@@ -222,9 +217,9 @@ def read_recipe(path: str | Path) -> PretrainRecipe:
     output = base / settings["output"]
     return PretrainRecipe(
         output=output,
-        corpus=from_settings(CorpusRecipe, corpus, "corpus"),
+        corpus=build(CorpusRecipe, corpus, "corpus"),
         model=ModelRecipe(**chosen, overrides=model),
-        training=from_settings(TrainingRecipe, dict(settings.get("training", {})), "training"),
+        training=build(TrainingRecipe, settings.get("training", {}), "training"),
         corpus_path=base / settings["corpus_path"] if "corpus_path" in settings else output / "corpus",
     )
 
@@ -237,57 +232,6 @@ def _near_pattern(base: Path, source: str) -> str:
 def _near(base: Path, name: object) -> str:
     """A model's name, as an absolute path where it is a directory near the recipe; else a bundled name or a hub id."""
     return str(base / str(name)) if name not in BUNDLED and (base / str(name)).is_dir() else str(name)
-
-
-def from_settings(recipe: type[Recipe], settings: dict[str, Any], section: str) -> Recipe:
-    """Make a recipe dataclass from a TOML section.
-
-    Raises:
-        ConfigError: a setting is unknown, missing or of the wrong type.
-    """
-    hints = typing.get_type_hints(recipe)
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
-    for name, value in values.items():
-        if name not in hints:
-            expected = f"expected one of {', '.join(hints)}"
-            raise ConfigError(f"Unknown setting '{section}.{name}', {expected}.{suggest(name, hints)}")
-        if not _fits(value, hints[name]):
-            raise ConfigError(f"Got {section}.{name} = {value!r}, expected {_name_of(hints[name])}.")
-    for one in dataclasses.fields(recipe):  # type: ignore[arg-type]
-        if one.name not in values and one.default is one.default_factory is dataclasses.MISSING:
-            raise ConfigError(f"'{section}.{one.name}' is missing, expected {_name_of(hints[one.name])}. Add it.")
-    return recipe(**values)
-
-
-def _require(holds: bool, name: str, got: object, expected: str) -> None:
-    if not holds:
-        raise ConfigError(f"Got {name} = {got}, expected {expected}.")
-
-
-def _fits(value: object, hint: Any) -> bool:
-    origin = typing.get_origin(hint)
-    if origin is Literal:
-        return value in typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
-        return any(_fits(value, one) for one in typing.get_args(hint))
-    if origin is tuple:
-        kinds = typing.get_args(hint)
-        if not isinstance(value, tuple):
-            return False
-        if kinds[-1] is ...:
-            return all(_fits(one, kinds[0]) for one in value)
-        return len(value) == len(kinds) and all(map(_fits, value, kinds))
-    if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, hint) if isinstance(hint, type) else True
-
-
-def _name_of(hint: Any) -> str:
-    if typing.get_origin(hint) is Literal:
-        return " or ".join(repr(choice) for choice in typing.get_args(hint))
-    return getattr(hint, "__name__", None) if isinstance(hint, type) else str(hint).replace("typing.", "")  # type: ignore[return-value]
 
 
 def _plain(value: Any) -> Any:

@@ -28,7 +28,7 @@ from transformers.utils import logging as transformers_logging
 
 from biogpt.errors import BioGptError, ConfigError, suggest
 from biogpt.evaluation.bits_per_byte import Likelihood, ScoredDocument, score_documents
-from biogpt.files import read_json, write_json
+from biogpt.files import write_json
 from biogpt.model.checkpoint import load_config, load_tokenizer, resolve_model
 from biogpt.model.config import BioGptConfig
 from biogpt.model.loading import load_causal_lm
@@ -40,12 +40,14 @@ from biogpt.training.optimizer import make_optimizer
 from biogpt.training.pretrain.recipe import CADENCE, ModelRecipe, PretrainRecipe, TrainingRecipe
 from biogpt.training.run_directory import (
     CHECKPOINTS,
+    FORMAT_VERSION,
     CheckpointMarker,
     claim_output,
     find_checkpoint,
     is_main_process,
     num_processes,
     plain_failures,
+    read_report,
     require_extra,
     save_model,
     step_of,
@@ -329,11 +331,8 @@ def _encode_held_out(corpus: Corpus, tokenizer: BioGptTokenizer) -> list[ScoredD
 
 def _read_report(recipe: PretrainRecipe) -> dict[str, Any] | None:
     """The report of this very run, if it is finished."""
-    path = recipe.output / REPORT_FILE
-    if not path.is_file() or not (recipe.output / "model").is_dir():
-        return None
-    report = read_json(path)
-    return report if report["steps"] >= recipe.training.num_steps else None
+    report = read_report(recipe.output / REPORT_FILE) if (recipe.output / "model").is_dir() else None
+    return report if report and report["steps"] >= recipe.training.num_steps else None
 
 
 def _prepare_corpus(recipe: PretrainRecipe, is_main: bool) -> Corpus:
@@ -385,6 +384,7 @@ def _make_report(
     recipe: PretrainRecipe, trainer: PretrainTrainer, likelihood: Likelihood, model: BioGptForCausalLM
 ) -> dict[str, Any]:
     return {
+        "format_version": FORMAT_VERSION,
         "heldout_bits_per_byte": round(likelihood.bits_per_byte, 4),
         "heldout_nats_per_token": round(likelihood.nats_per_token, 4),
         "heldout_documents": len(trainer.held_out),

@@ -71,19 +71,19 @@ class TestRecipe:
     @pytest.mark.parametrize(
         ("settings", "message"),
         [
-            ({"sources": ()}, "sources is empty"),
-            ({"sources": "a.txt"}, r"sources is a single string\. Expected a list; write \['a.txt'\]"),
-            ({"fields": ()}, "fields is empty"),
+            ({"sources": ()}, r"Got corpus\.sources = \[\], expected at least one file or pattern"),
+            ({"sources": "a.txt"}, r"Got corpus\.sources = 'a\.txt', expected a list: \['a\.txt'\]"),
+            ({"fields": ()}, r"Got corpus\.fields = \[\], expected some of"),
             ({"fields": ("titel",)}, r"fields has 'titel'.*Did you mean 'title'\?"),
-            ({"vocabulary_size": 0}, "either vocabulary_size .* or tokenizer .*, got neither"),
-            ({"tokenizer": "x"}, "got both"),
-            ({"vocabulary_size": -1}, "vocabulary_size is -1"),
-            ({"heldout_fraction": 0.6}, r"heldout_fraction is 0\.6\. Expected a number from 0 to 0\.5"),
-            ({"near_duplicates": -0.1}, r"near_duplicates is -0\.1"),
-            ({"near_duplicates": float("nan")}, "near_duplicates is nan"),
-            ({"max_problem_fraction": 2}, "max_problem_fraction is 2"),
-            ({"shard_bytes": 0}, r"shard_bytes is 0\. Expected at least 1"),
-            ({"num_workers": 0}, "num_workers is 0"),
+            ({"vocabulary_size": 0}, "Got neither of corpus.vocabulary_size .* and corpus.tokenizer"),
+            ({"tokenizer": "x"}, "Got both of"),
+            ({"vocabulary_size": -1}, "vocabulary_size = -1"),
+            ({"heldout_fraction": 0.6}, r"heldout_fraction = 0\.6, expected a number from 0 to 0\.5"),
+            ({"near_duplicates": -0.1}, r"near_duplicates = -0\.1"),
+            ({"near_duplicates": float("nan")}, "near_duplicates = nan"),
+            ({"max_problem_fraction": 2}, "max_problem_fraction = 2"),
+            ({"shard_bytes": 0}, r"shard_bytes = 0, expected a whole number of at least 1"),
+            ({"num_workers": 0}, "num_workers = 0"),
         ],
     )
     def test_refuses_the_impossible(self, settings: dict[str, Any], message: str) -> None:
@@ -425,7 +425,9 @@ class TestDirectory:
         [
             ("corpus.json", None, "has no corpus.json. Expected a prepared corpus"),
             ("corpus.json", b"{", "is not JSON"),
-            ("corpus.json", b'{"format": 99}', "has layout 99"),
+            ("corpus.json", b'{"format_version": 99}', "has format_version 99, but this biogpt knows versions up to 1"),
+            ("corpus.json", b'{"format": 99}', "has format_version 99"),  # as version 0.1.0 called it
+            ("corpus.json", b"{}", "format_version is None"),
             ("train-00000.bin", None, "lacks train-00000.bin"),
             ("train-00000.bin", b"\x00\x00", "holds 1 tokens, corpus.json says num_train_tokens"),
             ("heldout.bin", b"", "holds 0 tokens, corpus.json says num_heldout_tokens"),

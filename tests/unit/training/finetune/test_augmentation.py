@@ -8,8 +8,8 @@ import pytest
 from biogpt.errors import ConfigError
 from biogpt.tasks.example import Example, Item
 from biogpt.tasks.mentions import find_mentions
+from biogpt.tasks.recipe import Recipe
 from biogpt.tasks.task import Task, load_task
-from biogpt.tasks.tuning import Tuning
 from biogpt.training.finetune.augmentation import (
     MAX_AUGMENTED_EPOCHS,
     augment,
@@ -78,7 +78,7 @@ def test_what_the_gold_says_and_the_text_has_in_pieces_keeps_its_name(task: Task
 def test_each_epoch_is_augmented_and_the_same_seed_augments_alike(task: Task) -> None:
     pairs = [("lithium carbonate", "tremor"), ("lithium carbonate", "fever"), ("aspirin", "fever")]
     examples = [make_example(TEXT, *pairs)]
-    shuffling = Tuning(shuffle_relations=True)
+    shuffling = Recipe(shuffle_relations=True)
     epochs = augment(task, shuffling, examples, 12, seed=1)
     assert len(epochs) == 12
     assert len({task.target(one) for (one,) in epochs}) > 3
@@ -86,8 +86,8 @@ def test_each_epoch_is_augmented_and_the_same_seed_augments_alike(task: Task) ->
     assert {one.text for (one,) in epochs} == {TEXT}
     again, other = (augment(task, shuffling, examples, 12, seed=seed) for seed in (1, 2))
     assert again == epochs != other
-    assert len(augment(task, Tuning(entity_renaming=0.5), examples, 500, seed=0)) == MAX_AUGMENTED_EPOCHS
-    assert augment(task, Tuning(), examples, 12, seed=0) == []
+    assert len(augment(task, Recipe(entity_replacement=0.5), examples, 500, seed=0)) == MAX_AUGMENTED_EPOCHS
+    assert augment(task, Recipe(), examples, 12, seed=0) == []
     longer = augment(task, shuffling, examples, 15, seed=1)
     assert longer[:12] == epochs  # a run that is made longer goes on
 
@@ -104,7 +104,7 @@ def test_common_words_are_no_names(task: Task) -> None:
 
 
 def test_the_first_epochs_pair_any_names_of_the_text(task: Task) -> None:
-    pairing = Tuning(pair_epochs=2)
+    pairing = Recipe(random_pair_epochs=2)
     example = make_example(TEXT, ("lithium carbonate", "tremor"))
     first, second, third, fourth = (one for (one,) in augment(task, pairing, [example], 4, seed=0))
     assert third == fourth == example
@@ -125,7 +125,7 @@ def test_pairs_are_of_two_names_and_something_is_left_to_learn_relations() -> No
     alone = Example("two", "Zinc alone.", (item,))
     assert pair_up(task, alone, read_lexicon(task, [alone]), np.random.default_rng(0)) == alone
     for num_epochs, num_of_pairs in ((1, 0), (4, 2), (9, 3)):
-        epochs = augment(task, Tuning(pair_epochs=3), [example], num_epochs, seed=0)
+        epochs = augment(task, Recipe(random_pair_epochs=3), [example], num_epochs, seed=0)
         assert [one.items != example.items for (one,) in epochs] == [
             epoch < num_of_pairs for epoch in range(num_epochs)
         ]
@@ -154,7 +154,7 @@ def test_names_keep_the_case_they_were_written_in_and_choices_are_no_names() -> 
 def test_only_relations_are_augmented() -> None:
     task = load_task("pubmedqa")
     with pytest.raises(ConfigError, match="for the kind 'answering', expected them for 'relation' alone"):
-        augment(task, Tuning(shuffle_relations=True), [task.example()], 3, seed=0)
+        augment(task, Recipe(shuffle_relations=True), [task.example()], 3, seed=0)
 
 
 def test_shuffling_keeps_every_item() -> None:

@@ -17,7 +17,7 @@ from biogpt.errors import BioGptError, ConfigError, DataError, TrainingError
 from biogpt.model.loading import load_causal_lm, load_model
 from biogpt.tasks.encoding import add_learned_tokens, learned_ids
 from biogpt.tasks.example import Example, Item, Prediction
-from biogpt.tasks.recipe import find_recipe
+from biogpt.tasks.recipe_files import find_recipe
 from biogpt.tasks.task import load_task
 from biogpt.tasks.task_directory import read_task_directory
 from biogpt.training.finetune import prepare as prepare_module
@@ -71,7 +71,7 @@ def recipe_of(model: Path, data: Path, task: str = "ncbi_disease", **more: Any) 
     ("settings", "message"),
     [
         ({"epoch": 3}, "Unknown setting 'finetune.epoch'"),
-        ({"prompt_length": -1}, "Got prompt_length = -1"),
+        ({"prompt_length": -1}, "Got finetune.prompt_length = -1"),
         ({"head": "regression"}, "Got finetune.head = 'regression', expected 'generation' or 'classification'"),
         ({"peft": "lora", "lora_targets": ["attention"]}, "expected names of linear layers"),
     ],
@@ -85,13 +85,13 @@ def test_impossible_settings_are_refused(model: Path, data: Path, settings: dict
 def test_a_recipe_file_goes_before_the_schema_and_flags_before_both(tmp_path: Path) -> None:
     (tmp_path / "r.toml").write_text("prompt_length = 4\n[finetune]\nepochs = 3\nlearning_rate = 2e-4\n")
     recipe = make_recipe("bc5cdr", tmp_path, tmp_path, settings={"epochs": 5}, recipe_path=tmp_path / "r.toml")
-    tuning = recipe.tuning
-    small = find_recipe("bc5cdr", 320).tuning
-    assert (tuning.epochs, tuning.learning_rate, tuning.schedule) == (5, 2e-4, small.schedule)
+    training = recipe.training
+    small = find_recipe("bc5cdr", 320).training
+    assert (training.epochs, training.learning_rate, training.schedule) == (5, 2e-4, small.schedule)
     assert recipe.as_dict()["recipe_file"] == "bc5cdr-small.toml"
-    assert recipe.task.schema.prompt_length == 4
+    assert training.prompt_length == 4
     (tmp_path / "r.toml").write_text("epochs =")
-    with pytest.raises(ConfigError, match="is no TOML file"):
+    with pytest.raises(ConfigError, match="is not a TOML file"):
         make_recipe("bc5cdr", tmp_path, tmp_path, recipe_path=tmp_path / "r.toml")
 
 
@@ -229,12 +229,12 @@ def test_shuffled_relations_set_the_least_probability_where_dev_is_scored_best(
         wrong = replace(right, slots={**right.slots, "target": "fever"})
         return [Prediction(examples[0].id, (replace(right, score=0.3), replace(wrong, score=0.12)))]
 
-    settings = {"shuffle_relations": True, "entity_renaming": 0.5, "epochs": 1}
+    settings = {"shuffle_relations": True, "entity_replacement": 0.5, "epochs": 1}
     monkeypatch.setattr(scoring, "predict", predict)
     report = run_recipe(recipe_of(model, tmp_path / "d.json", "ddi", dev_fraction=0.25, settings=settings))
     assert asked == [(scoring.RELATION_THRESHOLDS[0], True), (0.14, False)]
     assert read_task_directory(tmp_path / "run").inference.threshold == 0.14
-    assert report["held_scores"]["f1"] == 1.0
+    assert report["constrained_scores"]["f1"] == 1.0
     assert 0 < report["scores"]["f1"] < 1
 
 

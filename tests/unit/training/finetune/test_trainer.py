@@ -10,7 +10,7 @@ from torch import nn
 
 from biogpt import BioGptConfig, BioGptForCausalLM, BioGptForSequenceClassification, BioGptForTokenClassification
 from biogpt.errors import TrainingError
-from biogpt.tasks.tuning import Tuning
+from biogpt.tasks.recipe import Recipe
 from biogpt.training.finetune.batches import TrainingExample, collate, sequence_to_write, words_to_label
 from biogpt.training.finetune.trainer import EpochEnds, KeptWeights, judgements, weighted_loss
 
@@ -68,12 +68,12 @@ def log_of(*values: float, name: str = "eval_score") -> list[dict[str, float]]:
 
 
 def test_a_run_is_stuck_after_as_many_evaluations_as_its_patience() -> None:
-    ends = EpochEnds(Tuning(patience=2), 10, has_dev=True)
+    ends = EpochEnds(Recipe(patience=2), 10, has_dev=True)
     assert not ends.is_stuck([])
     assert not ends.is_stuck(log_of(0.1, 0.3, 0.2))
     assert ends.is_stuck(log_of(0.1, 0.3, 0.2, 0.3))  # as good as the best is not better
     assert not ends.is_stuck(log_of(0.1, 0.3, 0.2, 0.4))
-    assert not EpochEnds(Tuning(), 10, has_dev=True).is_stuck(log_of(0.3, 0.2, 0.1))
+    assert not EpochEnds(Recipe(), 10, has_dev=True).is_stuck(log_of(0.3, 0.2, 0.1))
 
 
 def test_without_a_score_the_loss_judges() -> None:
@@ -88,7 +88,7 @@ def step_end(callback: Any, model: nn.Module, step: int, max_steps: int = 60, **
 
 
 def test_what_is_due_comes_at_epochs_ends_and_at_the_last_step() -> None:
-    ends = EpochEnds(Tuning(evaluate_every=2, checkpoint_every=3), 10, has_dev=True)
+    ends = EpochEnds(Recipe(evaluate_every=2, checkpoint_every=3), 10, has_dev=True)
     model = nn.Linear(1, 1)
     due = {step: step_end(ends, model, step, max_steps=65) for step in (5, 10, 20, 30, 65)}
     assert [due[step].should_log for step in due] == [False, True, True, True, True]
@@ -100,7 +100,7 @@ def test_weights_that_are_no_numbers_stop_the_run() -> None:
     model = nn.Linear(2, 1)
     model.weight.data[0, 1] = float("nan")
     with pytest.raises(TrainingError, match="The weights are no numbers at step 10"):
-        step_end(EpochEnds(Tuning(), 10, has_dev=False), model, 10)
+        step_end(EpochEnds(Recipe(), 10, has_dev=False), model, 10)
 
 
 def train(kept: KeptWeights, num_steps: int = 60) -> nn.Linear:
@@ -115,7 +115,7 @@ def train(kept: KeptWeights, num_steps: int = 60) -> nn.Linear:
 
 @pytest.mark.parametrize("patience", [0, 4])
 def test_the_last_epochs_are_averaged(tmp_path: Path, patience: int) -> None:
-    kept = KeptWeights(tmp_path, Tuning(result="average", num_averaged=3, patience=patience), steps_per_epoch=10)
+    kept = KeptWeights(tmp_path, Recipe(result="average", num_averaged=3, patience=patience), steps_per_epoch=10)
     model = train(kept)
     assert kept.load_result(model) == "average of 3 epochs"
     assert model.weight.item() == (40 + 50 + 60) / 3
@@ -123,14 +123,14 @@ def test_the_last_epochs_are_averaged(tmp_path: Path, patience: int) -> None:
 
 
 def test_an_unfinished_epoch_counts_where_the_run_ends_with_it(tmp_path: Path) -> None:
-    kept = KeptWeights(tmp_path, Tuning(result="average", num_averaged=2), steps_per_epoch=10)
+    kept = KeptWeights(tmp_path, Recipe(result="average", num_averaged=2), steps_per_epoch=10)
     model = train(kept, 25)
     kept.load_result(model)
     assert model.weight.item() == (20 + 25) / 2
 
 
 def test_the_best_epoch_is_kept(tmp_path: Path) -> None:
-    kept = KeptWeights(tmp_path, Tuning(result="best"), steps_per_epoch=10)
+    kept = KeptWeights(tmp_path, Recipe(result="best"), steps_per_epoch=10)
     model = nn.Linear(1, 1)
     log: list[dict[str, float]] = []
     for epoch, score in enumerate([0.1, 0.4, 0.3, 0.4], 1):
