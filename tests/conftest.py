@@ -1,7 +1,10 @@
 """Fixtures shared by all tests."""
 
 import os
+import random
 import signal
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +26,20 @@ def data_path() -> Path:
             pytest.fail(message)
         pytest.skip(message)
     return DATA
+
+
+@pytest.fixture(autouse=True)
+def random_state() -> Iterator[None]:
+    """A test leaves the random numbers of others as they were: whoever seeds them, a Trainer for example."""
+    python, numpy, torch = random.getstate(), sys.modules.get("numpy"), sys.modules.get("torch")
+    numpy_state = numpy.random.get_state() if numpy else None
+    torch_state = torch.get_rng_state() if torch else None
+    yield
+    random.setstate(python)
+    if numpy:
+        numpy.random.set_state(numpy_state)
+    if torch:
+        torch.set_rng_state(torch_state)
 
 
 TINY_TEXTS = (

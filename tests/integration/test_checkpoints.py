@@ -1,4 +1,4 @@
-"""`biogpt convert` as a process, and the readers of foreign files against thousands of damaged ones."""
+"""`biogpt convert`, and the readers of foreign files against thousands of damaged ones."""
 
 import os
 import subprocess
@@ -8,17 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from command_line import run
 from safetensors.torch import load_file
 
 from biogpt.model.checkpoint import load_config
 from biogpt.model.conversion import convert
 
 NUM_MUTATIONS = 3000
-
-
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "biogpt", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, encoding="utf-8")
 
 
 def test_convert_there_and_back(tiny_model_path, tmp_path):

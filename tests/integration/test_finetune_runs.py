@@ -1,4 +1,4 @@
-"""Fine-tuning as real processes: kill and resume, several processes, the model that comes out, and the errors."""
+"""Whole runs of fine-tuning: killed and resumed, in several processes, the model that comes out, and the errors."""
 
 import csv
 import json
@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from command_line import Ended
+from command_line import run as run_here
 from small_models import make_small_model
 
 from biogpt.extraction.predictor import Predictor
@@ -33,18 +35,18 @@ precision = "fp32"
 """
 
 
-def command(directory: Path, model: Path, data: Path, *more: str, launcher: tuple[str, ...] = ()) -> list[str]:
+def verb(directory: Path, model: Path, data: Path, *more: str) -> list[str]:
+    """The arguments of `biogpt`."""
     (directory / "recipe.toml").write_text(RECIPE)
     return [
-        sys.executable, "-m", *launcher, "biogpt", "finetune", "--task", "ddi", "--model", str(model),
-        "--data", str(data), "--out", str(directory / "run"), "--recipe", str(directory / "recipe.toml"),
-        "--json", *more,
+        "finetune", "--task", "ddi", "--model", str(model), "--data", str(data), "--out", str(directory / "run"),
+        "--recipe", str(directory / "recipe.toml"), "--json", *more,
     ]  # fmt: skip
 
 
-def run(*arguments: object, **settings: object) -> subprocess.CompletedProcess[str]:
-    done = command(*arguments, **settings)  # type: ignore[arg-type]
-    return subprocess.run(done, capture_output=True, text=True, timeout=300, check=False)
+def run(directory: Path, model: Path, data: Path, *more: str) -> Ended:
+    """A run in this process."""
+    return run_here(*verb(directory, model, data, *more))
 
 
 def losses(directory: Path) -> list[float]:
@@ -117,7 +119,8 @@ def test_it_predicts_by_path(unbroken: Path, data: Path) -> None:
 
 
 def test_a_killed_run_goes_on_with_the_same_losses(unbroken: Path, tmp_path: Path, model: Path, data: Path) -> None:
-    process = subprocess.Popen(command(tmp_path, model, data), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    command = [sys.executable, "-m", "biogpt", *verb(tmp_path, model, data)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while not list((tmp_path / "run").glob("checkpoints/checkpoint-*/complete")) and process.poll() is None:
         assert time.monotonic() < deadline
@@ -135,8 +138,8 @@ def test_a_killed_run_goes_on_with_the_same_losses(unbroken: Path, tmp_path: Pat
 
 
 def test_it_ends_with_a_table_and_the_next_command(unbroken: Path, model: Path, data: Path) -> None:
-    arguments = [argument for argument in command(unbroken, model, data) if argument != "--json"]
-    result = subprocess.run(arguments, capture_output=True, text=True, timeout=300, check=False)
+    arguments = [argument for argument in verb(unbroken, model, data) if argument != "--json"]
+    result = run_here(*arguments)
     assert (result.returncode, result.stdout) == (0, "")
     table = result.stderr[result.stderr.index("biogpt: fine-tuned") :]
     rows = dict(line.split(maxsplit=1) for line in table.splitlines()[1:])
@@ -144,16 +147,16 @@ def test_it_ends_with_a_table_and_the_next_command(unbroken: Path, model: Path, 
     assert rows["split"] == f"dev ({report['dev_examples']} examples)"
     assert any(name.startswith("f1") for name in rows)
     assert rows["next"] == f"biogpt predict -m {unbroken / 'run'} FILE"
-    result = subprocess.run([*arguments, "-q"], capture_output=True, text=True, timeout=300, check=False)
+    result = run_here(*arguments, "-q")
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
 def test_settings_by_name_replace_a_recipe(unbroken: Path, tmp_path: Path, model: Path, data: Path) -> None:
     settings = [part for line in RECIPE.strip().splitlines() for part in ("--set", line)]
-    arguments = command(tmp_path, model, data)
+    arguments = verb(tmp_path, model, data)
     at = arguments.index("--recipe")
     arguments[at : at + 2] = settings
-    result = subprocess.run(arguments, capture_output=True, text=True, timeout=300, check=False)
+    result = run_here(*arguments)
     assert result.returncode == 0, result.stderr
     assert losses(tmp_path) == losses(unbroken)
 
@@ -175,9 +178,10 @@ def test_two_processes_learn_the_same(tmp_path: Path, data: Path) -> None:
     (tmp_path / "same.toml").write_text(text)
     alone = finetune("ddi", data, tmp_path / "one" / "run", model=model, recipe=tmp_path / "same.toml")
     (tmp_path / "two").mkdir()
-    arguments = command(tmp_path / "two", model, data, launcher=("torch.distributed.run", "--nproc-per-node=2", "-m"))
+    arguments = verb(tmp_path / "two", model, data)
     arguments[arguments.index("--recipe") + 1] = str(tmp_path / "same.toml")
-    result = subprocess.run(arguments, capture_output=True, text=True, timeout=300, check=False)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "-m", "biogpt"]
+    result = subprocess.run([*launcher, *arguments], capture_output=True, text=True, timeout=300, check=False)
     assert result.returncode == 0, result.stderr
     report = json.loads(result.stdout)
     assert report["processes"] == 2

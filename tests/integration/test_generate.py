@@ -1,4 +1,5 @@
-"""`biogpt generate` as users run it: the installed command, in a process of its own."""
+"""`biogpt generate` as users run it. The installed command in a process of its own where the process matters: what it
+prints while it works, pipes, terminals, signals and the hub; the rest in this process."""
 
 import contextlib
 import json
@@ -14,6 +15,8 @@ from urllib.parse import unquote, urlparse
 
 import pytest
 import torch
+from command_line import Ended
+from command_line import run as run_here
 from safetensors.torch import load_file, save_file
 
 from biogpt.decoding.settings import GenerationSettings
@@ -36,24 +39,44 @@ def engine(tiny_model_path) -> Engine:
 
 
 @pytest.fixture
-def run(environment, tiny_model_path):
-    def run_generate(*arguments, stdin: bytes = b"", model=tiny_model_path) -> subprocess.CompletedProcess[bytes]:
-        command = [BIOGPT, "generate", *map(str, arguments), "--model", str(model)]
-        return subprocess.run(command, input=stdin, env=environment, capture_output=True, check=False, timeout=120)
+def run(tiny_model_path):
+    """Runs the command in this process."""
+
+    def run_generate(*arguments, stdin: bytes = b"", model=tiny_model_path) -> Ended:
+        return run_here("generate", *arguments, "--model", model, stdin=stdin)
 
     return run_generate
 
 
-def output_of(done: subprocess.CompletedProcess[bytes]) -> str:
-    """What was printed, of a process that ended well and said nothing else."""
-    assert (done.returncode, done.stderr.decode()) == (0, "")
-    return done.stdout.decode("utf-8")
+@pytest.fixture
+def start(environment, tiny_model_path):
+    """Runs the installed command."""
+
+    def start_generate(*arguments, model=tiny_model_path) -> subprocess.CompletedProcess[str]:
+        command = [BIOGPT, "generate", *map(str, arguments), "--model", str(model)]
+        return subprocess.run(
+            command,
+            env=environment,
+            capture_output=True,
+            check=False,
+            timeout=120,
+            encoding="utf-8",
+            stdin=subprocess.DEVNULL,
+        )
+
+    return start_generate
 
 
-def assert_refused(done: subprocess.CompletedProcess[bytes], *says: str) -> None:
+def output_of(done: Ended | subprocess.CompletedProcess[str]) -> str:
+    """What was printed, of a command that ended well and said nothing else."""
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def assert_refused(done: Ended | subprocess.CompletedProcess[str], *says: str) -> None:
     """One line on stderr, nothing on stdout, code 1."""
-    message = done.stderr.decode("utf-8")
-    assert (done.returncode, done.stdout) == (1, b""), message
+    message = done.stderr
+    assert (done.returncode, done.stdout) == (1, ""), message
     assert message.count("\n") == 1, message
     assert message.startswith("biogpt: "), message
     assert "expected" in message or "Unknown model" in message, message
@@ -64,8 +87,9 @@ def assert_refused(done: subprocess.CompletedProcess[bytes], *says: str) -> None
 # Output
 
 
-def test_one_prompt_prints_the_text_that_python_gives(run, engine):
+def test_one_prompt_prints_the_text_that_python_gives(run, start, engine):
     completion = engine.generate(PROMPTS[0])[0]
+    assert output_of(start(PROMPTS[0])) == completion.prompt + completion.text + "\n"
     assert output_of(run(PROMPTS[0])) == completion.prompt + completion.text + "\n"
 
 
@@ -209,31 +233,39 @@ def hub(environment, tiny_model_path, tmp_path, monkeypatch):
     thread.join()
 
 
-def test_a_hub_model_is_fetched_once_and_found_offline(run, hub, environment, monkeypatch, engine):
+def resolve(environment: dict[str, str], *names: str) -> list[Path]:
+    """Where a new process finds models, fetched if need be; without torch, so that it starts at once."""
+    program = "import sys; from biogpt.model.checkpoint import resolve_model; print(*map(resolve_model, sys.argv[1:]))"
+    command = [sys.executable, "-c", program, *names]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return [Path(path) for path in done.stdout.split()]
+
+
+def test_a_hub_model_is_fetched_once_and_found_offline(start, hub, environment, monkeypatch, engine):
     torch.save(load_file(hub.model_path / "model.safetensors"), hub.model_path / "pytorch_model.bin")
     completion = engine.generate(PROMPTS[0])[0]
-    assert output_of(run(PROMPTS[0], model="some/model")) == completion.prompt + completion.text + "\n"
+    assert output_of(start(PROMPTS[0], model="some/model")) == completion.prompt + completion.text + "\n"
     assert "model.safetensors" in hub.fetched
     assert not hub.fetched & {"pytorch_model.bin", "training.log"}
     monkeypatch.setitem(environment, "HF_HUB_OFFLINE", "1")
-    assert output_of(run(PROMPTS[0], model="some/model")) == completion.prompt + completion.text + "\n"
-    assert_refused(run(PROMPTS[0], model="some/other"), "Unknown model 'some/other'", "HF_HUB_OFFLINE")
+    (path,) = resolve(environment, "some/model")
+    assert (path / "model.safetensors").read_bytes() == (hub.model_path / "model.safetensors").read_bytes()
+    assert_refused(start(PROMPTS[0], model="some/other"), "Unknown model 'some/other'", "HF_HUB_OFFLINE")
 
 
-def test_a_hub_model_at_a_revision(run, hub, engine):
-    completion = engine.generate(PROMPTS[0])[0]
-    for revision in ("v1", "1" * 40):
-        done = run(PROMPTS[0], "--revision", revision, model="some/model")
-        assert output_of(done) == completion.prompt + completion.text + "\n"
-    assert_refused(run(PROMPTS[0], "--revision", "v2", model="some/model"), "'some/model@v2'", "no such branch, tag")
+def test_a_hub_model_at_a_revision(start, hub, environment):
+    branch, commit = resolve(environment, "some/model@v1", f"some/model@{'1' * 40}")
+    assert branch == commit
+    assert branch.name == "1" * 40
+    assert_refused(start(PROMPTS[0], "--revision", "v2", model="some/model"), "'some/model@v2'", "no such branch, tag")
 
 
-def test_a_hub_model_with_pytorch_weights_only(run, hub, engine):
+def test_a_hub_model_with_pytorch_weights_only(start, hub, environment):
     torch.save(load_file(hub.model_path / "model.safetensors"), hub.model_path / "pytorch_model.bin")
     (hub.model_path / "model.safetensors").unlink()
-    completion = engine.generate(PROMPTS[0])[0]
-    assert output_of(run(PROMPTS[0], model="some/model")) == completion.prompt + completion.text + "\n"
-    assert_refused(run(PROMPTS[0], model="some/other"), "hub has no model of this name")
+    (path,) = resolve(environment, "some/model")
+    assert (path / "pytorch_model.bin").read_bytes() == (hub.model_path / "pytorch_model.bin").read_bytes()
+    assert_refused(start(PROMPTS[0], model="some/other"), "hub has no model of this name")
 
 
 # Endings
@@ -309,15 +341,15 @@ def test_the_last_of_many_prompts_is_checked_before_the_first_is_completed(run):
     assert_refused(run(stdin=b"Aspirin\n" * 100 + b"word " * 100), "tokens, expected at most 95")
 
 
-@pytest.mark.parametrize("name", ["minni", "./absent", "some/model"])
-def test_unknown_models_without_network(run, name):
+@pytest.mark.parametrize("name", ["minni", "./absent"])
+def test_unknown_models(run, name):
     assert_refused(run("Aspirin", model=name), f"Unknown model '{name}'")
 
 
-def test_a_hub_that_cannot_be_reached(run, environment, monkeypatch):
+def test_a_hub_that_cannot_be_reached(start, environment, monkeypatch):
     monkeypatch.setitem(environment, "HF_HUB_OFFLINE", "0")
     monkeypatch.setitem(environment, "HF_ENDPOINT", "http://127.0.0.1:9")  # the discard port: nothing listens
-    assert_refused(run("Aspirin", model="some/model"), "Unknown model 'some/model'", "could not be reached")
+    assert_refused(start("Aspirin", model="some/model"), "Unknown model 'some/model'", "could not be reached")
 
 
 def cut_short(path: Path) -> None:
@@ -362,8 +394,8 @@ def test_weights_that_are_no_numbers_are_told(run, tiny_model_path, tmp_path):
     tensors["biogpt.layer_norm.weight"][0] = float("nan")
     save_file(tensors, path / "model.safetensors", metadata={"format": "pt"})
     done = run("Aspirin", model=path)
-    assert (done.returncode, done.stdout) == (1, b"Aspirin")  # the prompt had been printed
-    warning, error = done.stderr.decode().splitlines()
+    assert (done.returncode, done.stdout) == (1, "Aspirin")  # the prompt had been printed
+    warning, error = done.stderr.splitlines()
     assert warning.startswith("biogpt: warning: ")
     assert "not finite numbers" in warning
     assert "predictions are not numbers" in error
@@ -375,13 +407,18 @@ def test_weights_that_are_no_numbers_are_told(run, tiny_model_path, tmp_path):
 )
 def test_wrong_usage_is_code_2(run, arguments):
     done = run(*arguments)
-    assert (done.returncode, done.stdout) == (2, b"")
-    assert b"Usage: biogpt generate" in done.stderr
-    assert b"Traceback" not in done.stderr
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Usage: biogpt generate" in done.stderr
 
 
-def test_the_bundled_model_writes_offline(environment):
-    done = subprocess.run([BIOGPT, "generate", PROMPTS[0]], env=environment, capture_output=True, check=False)
-    text = output_of(done)
+def test_the_installed_command_ends_with_these_codes(start):
+    assert_refused(start("Aspirin", "--temperature", "-1"), "Got temperature -1.0")
+    done = start("--no-such-option")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Traceback" not in done.stderr
+
+
+def test_the_bundled_model_writes(run):
+    text = output_of(run(PROMPTS[0], model="mini"))
     assert text.startswith(PROMPTS[0] + " ")
     assert len(text.split()) > 15

@@ -1,4 +1,4 @@
-"""The verb `predict` and `evaluate --model` as real processes, on real samples of every format."""
+"""The verb `predict` and `evaluate --model`, on real samples of every format; real processes are killed, and fed."""
 
 import json
 import os
@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
+from command_line import run
 from tuned_models import DOCUMENTS
 
-from biogpt.cli import main
 from biogpt.documents import INPUT_FORMATS, OUTPUT_FORMATS, read_documents
 from biogpt.extraction.task_models import find_task_model
 from biogpt.mining.inputs import find_inputs
@@ -22,12 +22,6 @@ TEXTS = list(DOCUMENTS)
 
 def command(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "biogpt", "predict", *map(str, arguments)]
-
-
-def run(*arguments: object, stdin: str = "", cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(*arguments), input=stdin, capture_output=True, text=True, encoding="utf-8", cwd=cwd, check=False
-    )
 
 
 def write_abstracts(path: Path, number: int) -> Path:
@@ -42,7 +36,7 @@ def test_what_stands_in_files_is_found_in_their_order_and_bad_records_are_named(
     (folder / "2.txt").write_text(TEXTS[1], encoding="utf-8")
     (folder / "1.jsonl").write_text(f'{{"text": "{TEXTS[0]}"}}\nnot JSON\n{{"txt": "x"}}\n', encoding="utf-8")
     page = tmp_path / "page.html"
-    done = run("--model", tuned_model_paths["bc5cdr"], folder, "-", "--html", page, stdin=TEXTS[2])
+    done = run("predict", "--model", tuned_model_paths["bc5cdr"], folder, "-", "--html", page, stdin=TEXTS[2])
     assert done.returncode == 0, done.stderr
     assert page.read_text(encoding="utf-8").count("<article") == 3
     records = [json.loads(line) for line in done.stdout.splitlines()]
@@ -80,8 +74,7 @@ def test_what_stands_in_files_is_found_in_their_order_and_bad_records_are_named(
         (["--model", "{bc5cdr}", "empty.txt"], "The input has no document"),
     ],
 )
-def test_a_mistake_is_one_line_before_any_work(tuned_model_paths, tmp_path, monkeypatch, capfd, arguments, message):
-    """In this process: each of them would take a second to start."""
+def test_a_mistake_is_one_line_before_any_work(tuned_model_paths, tmp_path, monkeypatch, arguments, message):
     (tmp_path / "a.txt").write_text("Some text.", encoding="utf-8")
     (tmp_path / "empty.txt").write_text("\n", encoding="utf-8")
     (tmp_path / "mine.jsonl").write_text("{}", encoding="utf-8")
@@ -89,21 +82,17 @@ def test_a_mistake_is_one_line_before_any_work(tuned_model_paths, tmp_path, monk
     (tmp_path / "latin.txt").write_bytes("naïve\n".encode("latin-1"))
     there = sorted(tmp_path.iterdir())
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["biogpt", "predict", *(each.format(**tuned_model_paths) for each in arguments)])
-    with pytest.raises(SystemExit) as ending:
-        main()
-    assert ending.value.code == 1
-    stdout, stderr = capfd.readouterr()
-    assert stdout == ""
-    last = stderr.splitlines()[-1]
+    done = run("predict", *(each.format(**tuned_model_paths) for each in arguments))
+    assert (done.returncode, done.stdout) == (1, "")
+    last = done.stderr.splitlines()[-1]
     assert last.startswith("biogpt: ")
     assert message in last
-    assert len(stderr.splitlines()) == (2 if "empty.txt" in arguments else 1)
+    assert len(done.stderr.splitlines()) == (2 if "empty.txt" in arguments else 1)
     assert sorted(tmp_path.iterdir()) == there
 
 
 def test_neither_task_nor_model_is_wrong_usage():
-    assert run("x.txt").returncode == 2
+    assert run("predict", "x.txt").returncode == 2
 
 
 def test_results_appear_while_input_is_still_to_come(tuned_model_paths):
@@ -140,7 +129,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(tuned_model_paths, tm
     assert process.returncode == (130 if how == signal.SIGINT else -how)
     num_done = json.loads(note.read_text())["num_records"]
     assert 12 <= num_done < 160
-    done = run(*settings, "--output", output)
+    done = run("predict", *settings, "--output", output)
     assert done.returncode == 0, done.stderr
     assert f"({num_done} of them from before)" in done.stderr
     found, inputs = find_task_model(tuned_model_paths["bc5cdr"]), find_inputs([source], sys.stdin.buffer)
@@ -188,12 +177,7 @@ def test_evaluate_runs_a_model_and_keeps_its_predictions(tuned_model_paths, tmp_
     rows = "Cells died by apoptosis .\tresisting cell death\nThe weather was fine .\tempty\n"
     (tmp_path / "test.tsv").write_text(rows, encoding="utf-8")
     settings = ["--task", "hoc", "--data", tmp_path, "--model", tuned_model_paths["hoc"], "--output", tmp_path / "out"]
-    done = subprocess.run(
-        [sys.executable, "-m", "biogpt", "evaluate", *map(str, settings), "--json"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run("evaluate", *settings, "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["figures"]["f1"] == 1
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
@@ -203,5 +187,4 @@ def test_evaluate_runs_a_model_and_keeps_its_predictions(tuned_model_paths, tmp_
         "report.md",
         "report.png",
     }
-    both = [sys.executable, "-m", "biogpt", "evaluate", *map(str, settings), "--predictions", "x"]
-    assert subprocess.run(both, capture_output=True, check=False).returncode == 2
+    assert run("evaluate", *settings, "--predictions", "x").returncode == 2

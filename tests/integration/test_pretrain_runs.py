@@ -1,8 +1,9 @@
-"""Pre-training as real processes: kill and resume, several processes, the model that comes out, and the errors."""
+"""Whole runs of pre-training: killed and resumed, in several processes, the model that comes out, and the errors."""
 
 import csv
 import json
 import pickletools
+import runpy
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from command_line import Ended
+from command_line import run as run_here
 
 from biogpt import BioGptForCausalLM, BioGptTokenizer
 
@@ -51,9 +54,9 @@ precision = "fp32"
 """
 
 
-def run(path: Path, *launcher: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", *launcher, "biogpt", "pretrain", str(path), "--json"]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+def run(path: Path) -> Ended:
+    """A run in this process."""
+    return run_here("pretrain", path, "--json")
 
 
 def losses(directory: Path) -> list[float]:
@@ -155,15 +158,16 @@ def test_no_file_of_a_run_names_a_module_of_ours(unbroken: Path) -> None:
 
 def test_two_processes_train_the_same_model(unbroken: Path, tmp_path: Path) -> None:
     text = variant(unbroken, tmp_path, "_prob = 0.1", "_prob = 0.0").read_text()
-    curves = []
-    for name, launcher in (("one", ()), ("two", ("torch.distributed.run", "--nproc-per-node=2", "-m"))):
+    for name in ("one", "two"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "recipe.toml").write_text(text.replace("num_steps = 16", "num_steps = 8"))
-        result = run(tmp_path / name / "recipe.toml", *launcher)
-        assert result.returncode == 0, result.stderr
-        curves.append((json.loads(result.stdout)["processes"], losses(tmp_path / name)))
-    assert [num_processes for num_processes, _ in curves] == [1, 2]
-    assert curves[0][1] == pytest.approx(curves[1][1], abs=1e-4)
+    alone = run(tmp_path / "one" / "recipe.toml")
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "-m", "biogpt"]
+    command = [*launcher, "pretrain", str(tmp_path / "two" / "recipe.toml"), "--json"]
+    both = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert both.returncode == 0, both.stderr
+    assert [json.loads(result.stdout)["processes"] for result in (alone, both)] == [1, 2]
+    assert losses(tmp_path / "one") == pytest.approx(losses(tmp_path / "two"), abs=1e-4)
 
 
 def test_training_goes_on_from_a_trained_model(unbroken: Path, tmp_path: Path) -> None:
@@ -231,13 +235,16 @@ def test_an_output_that_cannot_be_made_is_refused(unbroken: Path, tmp_path: Path
     assert (tmp_path / "run").read_text() == "a file stands here"
 
 
-def test_a_milestone_goes_on_where_its_checkpoint_was(unbroken: Path, tmp_path: Path) -> None:
+def test_a_milestone_goes_on_where_its_checkpoint_was(
+    unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     script = Path(__file__).resolve().parents[2] / "scripts" / "milestone"
     milestone = tmp_path / "milestone"
     recipe = variant(unbroken, tmp_path)
     checkpoint = unbroken / "run" / "checkpoints" / "checkpoint-12"
     for command in (("save", checkpoint, milestone), ("restore", milestone, tmp_path / "run")):
-        subprocess.run([sys.executable, script, *command], check=True, capture_output=True)
+        monkeypatch.setattr(sys, "argv", [str(script), *map(str, command)])
+        runpy.run_path(str(script), run_name="__main__")
     assert {file.suffix for file in milestone.iterdir()} == {".json", ".safetensors"}
     sizes = [sum(file.stat().st_size for file in path.iterdir()) for path in (milestone, checkpoint)]
     assert sizes[0] < 0.7 * sizes[1]

@@ -1,22 +1,17 @@
-"""The verbs `tasks` and `evaluate` as real processes, and the page on adding a task, with its outputs."""
+"""The verbs `tasks` and `evaluate`, and the page on adding a task, with its outputs."""
 
+import contextlib
+import io
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from command_line import run
 
 from biogpt.tasks.task import load_task, task_names
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "biogpt", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", cwd=cwd, check=False)
 
 
 def test_tasks_are_listed():
@@ -64,10 +59,11 @@ def test_a_task_is_shown_with_its_example(name):
         ),
     ],
 )
-def test_a_mistake_is_one_line_and_leaves_nothing_behind(tmp_path, arguments, message):
+def test_a_mistake_is_one_line_and_leaves_nothing_behind(tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "data.tsv").write_text("A sentence .\tempty\n", encoding="utf-8")
     (tmp_path / "latin.txt").write_bytes("naïve\n".encode("latin-1"))
-    done = run(*arguments, cwd=tmp_path)
+    done = run(*arguments)
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr.startswith("biogpt: ")
@@ -112,32 +108,26 @@ def test_the_sample_of_the_official_tool_gives_its_figures(data_path):
     assert re.search(r"^f1 \(main\) +24\.13 ", done.stdout, re.MULTILINE)
 
 
-def test_the_page_on_adding_a_task_is_true(tmp_path):
+def test_the_page_on_adding_a_task_is_true(tmp_path, monkeypatch):
     """Its files are made, its commands run, and what it shows is what they print."""
+    monkeypatch.chdir(tmp_path)
     text = (ROOT / "docs" / "add-a-task.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```(\w+)(?: file=(\S+))?\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     num_commands = 0
-    printed = ""
+    printed = io.StringIO()
     for language, name, content in blocks:
         if name:
-            (tmp_path / name).write_text(content, encoding="utf-8")
+            Path(name).write_text(content, encoding="utf-8")
         elif language == "python":
-            done = subprocess.run(
-                [sys.executable, "-c", content],
-                capture_output=True,
-                text=True,
-                cwd=tmp_path,
-                env=os.environ,
-                check=True,
-            )
-            printed = done.stdout
+            with contextlib.redirect_stdout(printed):
+                exec(compile(content, "docs/add-a-task.md", "exec"), {})
         elif language == "output":
-            assert printed == content
+            assert printed.getvalue() == content
         elif language == "console":
             command, _, shown = content.partition("\n")
-            done = run(*command.removeprefix("$ biogpt ").split(), cwd=tmp_path)
+            done = run(*command.removeprefix("$ biogpt ").split())
             assert (done.returncode, done.stdout) == (0, shown), done.stderr
             num_commands += 1
     assert num_commands == 2
-    assert printed
-    assert {path.name for path in (tmp_path / "report").iterdir()} == {"report.json", "report.md", "report.png"}
+    assert printed.getvalue()
+    assert {path.name for path in Path("report").iterdir()} == {"report.json", "report.md", "report.png"}

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import tokenizer_texts
 from transformers.models.biogpt.tokenization_biogpt import BioGptTokenizer as SlowTokenizer
 
 from biogpt import BioGptTokenizer
@@ -27,3 +28,9 @@ def ours(released_files: tuple[Path, Path]) -> BioGptTokenizer:
 @pytest.fixture(scope="session")
 def slow(released_files: tuple[Path, Path]) -> SlowTokenizer:
     return SlowTokenizer(*map(str, released_files))
+
+
+@pytest.fixture(scope="session")
+def benchmark_texts(data_path: Path) -> list[str]:
+    """All texts of the benchmark sets."""
+    return tokenizer_texts.benchmark_texts(data_path)

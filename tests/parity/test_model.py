@@ -1,6 +1,7 @@
 """Our network against transformers' own, with the same random weights."""
 
 import copy
+import itertools
 import shutil
 
 import pytest
@@ -119,8 +120,10 @@ def test_outputs_losses_and_gradients(class_name, shape, padding):
         assert_close(parameter.grad, references[name].grad, 1e-4)
 
 
-@pytest.mark.parametrize("padding", ["none", "right", "left"])
-@pytest.mark.parametrize("implementation", ["eager", "sdpa", "flex_attention"])
+@pytest.mark.parametrize(
+    ("implementation", "padding"),
+    [*itertools.product(["eager", "sdpa"], ["none", "right", "left"]), ("flex_attention", "left")],
+)
 @pytest.mark.filterwarnings("ignore")  # flex attention compiles itself, and PyTorch so warns itself
 def test_attention_implementations(implementation, padding):
     if implementation == "flex_attention" and not shutil.which("g++"):
@@ -311,6 +314,7 @@ def test_generation(settings):
 
 
 def test_the_base_shape():
+    """At its real size; gradients are compared in small ones."""
     torch.manual_seed(0)
     config = transformers.BioGptConfig()
     with torch.device("meta"):
@@ -319,19 +323,14 @@ def test_the_base_shape():
     weights = {name: torch.randn(tensor.shape).mul_(0.02) for name, tensor in theirs.state_dict().items()}
     weights["output_projection.weight"] = weights["biogpt.embed_tokens.weight"]
     assert sum(tensor.numel() for name, tensor in weights.items() if "projection" not in name) == 346_763_264
+    ids = torch.randint(4, config.vocab_size, (1, 24))
+    results = []
     for model in (theirs, ours):
         model.load_state_dict(weights, assign=True)
         model.tie_weights()
         model.eval()
-    ids = torch.randint(4, config.vocab_size, (1, 24))
-    watched = ["biogpt.embed_positions.weight", "biogpt.layers.0.self_attn.q_proj.weight", "biogpt.layers.23.fc2.bias"]
-    results = []
-    for model in (theirs, ours):
-        output = model(ids, labels=ids)
-        output.loss.backward()
-        parameters = dict(model.named_parameters())
-        results.append([output.logits.detach(), output.loss.detach(), *(parameters[name].grad for name in watched)])
-        for parameter in parameters.values():
-            parameter.grad = None  # one model's gradients at a time: each are 1.4 GB
-    for index, (expected, got) in enumerate(zip(*results, strict=True)):
-        assert_close(got, expected, 1e-5 if index < 2 else 1e-4)
+        with torch.no_grad():
+            output = model(ids, labels=ids)
+        results.append((output.logits, output.loss))
+    for expected, got in zip(*results, strict=True):
+        assert_close(got, expected)

@@ -5,10 +5,8 @@ import json
 import pickle
 import random
 from itertools import pairwise, product
-from pathlib import Path
 
 import pytest
-import tokenizer_texts
 from tokenizers import AddedToken
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from transformers.models.biogpt.tokenization_biogpt import BioGptTokenizer as SlowTokenizer
@@ -22,8 +20,8 @@ SIDES = ["left", "right"]
 
 
 @pytest.fixture
-def texts(data_path: Path) -> list[str]:
-    return random.Random(5).sample(tokenizer_texts.benchmark_texts(data_path), 60)
+def texts(benchmark_texts: list[str]) -> list[str]:
+    return random.Random(5).sample(benchmark_texts, 60)
 
 
 @pytest.fixture

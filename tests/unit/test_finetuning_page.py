@@ -1,15 +1,18 @@
-"""The example of fine-tuning and its page: its data are as described, its figures those of the result file."""
+"""The example of fine-tuning and its page: its data are as described, settings and messages as the code has them."""
 
 import csv
 import dataclasses
 import json
+import re
 import runpy
+import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
+from command_line import run
+from small_models import make_small_model
 
 from biogpt.tasks.recipe import Recipe
 from biogpt.tasks.task import load_task
@@ -21,13 +24,6 @@ EXAMPLE = ROOT / "examples" / "finetuning"
 @pytest.fixture(scope="module")
 def page() -> str:
     return (ROOT / "docs" / "finetuning.md").read_text(encoding="utf-8")
-
-
-@pytest.fixture(scope="module")
-def result() -> dict[str, Any]:
-    path = ROOT / "benchmarks" / "results" / "finetuning_failures.json"
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content
 
 
 def read_sentences(file: str) -> list[dict[str, str]]:
@@ -71,38 +67,64 @@ def test_every_setting_is_on_the_page_with_its_default(page: str) -> None:
         assert f"| `{name}` | `{shown}` |" in page, name
 
 
-def test_the_runs_are_those_of_the_result_file(page: str, result: dict[str, Any]) -> None:
-    endings = [name for name in result["runs"] if "ended" in result["runs"][name]]
-    assert endings
-    for name, run in result["runs"].items():
-        free = run["free"]
-        if name in endings:
-            row = (
-                f"| `{name}` | {run['ended']} | {run['mean_tokens']:.1f} | {run['with_problems']} | {free['f1']:.1f} |"
-            )
-        else:
-            losses = f"{run['first_loss']:.2f} | {run['last_loss']:.2f}"
-            scores = f"{free['f1']:.1f} | {run['held_f1']:.1f} | {free['unreadable']}"
-            row = f"| {name} | {run['steps']} | {losses} | {scores} |"
-        assert row in page, row
-    whole = result["runs"]["as in triage.toml"]
-    assert f"has {whole['dev_f1']:.1f} on the lines that it held out, and {whole['free']['f1']:.1f} on the test" in page
+SPLITS = 'dataset.files = { train = "train.csv", dev = "dev.csv", test = "test.csv" }'
 
 
-def test_each_failure_shows_and_its_cure_cures(result: dict[str, Any]) -> None:
-    runs = result["runs"]
-    cured = runs["as in triage.toml"]
-    for name, run in runs.items():
-        if name.startswith(("learning_rate", "20 lines")):
-            assert run["free"]["f1"] < cured["free"]["f1"] - 20, name
-    assert runs["tokenizer(text)"]["ended"] < runs["</s> appended"]["ended"]
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory to work in, with a thin `model` of random weights."""
+    monkeypatch.chdir(tmp_path)
+    return make_small_model(tmp_path / "model").parent
 
 
-def test_messages_are_those_of_the_result_file(page: str, result: dict[str, Any]) -> None:
-    text = " ".join(page.split())
-    for name, found in result["mistakes"].items():
-        if name.endswith("cured"):
-            assert found == {"error": "", "warnings": []}, name
-        else:
-            shown = found["error"].partition(": ")[2] or found["warnings"][0]
-            assert " ".join(shown.split()) in text, name
+def write_data(directory: str, task_line: str, files: dict[str, list[dict[str, str]]]) -> None:
+    """The task of the page with a line more, and tables for it."""
+    Path(directory).mkdir()
+    text = (EXAMPLE / "triage.toml").read_text(encoding="utf-8")
+    Path(directory, "triage.toml").write_text(
+        text.replace("dataset.reader", f"{task_line}\ndataset.reader"), encoding="utf-8"
+    )
+    for name, rows in files.items():
+        with Path(directory, name).open("w", newline="", encoding="utf-8") as file:
+            table = csv.DictWriter(file, ["id", "sentence", "label"])
+            table.writeheader()
+            table.writerows(rows)
+
+
+def finetune(directory: str, *settings: str, flags: tuple[str, ...] = ()) -> str:
+    """What the command says, if it says anything but the table at its end."""
+    data = directory if Path(directory, "dev.csv").exists() else f"{directory}/train.csv"
+    files = ["--task", f"{directory}/triage.toml", "--data", data, "--output", f"{directory}/run", *flags]
+    ended = run("finetune", *files, "--model", "model", *(part for each in settings for part in ("--set", each)))
+    lines = ended.stderr.splitlines()
+    if ended.returncode:
+        return lines[-1]
+    shutil.rmtree(Path(directory, "run"))
+    return "".join(line for line in lines if line.startswith("biogpt: warning:"))
+
+
+def test_messages_are_on_the_page_as_they_are_printed_and_go_with_their_cures(page: str, home: Path) -> None:
+    train, test = read_sentences("train.csv")[:12], read_sentences("test.csv")[:4]
+    renamed = [{**row, "label": row["label"].replace("adverse event", "adverse events")} for row in train]
+    write_data("empty", SPLITS, {"train.csv": train, "dev.csv": [], "test.csv": test})
+    write_data("copied", SPLITS, {"train.csv": train, "dev.csv": train[:4], "test.csv": test})
+    write_data("leaked", SPLITS, {"train.csv": train, "dev.csv": test, "test.csv": test})
+    write_data("renamed", "", {"train.csv": renamed})
+    write_data("cured", 'dataset.renamed = { "adverse events" = "adverse event" }', {"train.csv": renamed})
+    short = ("num_steps=1", "warmup_steps=0", "result=best")
+    said = [
+        finetune("empty", *short),
+        finetune("copied", *short),
+        finetune("leaked", *short),
+        finetune("leaked", "num_steps=1", "warmup_steps=100"),
+        finetune("leaked", "num_steps=4", "warmup_steps=0", "learning_rate=1e30"),
+        finetune("renamed", *short),
+    ]
+    shown = [" ".join(block.split()) for block in re.findall(r"^```text\n(.*?)^```", page, re.MULTILINE | re.DOTALL)]
+    for message in said:
+        assert message in shown
+    assert {block for block in shown if block.startswith("biogpt:")} == set(said), "each on the page is printed here"
+    for directory in ("empty", "leaked"):
+        shutil.rmtree(Path(directory, "run"), ignore_errors=True)
+        assert finetune(directory, *short, flags=("--dev-fraction", "0.1")) == ""
+    assert finetune("cured", "num_steps=1", "warmup_steps=0") == ""

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from command_line import run
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
@@ -122,25 +123,18 @@ def test_verbose_and_quiet_stand_before_or_after_the_verb(log_level, capsys, arg
 
 def test_verbose_says_what_is_done_and_quiet_says_nothing_but_never_a_text(tuned_model_paths, tmp_path):
     (tmp_path / "a.jsonl").write_text('{"text": "Cells died by apoptosis ."}\nnot JSON\n', encoding="utf-8")
-    command = [
-        sys.executable,
-        "-m",
-        "biogpt",
-        "predict",
-        "-m",
-        str(tuned_model_paths["hoc"]),
-        str(tmp_path / "a.jsonl"),
-    ]
-    loud = subprocess.run([*command, "-vv"], capture_output=True, text=True, check=True)
+    command = ["predict", "-m", tuned_model_paths["hoc"], tmp_path / "a.jsonl"]
+    loud = run(*command, "-vv")
+    assert loud.returncode == 0
     assert "parameters" in loud.stderr
     assert " on cpu: " in loud.stderr
     assert "1 input" in loud.stderr
     assert "predict took" in loud.stderr
     assert "apoptosis" not in loud.stderr
-    quiet = subprocess.run([*command, "-q"], capture_output=True, text=True, check=True)
-    assert quiet.stderr == ""
+    quiet = run(*command, "-q")
+    assert (quiet.returncode, quiet.stderr) == (0, "")
     assert quiet.stdout == loud.stdout
-    missing = subprocess.run([*command, "missing.txt", "-q"], capture_output=True, text=True, check=False)
+    missing = run(*command, "missing.txt", "-q")
     assert (missing.returncode, missing.stderr.count("\n")) == (1, 1)
 
 

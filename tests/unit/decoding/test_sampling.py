@@ -24,7 +24,7 @@ def probabilities_of_draw(logits: torch.Tensor, **settings: float) -> torch.Tens
 @pytest.mark.parametrize("top_k", [0, 1, 5, 30, 100])
 @pytest.mark.parametrize("top_p", [0.05, 0.7, 1.0])
 def test_the_distribution_is_that_of_transformers(temperature, top_k, top_p):
-    for seed in range(5):
+    for seed in range(2):
         logits = rows(seed)
         warped = TemperatureLogitsWarper(temperature)(None, logits)
         if top_k:

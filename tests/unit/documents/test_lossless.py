@@ -1,8 +1,10 @@
 """Real files: what goes in comes out, as it was and with more added."""
 
+import functools
 import itertools
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -59,13 +61,19 @@ def read(path: Path) -> list[Document]:
     return list(read_documents(path, refuse))
 
 
-def count(records: list[Document]) -> tuple[int, int, int, int]:
+@functools.cache
+def read_source(path: Path) -> tuple[Document, ...]:
+    """Of a data set, which is read once; what is added to a document changes a copy."""
+    return tuple(read_documents(path, refuse))
+
+
+def count(records: Sequence[Document]) -> tuple[int, int, int, int]:
     annotations = [annotation for record in records for annotation in record.annotations]
     num_placed = sum(bool(annotation.spans) for annotation in annotations)
     return len(records), len(annotations), num_placed, sum(len(record.relations) for record in records)
 
 
-def write(records: list[Document], path: Path, format: str) -> Path:
+def write(records: Sequence[Document], path: Path, format: str) -> Path:
     with open_writer(path, format) as writer:
         for record in records:
             writer.write(record)
@@ -82,7 +90,7 @@ def enrich(record: Document) -> Document:
 
 @pytest.mark.parametrize("name", PUBTATOR)
 def test_pubtator_to_the_byte(data_path: Path, tmp_path: Path, name: str) -> None:
-    records = read(data_path / name)
+    records = read_source(data_path / name)
     assert count(records) == PUBTATOR[name]
     assert write(records, tmp_path / "out", "pubtator").read_bytes() == (data_path / name).read_bytes()
 
@@ -90,7 +98,7 @@ def test_pubtator_to_the_byte(data_path: Path, tmp_path: Path, name: str) -> Non
 @pytest.mark.parametrize("name", PUBTATOR)
 def test_lines_are_added_to_pubtator_and_none_taken(data_path: Path, tmp_path: Path, name: str) -> None:
     before = (data_path / name).read_bytes().decode().split("\n")
-    records = read(data_path / name)
+    records = read_source(data_path / name)
     path = write([enrich(record) for record in records], tmp_path / "out.pubtator", "pubtator")
     after = path.read_bytes().decode().split("\n")
     added = [line for line in after if line.rstrip("\r").endswith(("word\t\t0.5", "\t0.25")) and line not in before]
@@ -108,7 +116,7 @@ def elements(path: Path) -> list[bytes]:
 
 @pytest.mark.parametrize("name", BIOC_XML)
 def test_bioc_xml_to_the_element(data_path: Path, tmp_path: Path, name: str) -> None:
-    records = read(data_path / name)
+    records = read_source(data_path / name)
     assert count(records) == BIOC_XML[name]
     path = write(records, tmp_path / "out.xml", "bioc-xml")
     assert elements(path) == elements(data_path / name)
@@ -118,7 +126,7 @@ def test_bioc_xml_to_the_element(data_path: Path, tmp_path: Path, name: str) -> 
 
 @pytest.mark.parametrize("name", BIOC_XML)
 def test_added_to_bioc_xml_without_touching_what_was_there(data_path: Path, tmp_path: Path, name: str) -> None:
-    path = write([enrich(record) for record in read(data_path / name)], tmp_path / "out.xml", "bioc-xml")
+    path = write([enrich(record) for record in read_source(data_path / name)], tmp_path / "out.xml", "bioc-xml")
     with (data_path / name).open("rb") as known_file, path.open("rb") as file:
         known, collection = biocxml.load(known_file), biocxml.load(file)
     for document in collection.documents:
@@ -135,7 +143,7 @@ def test_added_to_bioc_xml_without_touching_what_was_there(data_path: Path, tmp_
 
 def test_bioc_json_to_the_value(data_path: Path, tmp_path: Path) -> None:
     path = data_path / "formats/bioc/everything.json"
-    records = read(path)
+    records = read_source(path)
     assert count(records) == BIOC_XML["formats/bioc/everything.xml"]
     assert json.loads(write(records, tmp_path / "out.json", "bioc-json").read_text()) == json.loads(path.read_text())
 
@@ -143,7 +151,7 @@ def test_bioc_json_to_the_value(data_path: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", BIOC_XML)
 def test_bioc_there_and_back(data_path: Path, tmp_path: Path, name: str) -> None:
     """From XML to JSON and back nothing is lost that the `bioc` package can see."""
-    middle = write(read(data_path / name), tmp_path / "middle.json", "bioc-json")
+    middle = write(read_source(data_path / name), tmp_path / "middle.json", "bioc-json")
     with (data_path / name).open("rb") as file:
         known = biocxml.load(file)
     assert biocjson.loads(middle.read_text()).documents[0].id == known.documents[0].id
@@ -154,7 +162,7 @@ def test_bioc_there_and_back(data_path: Path, tmp_path: Path, name: str) -> None
 
 def test_brat_to_the_byte(data_path: Path, tmp_path: Path) -> None:
     source = data_path / "formats/brat"
-    records = read(source)
+    records = read_source(source)
     assert count(records) == (3, 23, 23, 0)
     write(records, tmp_path / "out", "brat")
     for path in source.iterdir():
@@ -170,13 +178,19 @@ def test_brat_to_the_byte(data_path: Path, tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("name", PUBMED)
+def test_documents_and_articles_of_pubmed_have_the_same_texts(data_path: Path, name: str) -> None:
+    path = data_path / "pubmed_xml" / name
+    documents: dict[str, Article] = {document.id: document for document in read_articles(path, refuse)}
+    assert {record.id: record.text for record in read_source(path)} == {
+        id: each.text() for id, each in documents.items()
+    }
+
+
 @pytest.mark.parametrize("written", ["jsonl", "csv", "tsv", "pubtator", "bioc-xml", "bioc-json", "brat"])
 def test_pubmed_keeps_ids_and_all_that_is_read(data_path: Path, tmp_path: Path, written: str) -> None:
     for name in PUBMED:
-        path = data_path / "pubmed_xml" / name
-        documents: dict[str, Article] = {document.id: document for document in read_articles(path, refuse)}
-        records = read(path)
-        assert {record.id: record.text for record in records} == {id: each.text() for id, each in documents.items()}
+        records = read_source(data_path / "pubmed_xml" / name)
         again = list(read_documents(write(records, tmp_path / f"{name}.{written}", written), refuse, written))
         assert {record.id: record.text for record in again} == {record.id: record.text for record in records}
         if written != "brat":  # whose documents come by name
@@ -186,7 +200,7 @@ def test_pubmed_keeps_ids_and_all_that_is_read(data_path: Path, tmp_path: Path, 
 @pytest.mark.parametrize("written", ["jsonl", "pubtator", "bioc-xml", "bioc-json", "brat"])
 def test_annotations_go_from_format_to_format(data_path: Path, tmp_path: Path, written: str) -> None:
     """The corpus exists as PubTator and as BioC: what is written from the one says the same as the other."""
-    records = read(data_path / CDR / "CDR_TestSet.PubTator.txt")[:200]
+    records = list(read_source(data_path / CDR / "CDR_TestSet.PubTator.txt"))[:200]
     again = list(read_documents(write(records, tmp_path / f"out.{written}", written), refuse, written))
     if written == "brat":
         again.sort(key=lambda record: record.id)
@@ -204,7 +218,7 @@ def test_annotations_go_from_format_to_format(data_path: Path, tmp_path: Path, w
 
 
 def test_the_bioc_package_reads_our_pubtator(data_path: Path, tmp_path: Path) -> None:
-    records = read(data_path / "pubmed_xml/pubmed21n1000.xml.gz")
+    records = read_source(data_path / "pubmed_xml/pubmed21n1000.xml.gz")
     path = write([enrich(record) for record in records], tmp_path / "out", "pubtator")
     lines = [line.rsplit("\t", 1)[0] if line.endswith("\t0.5") else line for line in path.read_text().split("\n")]
     documents = bioc_pubtator.loads("\n".join(lines))

@@ -46,7 +46,7 @@ def assert_same(first: Completion, second: Completion) -> None:
 
 def test_batches_are_the_same_as_single_prompts(engine, way):
     singles = [engine.generate(prompt, way) for prompt in PROMPTS]
-    for batch_size, prompts in ((2, PROMPTS), (8, PROMPTS), (64, PROMPTS[::-1])):
+    for batch_size, prompts in ((2, PROMPTS), (64, PROMPTS[::-1])):
         batched = Engine(engine.model, engine.tokenizer, batch_size).generate(prompts, way)
         for prompt, completions in zip(prompts, batched, strict=True):
             for single, one in zip(singles[PROMPTS.index(prompt)], completions, strict=True):
@@ -90,7 +90,7 @@ def test_all_reasons_to_stop_occur(engine):
     assert reasons == {"length", "end", "positions"}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     prompt=st.sampled_from(PROMPTS) | st.text(alphabet="ab -'\",.()[]α5", min_size=1, max_size=12).filter(str.strip),
     temperature=st.sampled_from([0, 0.7, 1.5, 5]),
@@ -338,11 +338,11 @@ class TestMini:
         assert loss(real) < loss(shuffled) - 1
 
     def test_the_stream_joined_is_the_text(self, mini):
-        for prompt in PROMPTS:
-            way = GenerationSettings(max_new_tokens=40)
+        for prompt in PROMPTS[:2]:
+            way = GenerationSettings(max_new_tokens=20)
             assert "".join(mini.stream(prompt, way)) == mini.generate(prompt, way)[0].text
 
     def test_batches_are_the_same_as_single_prompts(self, mini):
-        way = GenerationSettings(max_new_tokens=20)
-        for prompt, completions in zip(PROMPTS, mini.generate(PROMPTS, way), strict=True):
+        way = GenerationSettings(max_new_tokens=10)
+        for prompt, completions in zip(PROMPTS[:3], mini.generate(PROMPTS[:3], way), strict=True):
             assert_same(mini.generate(prompt, way)[0], completions[0])

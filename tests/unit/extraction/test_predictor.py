@@ -12,7 +12,6 @@ from biogpt.model.checkpoint import load_tokenizer
 from biogpt.model.loading import load_model
 from biogpt.tasks.example import Example, Item
 from biogpt.tasks.mentions import find_mentions
-from biogpt.tasks.task import Task
 
 TASKS = ("bc5cdr", "pubmedqa", "hoc", "bc5cdr_chem")
 
@@ -196,12 +195,6 @@ def test_damaged_weights_are_said(tuned_model_paths):
         predictor.model.classifier.weight.fill_(float("nan"))
     with pytest.raises(CheckpointError, match="not numbers"):
         next(predictor.predict(examples_of(predictor.task)))
-
-
-def test_the_task_of_the_model_reads_its_answers(tuned_model_paths):
-    predictor = Predictor.load(tuned_model_paths["bc5cdr"], "bc5cdr")
-    assert isinstance(predictor.task, Task)
-    assert predictor.task.name == "bc5cdr"
 
 
 def test_a_model_says_how_good_it_is(tuned_model_paths):

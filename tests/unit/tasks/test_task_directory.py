@@ -28,18 +28,11 @@ def test_what_training_learned_is_no_part_of_the_task(tmp_path: Path) -> None:
     assert content == {"format_version": 1, "target_limit": 40, "threshold": 0.14, "tagging_context": "left"}
 
 
-@pytest.mark.parametrize(
-    ("name", "inference"),
-    [
-        ("bc5cdr", InferenceSettings(486, 0.07)),
-        ("ncbi_disease", InferenceSettings(threshold=0.7, tagging_context="twice")),
-        ("pubmedqa", InferenceSettings(24)),
-    ],
-)
-def test_a_bundled_model_is_asked_as_it_was_trained(name: str, inference: InferenceSettings) -> None:
+@pytest.mark.parametrize("name", sorted(set(task_names()) & set(BUNDLED)))
+def test_a_bundled_model_is_asked_as_it_was_trained(name: str) -> None:
     task = read_task_directory(BUNDLED[name])
-    assert task.inference == inference
-    assert len(task.schema.caveats) == len(load_task(name).schema.caveats)
+    assert task.inference != InferenceSettings(), "fine-tuning leaves a limit or a threshold, also of version 0.1.0"
+    assert task.schema.caveats == load_task(name).schema.caveats
 
 
 @pytest.mark.parametrize(
