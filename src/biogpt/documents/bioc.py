@@ -3,6 +3,10 @@
 Both BioC formats go through here. A passage is a title or an abstract by its infons `type` or `section_type`; a passage
 without text has its sentences'. Locations count Unicode characters, from the offset that the passage states.
 
+A relation's arguments are its nodes, where these name annotations. PubTator 3 has one node that names none
+(`refid="0" role="1,2"`) and says the entities in the infons `role1` and `role2`: `Chemical|MESH:D008094` in XML, an
+object in JSON. BioRED says them in `entity1` and `entity2`, the BC5CDR corpus in infons named by the entities' types.
+
 What was found is written so:
 
 - each mention is an annotation, in its passage or sentence, with the infons `type`, and where known `identifier`,
@@ -15,8 +19,10 @@ What was found is written so:
 A key that the document already has is not overwritten: ours then begins with `predicted_`.
 """
 
+import contextlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,10 +36,10 @@ from biogpt.documents.types import (
     Passage,
     Relation,
     annotations_of_extraction,
-    find_argument,
     free_name,
     make_document,
     new_ids,
+    numbered_name,
 )
 
 XML, JSON = "bioc-xml", "bioc-json"
@@ -45,6 +51,9 @@ Object = dict[str, Any]
 _IDENTIFIERS = {"identifier": "", "Identifier": "", "MESH": "", "MeSH": "", "CHEBI": "CHEBI:", "OMIM": "OMIM:"}
 """Infons that identify an entity, and what to put in front of their value."""
 _RELATION_TYPES = ("type", "relation")
+_NUMBERED = re.compile(r"(?:role|entity)[1-9]")
+_NO_ARGUMENTS = {"score", "annotator", "novel", "updated_at"}
+_NO_IDENTIFIER = ("", "-", "None")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +81,13 @@ def document_of(content: Any, format: str, native: Any, collection: Any) -> Docu
     document = make_document(str(id).strip(), passages, format=format, native=native, collection=collection)
     if not document.text:
         raise ValueError(f"document {document.id} has no text; expected some in its passages.")
-    annotations = [_annotation(entry, document) for entry in parts_of(content, "annotations")]
-    relations = [_relation(entry) for entry in parts_of(content, "relations")]
+    annotations = [
+        _annotation(entry, document, path)
+        for path, unit in units_of(content)
+        for entry in unit.get("annotations") or ()
+    ]
+    ids = {annotation.id for annotation in annotations}
+    relations = [_relation(entry, ids) for entry in parts_of(content, "relations")]
     object.__setattr__(document, "annotations", tuple(annotations))
     object.__setattr__(document, "relations", tuple(relations))
     return document
@@ -81,11 +95,17 @@ def document_of(content: Any, format: str, native: Any, collection: Any) -> Docu
 
 def parts_of(content: Object, name: str) -> Iterable[Object]:
     """All annotations, or all relations, of a document, its passages and their sentences."""
-    yield from content.get(name) or ()
-    for passage in content.get("passages") or ():
-        yield from passage.get(name) or ()
-        for sentence in passage.get("sentences") or ():
-            yield from sentence.get(name) or ()
+    for _, unit in units_of(content):
+        yield from unit.get(name) or ()
+
+
+def units_of(content: Object) -> Iterator[tuple[tuple[int, ...], Object]]:
+    """The document, its passages and their sentences, each with its path; see `Passage.path`."""
+    yield (), content
+    for index, passage in enumerate(content.get("passages") or ()):
+        yield (index,), passage
+        for number, sentence in enumerate(passage.get("sentences") or ()):
+            yield (index, number), sentence
 
 
 def _passages(content: Object) -> list[Passage]:
@@ -134,39 +154,64 @@ def _offset(unit: Object) -> int:
         raise ValueError(f"a passage has the offset {offset!r}; expected a number.") from None
 
 
-def _annotation(entry: Object, document: Document) -> Annotation:
+def _annotation(entry: Object, document: Document, path: tuple[int, ...]) -> Annotation:
     infons = entry.get("infons") or {}
-    text = str(entry.get("text") or "")
-    spans = []
+    places = []
     for location in entry.get("locations") or ():
         try:
-            span = document.span_of(int(location["offset"]), int(location["length"]))
+            places.append((int(location["offset"]), int(location["length"])))
         except (KeyError, TypeError, ValueError):
             raise ValueError(f"annotation {entry.get('id')} has a location without offset and length.") from None
-        spans += [] if span is None else [span]
-    identifier = next((mark + str(infons[key]) for key, mark in _IDENTIFIERS.items() if infons.get(key)), "")
-    is_found = len(spans) == len(entry.get("locations") or ()) and document.is_at(spans, text)
-    return Annotation(
+    known = ((mark, str(infons.get(key) or "")) for key, mark in _IDENTIFIERS.items())
+    identifier = next((mark + value for mark, value in known if value not in _NO_IDENTIFIER), "")
+    annotation = Annotation(
         str(entry.get("id", "")),
         str(infons.get("type") or ""),
-        text,
-        tuple(spans) if is_found else (),
+        str(entry.get("text") or ""),
+        (),
         identifier,
         _score(infons),
+        tuple(places),
+        path,
     )
+    return document.place(annotation)
 
 
-def _relation(entry: Object) -> Relation:
+def _relation(entry: Object, annotation_ids: Container[str]) -> Relation:
     infons = entry.get("infons") or {}
     key = next((key for key in _RELATION_TYPES if infons.get(key)), "")
+    id, type, score = str(entry.get("id") or ""), str(infons.get(key) or ""), _score(infons)
     nodes = [(str(node.get("role") or ""), str(node.get("refid") or "")) for node in entry.get("nodes") or ()]
-    if not nodes:  # as in the BC5CDR corpus: identifiers by role
-        nodes = [(str(role), str(value)) for role, value in infons.items() if role not in (key, "score", "annotator")]
-    return Relation(str(entry.get("id") or ""), str(infons.get(key) or ""), tuple(nodes), _score(infons))
+    if nodes and all(value in annotation_ids for _, value in nodes[:2]) and len(nodes) > 1:
+        return Relation(id, type, tuple(nodes), score)
+    numbered = sorted(name for name in infons if _NUMBERED.fullmatch(str(name)))
+    arguments = [_entity_named(infons[name]) for name in numbered]
+    if len(arguments) > 1:
+        return Relation(id, type, tuple(arguments), score, by_identifier=True)
+    if nodes:
+        return Relation(id, type, tuple(nodes), score)
+    others = [name for name in infons if name != key and name not in _NO_ARGUMENTS]  # as in the BC5CDR corpus
+    return Relation(id, type, tuple((str(name), as_text(infons[name])) for name in others), score, by_identifier=True)
+
+
+def _entity_named(value: Any) -> tuple[str, str]:
+    """Type and identifier of an entity, as PubTator 3 names it in a relation: `Chemical|MESH:D008094`, or an object."""
+    if isinstance(value, str) and value.startswith("{"):
+        with contextlib.suppress(ValueError):
+            value = json.loads(value)
+    if isinstance(value, dict):
+        name = next((value[key] for key in ("identifier", "name") if value.get(key)), "")
+        return str(value.get("type") or ""), str(name)
+    type, separator, identifier = str(value).partition("|")
+    return (type, identifier) if separator and identifier else ("", type)
 
 
 def as_text(value: Any) -> str:
-    """The value of an infon that JSON holds as something else than a string."""
+    """The value of an infon as XML can hold it: a string as it is, an entity as PubTator 3 has it, all else as JSON."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict) and value.get("type") and value.get("identifier"):
+        return f"{value['type']}|{value['identifier']}"
     return json.dumps(value, ensure_ascii=False)
 
 
@@ -201,20 +246,22 @@ def content_of(document: Document) -> Object:
             named.append(Annotation(id, annotation.type, annotation.text, annotation.spans, annotation.identifier))
     relation_ids = new_ids("R", {relation.id for relation in document.relations})
     for relation in document.relations:
-        content["relations"].append(_related(relation, relation.id or next(relation_ids), named))
+        names = relation.name_arguments(document.annotations)
+        content["relations"].append(_related(relation, relation.id or next(relation_ids), named, names))
     return content
 
 
-def _related(relation: Relation, id: str, annotations: Sequence[Annotation]) -> Object:
+def _related(relation: Relation, id: str, annotations: Sequence[Annotation], names: Sequence[str]) -> Object:
     """A relation that a document came with: nodes where an argument leads to an annotation, infons where not."""
     infons = {"type": relation.type}
     nodes = []
-    for role, value in relation.arguments:
-        named = find_argument(value, annotations)
-        if named is None or named.id != value:
-            infons[free_name(role or (named.type if named else "argument"), infons)] = value
+    found = relation.resolve(annotations)
+    for (role, value), named, called in zip(relation.arguments, found, names, strict=True):
+        name = role or (named.type if named else "argument")
+        if named is None or relation.by_identifier or named.id != value:
+            infons[numbered_name(name, infons)] = called
         if named is not None:
-            nodes.append({"refid": named.id, "role": role or named.type})
+            nodes.append({"refid": named.id, "role": name})
     if relation.score is not None:
         infons["score"] = str(relation.score)
     return {"id": id, "infons": infons, "nodes": nodes}

@@ -64,11 +64,8 @@ def _clean(text: str) -> str:
 
 
 def _new_infons(infons: Mapping[str, Any]) -> list[Any]:
-    # Values that are no strings occur in JSON (numbers, true, lists); XML says them as JSON would.
-    return [
-        _new("infon", value if isinstance(value, str) else "" if value is None else bioc.as_text(value), key=str(key))
-        for key, value in infons.items()
-    ]
+    # Values that are no strings occur in JSON: numbers, true, lists, objects.
+    return [_new("infon", "" if value is None else bioc.as_text(value), key=str(key)) for key, value in infons.items()]
 
 
 def _new_document(document: bioc.Object) -> Any:

@@ -26,7 +26,6 @@ from biogpt.documents.types import (
     Relation,
     Span,
     annotations_of_extraction,
-    find_argument,
     make_document,
     new_ids,
 )
@@ -119,11 +118,9 @@ def _annotation(line: str, document: Document) -> Annotation | None:
     found = _ENTITY.fullmatch(line)
     if found is None:
         return None
-    places = [tuple(map(int, place.split())) for place in found[3].split(";")]
-    spans = [document.span_of(start, end - start) for start, end in places]
-    known = tuple(span for span in spans if span is not None)
-    is_found = len(known) == len(spans) and document.is_at(known, found[4])
-    return Annotation(found[1], found[2], found[4], known if is_found else ())
+    ends = [tuple(map(int, place.split())) for place in found[3].split(";")]
+    places = tuple((start, end - start) for start, end in ends)
+    return document.place(Annotation(found[1], found[2], found[4], places=places))
 
 
 class BratWriter(Writer):
@@ -190,7 +187,7 @@ def _described(document: Document) -> tuple[str, list[str]]:
 
 def _known_lines(document: Document, text: str) -> list[str]:
     """The annotations that a document of another format came with."""
-    numbers, references, relation_ids = new_ids("T", ()), new_ids("N", ()), new_ids("R", ())
+    numbers, references, relation_ids, notes = (new_ids(prefix, ()) for prefix in ("T", "N", "R", "#"))
     named: dict[str, str] = {}
     lines = []
     for annotation in document.annotations:
@@ -200,13 +197,19 @@ def _known_lines(document: Document, text: str) -> list[str]:
             lines.append(_mention_line(document, text, numbered))
             if annotation.identifier:
                 lines.append(_reference_line(next(references), numbered))
+            if annotation.score is not None:
+                lines.append(f"{next(notes)}\tAnnotatorNotes {numbered.id}\t{_note(annotation.score, {}, '')}\n")
     for relation in document.relations:
-        found = [find_argument(value, document.annotations) for _, value in relation.arguments]
-        ids = ["" if each is None else named.get(each.id, "") for each in found]
+        ids = ["" if each is None else named.get(each.id, "") for each in relation.resolve(document.annotations)]
         if len(ids) == 2 and all(ids):
-            roles = [role or f"Arg{number}" for number, (role, _) in enumerate(relation.arguments, 1)]
+            roles = [role for role, _ in relation.arguments]
+            if not all(roles) or len(set(roles)) < len(roles):
+                roles = [f"Arg{number}" for number, _ in enumerate(roles, 1)]
             pairs = list(zip(roles, ids, strict=True))
-            lines.append(_relation_line(next(relation_ids), relation.type, pairs))
+            id = next(relation_ids)
+            lines.append(_relation_line(id, relation.type, pairs))
+            if relation.score is not None:
+                lines.append(f"{next(notes)}\tAnnotatorNotes {id}\t{_note(relation.score, {}, '')}\n")
     return lines
 
 

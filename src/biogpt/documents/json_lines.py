@@ -13,6 +13,7 @@ from typing import IO, Any
 
 from biogpt.documents.types import (
     ABSTRACT,
+    ALL,
     TEXT_FIELDS,
     TITLE,
     Annotation,
@@ -20,6 +21,7 @@ from biogpt.documents.types import (
     Document,
     Passage,
     Relation,
+    choose_passages,
     free_name,
     items_of,
     make_document,
@@ -51,12 +53,15 @@ def read_documents(stream: IO[bytes], reading: Reading) -> Iterator[Document]:
 
 
 def passages_of(fields: dict[str, Any], article: Article) -> tuple[Passage, ...]:
-    """The passages of an article, as its object has them."""
+    """The passages of an article, as its object has them; a body stands behind the abstract."""
     if is_plain(fields):
         return (Passage(article.abstract),)
-    if article.title.strip() or article.abstract.strip():
-        return title_and_abstract(article.title, article.abstract)
-    return (Passage(article.body),)
+    passages = title_and_abstract(article.title, article.abstract)
+    if not article.title.strip() and not article.abstract.strip():
+        return (Passage(article.body),)
+    if not article.body:
+        return passages
+    return (*passages, Passage(article.body, "", passages[-1].offset + len(passages[-1].text) + 1))
 
 
 def is_plain(fields: dict[str, Any]) -> bool:
@@ -66,14 +71,23 @@ def is_plain(fields: dict[str, Any]) -> bool:
 
 def _annotations(fields: dict[str, Any], document: Document) -> tuple[Annotation, ...]:
     found = []
-    for entry in _objects(fields, "annotations"):
+    entries = _objects(fields, "annotations")
+    whole = choose_passages(document, ALL) if entries else document
+    for entry in entries:
         try:
             spans = tuple((int(start), int(end)) for start, end in entry.get("spans", ()))
             id, type, text, identifier = (str(entry.get(name, "")) for name in ("id", "type", "text", "identifier"))
-            spans = spans if document.is_at(spans, text) else ()
-            found.append(Annotation(id, type, text, spans, identifier, _score(entry)))
+            score = _score(entry)
         except (TypeError, ValueError):
             continue  # another tool's annotations: kept with the object, not understood
+        annotation = Annotation(id, type, text, (), identifier, score)
+        if document.is_at(spans, text):
+            found.append(replace(annotation, spans=spans))
+        elif whole.is_at(spans, text):  # in a body that is not read
+            fragments = [fragment for span in spans for fragment in whole.locate(span)]
+            found.append(replace(annotation, places=tuple((offset, length) for _, offset, length in fragments)))
+        else:
+            found.append(replace(annotation, places=tuple((start, end - start) for start, end in spans)))
     return tuple(found)
 
 
@@ -82,7 +96,8 @@ def _relations(fields: dict[str, Any]) -> tuple[Relation, ...]:
     for entry in _objects(fields, "relations"):
         try:
             arguments = tuple((str(role), str(value)) for role, value in entry.get("arguments", ()))
-            found.append(Relation(str(entry.get("id", "")), str(entry.get("type", "")), arguments, _score(entry)))
+            id, type, is_named = (entry.get(name) or "" for name in ("id", "type", "by_identifier"))
+            found.append(Relation(str(id), str(type), arguments, _score(entry), by_identifier=bool(is_named)))
         except (TypeError, ValueError):
             continue
     return tuple(found)
@@ -180,27 +195,49 @@ def _described(document: Document) -> dict[str, Any]:
         texts = [part.passage.text.strip() for part in document.parts if part.passage.type == type]
         if texts:
             fields[type] = " ".join(texts)
+    body = " ".join(text for passage in document.passages if not passage.type and (text := passage.text.strip()))
+    if body and len(fields) > 1:
+        fields["body"] = body
     fields["text"] = document.text
     if document.annotations:
-        fields["annotations"] = [
-            {
-                "id": annotation.id,
-                "type": annotation.type,
-                "text": annotation.text,
-                "spans": [list(span) for span in annotation.spans],
-                **({"identifier": annotation.identifier} if annotation.identifier else {}),
-                **({} if annotation.score is None else {"score": annotation.score}),
-            }
-            for annotation in document.annotations
-        ]
+        fields["annotations"] = annotations_as_objects(document)
     if document.relations:
-        fields["relations"] = [
-            {
-                "id": relation.id,
-                "type": relation.type,
-                "arguments": [list(argument) for argument in relation.arguments],
-                **({} if relation.score is None else {"score": relation.score}),
-            }
-            for relation in document.relations
-        ]
+        fields["relations"] = relations_as_objects(document)
     return fields
+
+
+def annotations_as_objects(document: Document) -> list[dict[str, Any]]:
+    """The annotations that a document came with, as JSON has them; spans count its text."""
+    return [
+        {
+            "id": annotation.id,
+            "type": annotation.type,
+            "text": annotation.text,
+            "spans": [list(span) for span in annotation.spans],
+            **({"identifier": annotation.identifier} if annotation.identifier else {}),
+            **({} if annotation.score is None else {"score": annotation.score}),
+        }
+        for annotation in document.annotations
+    ]
+
+
+def relations_as_objects(document: Document) -> list[dict[str, Any]]:
+    """The relations that a document came with, as JSON has them.
+
+    `by_identifier` is said only where an identifier could be taken for the id of an annotation.
+    """
+    ids = {annotation.id for annotation in document.annotations}
+    return [
+        {
+            "id": relation.id,
+            "type": relation.type,
+            "arguments": [list(argument) for argument in relation.arguments],
+            **({} if relation.score is None else {"score": relation.score}),
+            **(
+                {"by_identifier": True}
+                if relation.by_identifier and any(value in ids for _, value in relation.arguments)
+                else {}
+            ),
+        }
+        for relation in document.relations
+    ]

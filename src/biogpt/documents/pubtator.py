@@ -1,17 +1,22 @@
 """PubTator: title, abstract, one line per mention and per relation, a blank line between documents.
 
 Offsets count characters of title, one character, abstract. A document is written back line by line as it was. Added
-mentions stand behind its mentions and added relations at its end, with the score as the last column where it is known
-(as the BC5CDR evaluation data has it). A relation names its entities by identifier, or by name where none is known.
+mentions stand behind its mentions and added relations at its end; what the document says already is not said again. A
+mention without identifier has `-` as its sixth column. A relation names its entities by identifier, or by name where
+none is known.
 
-What it cannot say: labels and answers, warnings, who annotated, roles and values of a relation, and relations of
-entities that the text names but no mention has, other than by name. Of a document from another format it keeps what the
-model reads, on one line each; a tab or line break in it becomes a space. A mention whose offsets do not give its text
-stays in PubTator but is not known elsewhere.
+What was found has one more column behind: its score (as the BC5CDR evaluation data has it), a space and the annotator,
+`0.93 mini`; `-` stands for a score that is not known. So lines without that column, or without a name in it, were there
+before. The line keeps no more columns than other readers know.
+
+What it cannot say: labels and answers, warnings, roles and values of a relation, and fragments of a mention, which
+becomes one from its first character to its last. Of a document from another format it keeps what the model reads, on
+one line each; a tab or line break in it becomes a space. A mention whose offsets do not give its text stays in PubTator
+but is not known elsewhere.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
@@ -21,6 +26,7 @@ from biogpt.documents.types import (
     TITLE,
     Annotation,
     Document,
+    Entity,
     Passage,
     Relation,
     Span,
@@ -33,6 +39,7 @@ from biogpt.errors import DataError
 from biogpt.files import Reading, decoded_lines, is_decoded, read_text
 
 NAME = "pubtator"
+NO_IDENTIFIER = "-"
 TEXT_LINE = re.compile(r"([^|\s]+)\|([ta])\|(.*)", re.DOTALL)
 
 _BREAKS = re.compile("[\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]")
@@ -115,12 +122,12 @@ def _parse_line(line: str) -> _Line:
     columns = line.split("\t")
     if len(columns) >= 4 and columns[1].isdecimal() and columns[2].isdecimal():
         text, type, identifier, last = (*columns[3:7], "", "", "")[:4]
-        annotation = Annotation("", type, text, (), identifier, _score(last))
+        annotation = Annotation("", type, text, (), "" if identifier == NO_IDENTIFIER else identifier, _score(last))
         return _Line(columns[0], mention=(int(columns[1]), int(columns[2]), annotation))
     if 3 <= len(columns) <= 5:
         arguments = tuple(("", value) for value in columns[2:4])
         score = _score(columns[4]) if len(columns) > 4 else None
-        return _Line(columns[0], relation=Relation("", columns[1], arguments, score))
+        return _Line(columns[0], relation=Relation("", columns[1], arguments, score, by_identifier=True))
     raise ValueError(f"got {line[:40]!r}; expected id|t|title, id|a|abstract, or columns between tabs.")
 
 
@@ -186,17 +193,17 @@ def _document_of(block: _Block) -> Document | None:
 
 def _score(column: str) -> float | None:
     try:
-        return float(column)
+        return float(column.partition(" ")[0])  # the annotator may stand behind it
     except ValueError:
         return None
 
 
 def _place(document: Document, start: int, end: int, annotation: Annotation) -> Annotation:
     text = annotation.text
+    if not text.strip() or end <= start:
+        return annotation
     lead = len(text) - len(text.lstrip())
-    span = document.span_of(start + lead, len(text.strip())) if text.strip() and end > start else None
-    is_found = span is not None and document.is_at([span], text)
-    return replace(annotation, spans=(span,)) if is_found and span is not None else annotation
+    return document.place(replace(annotation, places=((start + lead, len(text.strip())),)))
 
 
 class PubTatorWriter(Writer):
@@ -230,44 +237,58 @@ def _described(document: Document) -> list[str]:
     """The lines of a document of another format."""
     id, title, abstract = _clean_id(document), _clean(document.title), _clean(document.text[document.rest :])
     written = [f"{id}|t|{title}", f"{id}|a|{abstract}"]
-    known = {annotation.id: annotation for annotation in document.annotations}
-    for annotation in document.annotations:
-        if annotation.spans:
-            written.append(_mention_line(document, annotation))
+    written += [_mention_line(document, annotation) for annotation in document.annotations if annotation.spans]
     for relation in document.relations:
-        values = [
-            known[value].identifier or known[value].text if value in known else value for _, value in relation.arguments
-        ]
-        if values:
+        if relation.arguments:
+            values = relation.name_arguments(document.annotations)
             written.append(_relation_line(document, relation, values))
     return [*(f"{line}\n" for line in written), "\n"]
 
 
 def _added(document: Document) -> tuple[list[str], list[str]]:
+    """The lines of what was found and is not there yet: mentions, and relations."""
     annotations, extracted = annotations_of_extraction(document, new_ids("P", ()), new_ids("PR", ()))
-    mentions = [_mention_line(document, annotation) for annotation in annotations]
-    relations = [
-        _relation_line(document, relation, [entity.identifier or entity.name for entity in found.roles.values()])
-        for relation, found in extracted
-        if found.roles
+    annotator = document.extraction.annotator if document.extraction else ""
+    known = {(each.type.lower(), span): each for each in document.annotations for span in each.spans}
+    mentions = [
+        _mention_line(document, annotation, annotator)
+        for annotation in annotations
+        if not any((annotation.type.lower(), span) in known for span in annotation.spans)
     ]
-    return mentions, list(dict.fromkeys(relations))
+    said = {(each.type.lower(), *each.name_arguments(document.annotations)) for each in document.relations}
+    relations = []
+    for relation, found in extracted:
+        entities = found.roles.values()
+        values = [each.identifier or _known_identifier(each, known) or each.name for each in entities]
+        if values and (key := (relation.type.lower(), *values)) not in said:
+            said.add(key)
+            relations.append(_relation_line(document, relation, values, annotator))
+    return mentions, relations
 
 
-def _mention_line(document: Document, annotation: Annotation) -> str:
+def _known_identifier(entity: Entity, known: Mapping[tuple[str, Span], Annotation]) -> str:
+    """What the document says of an entity that was found without identifier."""
+    found = (known.get((entity.type.lower(), span)) for span in entity.spans)
+    return next((annotation.identifier for annotation in found if annotation and annotation.identifier), "")
+
+
+def _mention_line(document: Document, annotation: Annotation, annotator: str = "") -> str:
     start, end = _flat_span(document, (annotation.spans[0][0], annotation.spans[-1][1]))
-    columns = [_clean_id(document), str(start), str(end), _flat_text(document)[start:end], annotation.type]
-    return _join(columns, annotation.identifier, annotation.score)
+    columns = [str(start), str(end), _flat_text(document)[start:end], annotation.type or "mention"]
+    return _join(document, [*columns, annotation.identifier or NO_IDENTIFIER], annotation.score, annotator)
 
 
-def _relation_line(document: Document, relation: Relation, values: Sequence[str]) -> str:
-    columns = [_clean_id(document), relation.type or "relation", *values]
-    return _join(columns[:-1], columns[-1], relation.score)
+def _relation_line(document: Document, relation: Relation, values: Sequence[str], annotator: str = "") -> str:
+    return _join(document, [relation.type or "relation", *values], relation.score, annotator)
 
 
-def _join(columns: Sequence[str], last: str, score: float | None) -> str:
-    numbers = [] if score is None else [str(score)]
-    return "\t".join(_clean(column) for column in (*columns, last, *numbers))
+def _join(document: Document, columns: Sequence[str], score: float | None, annotator: str) -> str:
+    # "|" in the seventh column has a meaning where the sixth has it, too: names of the parts of a composite mention.
+    name = " ".join(annotator.replace("|", "/").split())
+    mark = " ".join(part for part in ("" if score is None else str(score), name) if part)
+    if mark and score is None:
+        mark = f"- {mark}"
+    return "\t".join(_clean(column) for column in (_clean_id(document), *columns, *([mark] if mark else [])))
 
 
 def _flat_text(document: Document) -> str:

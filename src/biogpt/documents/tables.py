@@ -4,7 +4,8 @@ The columns `title` and `abstract`, or else `text`, hold the text, and `id`, `pm
 In the output all columns of the input come first, a row for each item that was found, one row where there is none. The
 columns of items are the task's; without them, `items` holds all as JSON. Where the input has a title and an abstract,
 `text` is what the model read, and spans count its characters. A name that the input already has is not overwritten:
-ours then begins with `predicted_`. Annotations that a file of another format had are left out.
+ours then begins with `predicted_`. What a document of another format came with stands in the columns `annotations` and
+`relations`, in JSON as JSON lines have it.
 """
 
 import csv
@@ -14,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
-from biogpt.documents.json_lines import article_of_fields, passages_of
+from biogpt.documents.json_lines import annotations_as_objects, article_of_fields, passages_of, relations_as_objects
 from biogpt.documents.types import ABSTRACT, TEXT_FIELDS, TITLE, Document, free_name, items_of, make_document
 from biogpt.documents.writer import Writer
 from biogpt.errors import DataError, suggest
@@ -33,6 +34,10 @@ from biogpt.files import (
 CSV, TSV = "csv", "tsv"
 DELIMITERS = {CSV: ",", TSV: "\t"}
 IDS = ("id", "pmid", "pmcid")
+ANNOTATED = ("pubtator", "bioc-xml", "bioc-json", "brat", "jsonl")
+"""Formats whose documents may come with annotations."""
+ANNOTATIONS = ("annotations", "relations")
+"""The columns of what they came with, as JSON lines have it."""
 
 _TEXTS = (*TEXT_FIELDS, "text")
 _NAME = re.compile(r"\S.{,38}(?<![.?!])|\S")  # what a column may be called; behind the comma of a text stands a space
@@ -185,6 +190,11 @@ def _own_cells(document: Document) -> tuple[list[str], list[str]]:
         names, cells = ["id", TITLE, ABSTRACT], [document.id]
         for type in (TITLE, ABSTRACT):
             cells.append(" ".join(part.passage.text.strip() for part in document.parts if part.passage.type == type))
+        if document.format in ANNOTATED:
+            names, cells = [*names, "text", *ANNOTATIONS], [*cells, document.text]
+            for objects in (annotations_as_objects(document), relations_as_objects(document)):
+                cells.append(dump_json(objects) if objects else "")
+            return names, cells
     return [*names, free_name("text", names)], [*cells, document.text]
 
 

@@ -5,7 +5,7 @@ A document's `text` is what a model reads. Everything here counts characters (Un
 """
 
 import re
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -94,6 +94,10 @@ class Annotation:
     """Its fragments in `Document.text`, mostly one; none where it stands in something that the model does not read."""
     identifier: str = ""
     score: float | None = None
+    places: tuple[tuple[int, int], ...] = field(default=(), compare=False, repr=False)
+    """Offset and length of its fragments, as the file counts them; they may be wrong."""
+    path: tuple[int, ...] = field(default=(), compare=False, repr=False)
+    """In BioC, the passage and maybe the sentence that has it; see `Passage.path`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +107,24 @@ class Relation:
     id: str
     type: str
     arguments: tuple[tuple[str, str], ...] = ()
-    """Role, and the id of an annotation or the identifier of an entity. The role is empty where the file has none."""
+    """Role, and the id of an annotation or the identifier of an entity. The role is empty where the file has none; it
+    is the entity's type where the file says only that."""
     score: float | None = None
+    by_identifier: bool = field(default=False, compare=False, repr=False)
+    """Whether the arguments are identifiers of entities. Otherwise one that is an annotation's id means that one."""
+
+    def resolve(self, annotations: Iterable[Annotation]) -> list[Annotation | None]:
+        """The annotation of each argument; None where none is meant. See `find_argument`."""
+        known = tuple(annotations)
+        return [find_argument(value, known, role if self.by_identifier else None) for role, value in self.arguments]
+
+    def name_arguments(self, annotations: Iterable[Annotation]) -> list[str]:
+        """What each argument is called where only one name fits: the entity's identifier, or else its text."""
+        found = self.resolve(annotations)
+        return [
+            value if annotation is None or self.by_identifier else annotation.identifier or annotation.text
+            for (_, value), annotation in zip(self.arguments, found, strict=True)
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,9 +311,20 @@ class Document:
                 return part.start + offset - part.offset
         return None
 
+    def place(self, annotation: Annotation) -> Annotation:
+        """The annotation with its spans, where the text of its places is that which the file says; else with none."""
+        spans = [self.span_of(*place) for place in annotation.places]
+        found = tuple(span for span in spans if span is not None)
+        is_found = len(found) == len(spans) and self.is_at(found, annotation.text)
+        return replace(annotation, spans=found if is_found else ())
+
     def is_at(self, spans: Iterable[Span], text: str) -> bool:
         """Whether these spans of `text` hold this text, white space aside."""
         return "".join("".join(self.text[start:end] for start, end in spans).split()) == "".join(text.split())
+
+
+ALL = "all"
+"""Every passage, in `choose_passages`."""
 
 
 def make_document(id: str, passages: Sequence[Passage], **others: Any) -> Document:
@@ -301,7 +332,7 @@ def make_document(id: str, passages: Sequence[Passage], **others: Any) -> Docume
 
     The model reads title and abstract, where the file says which they are, and all passages otherwise. As in
     `Article.text`, white space around a passage is left out, passages are joined by a space, and a title that ends in a
-    word character gets a full stop.
+    word character gets a full stop. The brackets around a translated title (`[Gout after cyclosporine].`) are left out.
 
     Args:
         id: the document's id.
@@ -309,20 +340,113 @@ def make_document(id: str, passages: Sequence[Passage], **others: Any) -> Docume
         others: further fields of `Document`.
     """
     passages = [passage if passage.path else replace(passage, path=(index,)) for index, passage in enumerate(passages)]
+    text, parts = _lay_out(passages, _is_read_by_default(passages))
+    return Document(id, text, parts, tuple(passages), **others)
+
+
+def choose_passages(document: Document, chosen: str | Container[str]) -> Document:
+    """The document with its text laid out from other passages than `make_document` takes by itself.
+
+    Args:
+        document: as it was read.
+        chosen: `ALL`, or types of passages, such as `("title", "abstract")`.
+
+    Returns:
+        The document with its annotations at their places in the new text. The text is empty where it has no such
+        passage.
+
+    Example:
+        >>> passages = Passage("Gout", "title"), Passage("Ten cases.", "abstract"), Passage("Body")
+        >>> document = make_document("1", passages)
+        >>> choose_passages(document, "all").text
+        'Gout. Ten cases. Body'
+    """
+    is_chosen = (lambda passage: True) if chosen == ALL else (lambda passage: passage.type in chosen)
+    text, parts = _lay_out(document.passages, is_chosen)
+    if parts == document.parts:
+        return document
+    other = replace(document, text=text, parts=parts)
+    moved = []
+    for annotation in document.annotations:
+        if not annotation.places:
+            found = [fragment for span in annotation.spans for fragment in document.locate(span)]
+            annotation = replace(annotation, places=tuple((offset, length) for _, offset, length in found))  # noqa: PLW2901
+        moved.append(other.place(annotation))
+    return replace(other, annotations=tuple(moved))
+
+
+def _is_read_by_default(passages: Sequence[Passage]) -> Callable[[Passage], bool]:
     has_abstract = any(passage.type == ABSTRACT and passage.text.strip() for passage in passages)
-    read = [passage for passage in passages if passage.type or not has_abstract]
-    read.sort(key=lambda passage: has_abstract and passage.type != TITLE)  # stable: titles first
+    return lambda passage: bool(passage.type) or not has_abstract
+
+
+def _lay_out(passages: Sequence[Passage], is_read: Callable[[Passage], bool]) -> tuple[str, tuple[Part, ...]]:
+    read = [passage for passage in passages if is_read(passage)]
+    if any(passage.type == ABSTRACT and passage.text.strip() for passage in read):
+        order = (TITLE, ABSTRACT)
+        read.sort(key=lambda passage: order.index(passage.type) if passage.type in order else len(order))  # stable
     text = ""
     parts = []
     for passage in read:
-        stripped = passage.text.strip()
-        if not stripped:
+        first, last = _extent(passage)
+        if first == last:
             continue
+        stripped = passage.text[first:last]
         start = len(text) + bool(text)
-        lead = len(passage.text) - len(passage.text.lstrip())
-        parts.append(Part(start, start + len(stripped), passage.offset + lead, passage))
+        parts.append(Part(start, start + len(stripped), passage.offset + first, passage))
         text += (" " if text else "") + (end_title(stripped) if passage.type == TITLE else stripped)
-    return Document(id, text, tuple(parts), tuple(passages), **others)
+    return text, tuple(parts)
+
+
+def _extent(passage: Passage) -> Span:
+    """The first character of a passage that is read, and the one behind the last."""
+    text = passage.text
+    first, last = len(text) - len(text.lstrip()), len(text.rstrip())
+    if passage.type != TITLE or text[first : first + 1] != "[":
+        return min(first, last), last
+    end = len(text[:last].removesuffix("."))
+    depth = 0
+    for place in range(first, end):
+        depth += {"[": 1, "]": -1}.get(text[place], 0)
+        if depth == 0:
+            is_around = place == end - 1 and text[first + 1 : place].strip() != ""
+            return (first + 1, place) if is_around else (first, last)
+    return first, last
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A stretch of a document's text that a model reads at once."""
+
+    start: int
+    end: int
+
+
+BLOCK_LENGTH = 2000
+"""Characters of a block of a full text, about those of an abstract."""
+
+
+def blocks_of(document: Document) -> list[Block]:
+    """The text in stretches of whole passages: title and abstract together, and others up to `BLOCK_LENGTH`.
+
+    A document of a title and an abstract, or of one passage, is one block.
+    """
+    blocks: list[Block] = []
+    has_abstract = any(part.passage.type == ABSTRACT for part in document.parts)
+    was_typed = False
+    for part in document.parts:
+        is_typed = has_abstract and part.passage.type in (TITLE, ABSTRACT)
+        is_joined = bool(blocks) and (
+            is_typed if was_typed else not is_typed and part.end - blocks[-1].start <= BLOCK_LENGTH
+        )
+        if is_joined:
+            blocks[-1] = Block(blocks[-1].start, part.end)
+        else:
+            blocks.append(Block(part.start, part.end))
+        was_typed = is_typed
+    # What is between parts belongs to the one before it: the full stop of a title.
+    ends = [block.start for block in blocks[1:]] + [len(document.text)]
+    return [Block(block.start, end) for block, end in zip(blocks, ends, strict=True)]
 
 
 def title_and_abstract(title: str, abstract: str) -> tuple[Passage, ...]:
@@ -410,20 +534,34 @@ def annotations_of_extraction(
     return list(found.values()), relations
 
 
-def find_argument(value: str, annotations: Iterable[Annotation]) -> Annotation | None:
+def find_argument(value: str, annotations: Iterable[Annotation], type: str | None = None) -> Annotation | None:
     """The annotation that a relation's argument means: by its id, else the first in the text by its identifier.
 
     Of a composite identifier (`D006470|D003556`), and of one with its vocabulary (`MESH:D003556`), a part is enough.
+
+    Args:
+        value: the argument.
+        annotations: those of the document.
+        type: given where the argument is an identifier, never an id: of two entities with the same one, such as a gene
+            and a species with the same number, that with this type.
     """
-    by_identifier = None
+    first = None
     for annotation in annotations:
-        if value == annotation.id:
+        if type is None and value == annotation.id:
             return annotation
-        if by_identifier is None and value and annotation.spans:
-            parts = annotation.identifier.split("|")
-            if value in (annotation.identifier, *parts, *(part.partition(":")[2] for part in parts)):
-                by_identifier = annotation
-    return by_identifier
+        if value and annotation.spans and value in _identifiers(annotation.identifier):
+            if type and annotation.type.lower() == type.lower():
+                return annotation
+            first = first or annotation
+    return first
+
+
+def _identifiers(identifier: str) -> Iterator[str]:
+    """All that an identifier is also known by."""
+    yield identifier
+    for part in re.split(r"[|,;]", identifier):
+        yield part
+        yield part.partition(":")[2]
 
 
 def new_ids(prefix: str, taken: Iterable[str], start: int = 1) -> Iterator[str]:
@@ -441,3 +579,12 @@ def free_name(name: str, taken: Container[str]) -> str:
     while name in taken:
         name = f"predicted_{name}"
     return name
+
+
+def numbered_name(name: str, taken: Container[str]) -> str:
+    """A name that several things share: itself, or with `_2`, `_3` behind it where it is taken."""
+    number, free = 1, name
+    while free in taken:
+        number += 1
+        free = f"{name}_{number}"
+    return free

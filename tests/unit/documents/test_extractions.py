@@ -271,7 +271,7 @@ class TestPubTator:
             "1|t|A b",
             "1|a|C",
             "1\t0\t1\tA\tx\tI",
-            "1\t2\t3\tb\tt\t",
+            "1\t2\t3\tb\tt\t-",
             "1\tr\tI\tJ",
             "1\tCID\tb\tlost here",
             "",
