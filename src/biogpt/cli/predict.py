@@ -36,6 +36,22 @@ def predict(
             min=0, max=1, metavar="X", help="Leave out what has a lower score; by default the model's own threshold."
         ),
     ] = None,
+    passages: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TYPES",
+            help="What is read of each document: all, for full texts, or title,abstract, or one of both; by default "
+            "title and abstract, or all text where there is no abstract.",
+        ),
+    ] = None,
+    is_fixing_offsets: Annotated[
+        bool,
+        typer.Option(
+            "--fix-offsets",
+            help="Put annotations whose offsets count bytes, or from the start of their passage, where their text is.",
+        ),
+    ] = False,
+    is_recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Read the folders in a folder, too.")] = False,
     is_unconstrained: options.Unconstrained = False,
     batch_size: options.BatchSize = 8,
     device: options.Device = "auto",
@@ -53,12 +69,15 @@ def predict(
         raise typer.BadParameter("--revision says which version of a hub model: give it with --model.")
     if not files and (sys.stdin is None or sys.stdin.isatty()):
         raise typer.BadParameter("Give files, a directory, or documents on stdin.")
+    chosen = _parse_passages(passages)
     from biogpt.extraction.task_models import find_task_model
     from biogpt.mining.inputs import find_inputs
     from biogpt.mining.local import Target, choose_format, predict_files
 
     found = find_task_model(options.at_revision(model, revision) if model else None, task)
-    inputs = find_inputs(files or ["-"], sys.stdin.buffer, input_format and str(input_format), _say_skipped)
+    inputs = find_inputs(
+        *(files or ["-"], sys.stdin.buffer, input_format and str(input_format), _say_skipped), is_recursive=is_recursive
+    )
     _logger.info("%d input%s", len(inputs), "" if len(inputs) == 1 else "s")
     stream = None if output else sys.stdout.buffer
     target = Target(choose_format(found.task, format and str(format), output, inputs), output, stream, html)
@@ -76,6 +95,8 @@ def predict(
                 constrained=not is_unconstrained,
                 threshold=threshold,
                 batch_size=batch_size,
+                passages=chosen,
+                is_fixing_offsets=is_fixing_offsets,
                 on_problem=lambda problem: status.print(_skipped(problem)),
                 on_progress=lambda summary: status.update(str(summary)),
             )
@@ -83,8 +104,24 @@ def predict(
         if output:
             console.say(f"stopped; the same command goes on with {output}.")
         raise
+    for line in summary.losses.lines():
+        console.say(line)
     console.say(summary)
     summary.check()
+
+
+def _parse_passages(text: str | None) -> str | tuple[str, ...] | None:
+    """What --passages says.
+
+    Raises:
+        BadParameter: it is neither "all" nor title, abstract or both.
+    """
+    if text is None or text == "all":
+        return text
+    types = tuple(part.strip() for part in text.split(","))
+    if not all(types) or not set(types) <= {"title", "abstract"}:
+        raise typer.BadParameter(f"Got --passages {text}, expected all, or title,abstract, or one of both.")
+    return types
 
 
 def _skipped(problem: object) -> str:

@@ -120,7 +120,7 @@ def _parse_line(line: str) -> _Line:
     if found := TEXT_LINE.fullmatch(line):
         return _Line(found[1], found[2], found[3])
     columns = line.split("\t")
-    if len(columns) >= 4 and columns[1].isdecimal() and columns[2].isdecimal():
+    if is_mention(columns):
         text, type, identifier, last = (*columns[3:7], "", "", "")[:4]
         annotation = Annotation("", type, text, (), "" if identifier == NO_IDENTIFIER else identifier, _score(last))
         return _Line(columns[0], mention=(int(columns[1]), int(columns[2]), annotation))
@@ -129,6 +129,11 @@ def _parse_line(line: str) -> _Line:
         score = _score(columns[4]) if len(columns) > 4 else None
         return _Line(columns[0], relation=Relation("", columns[1], arguments, score, by_identifier=True))
     raise ValueError(f"got {line[:40]!r}; expected id|t|title, id|a|abstract, or columns between tabs.")
+
+
+def is_mention(columns: Sequence[str]) -> bool:
+    """Whether these are the columns of a line with a mention."""
+    return len(columns) >= 4 and columns[1].isdecimal() and columns[2].isdecimal()
 
 
 def read_relations(path: Path) -> dict[str, list[Relation]]:
@@ -229,8 +234,7 @@ class PubTatorWriter(Writer):
 
 
 def _is_before_relations(line: str) -> bool:
-    columns = line.split("\t")
-    return bool(TEXT_LINE.match(line)) or (len(columns) >= 4 and columns[1].isdecimal() and columns[2].isdecimal())
+    return bool(TEXT_LINE.match(line)) or is_mention(line.split("\t"))
 
 
 def _described(document: Document) -> list[str]:
@@ -239,7 +243,7 @@ def _described(document: Document) -> list[str]:
     written = [f"{id}|t|{title}", f"{id}|a|{abstract}"]
     written += [_mention_line(document, annotation) for annotation in document.annotations if annotation.spans]
     for relation in document.relations:
-        if relation.arguments:
+        if len(relation.arguments) == 2:
             values = relation.name_arguments(document.annotations)
             written.append(_relation_line(document, relation, values))
     return [*(f"{line}\n" for line in written), "\n"]
@@ -260,7 +264,7 @@ def _added(document: Document) -> tuple[list[str], list[str]]:
     for relation, found in extracted:
         entities = found.roles.values()
         values = [each.identifier or _known_identifier(each, known) or each.name for each in entities]
-        if values and (key := (relation.type.lower(), *values)) not in said:
+        if len(values) == 2 and (key := (relation.type.lower(), *values)) not in said:
             said.add(key)
             relations.append(_relation_line(document, relation, values, annotator))
     return mentions, relations

@@ -1,11 +1,13 @@
 """Writing: documents with what was extracted from them, to one file or a stream."""
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from biogpt.documents import brat, tables
+from biogpt.documents.losses import Losses, losses_of_reading, losses_of_writing
 from biogpt.documents.registry import ENDINGS, OUTPUT_FORMATS, WRITERS, output_format
 from biogpt.documents.types import Document
 from biogpt.documents.writer import Writer
@@ -36,7 +38,13 @@ def open_writer(
     return WRITERS[format](target, position)
 
 
-def write_documents(documents: Iterable[Document], path: str | Path, format: str | None = None) -> int:
+def write_documents(
+    documents: Iterable[Document],
+    path: str | Path,
+    format: str | None = None,
+    *,
+    on_loss: Callable[[str], None] | None = None,
+) -> int:
     """Write documents with what was extracted from them to one file, in memory that does not grow with it.
 
     The file appears under its name once all documents are in it, so that it may be the one that they are read from.
@@ -45,6 +53,8 @@ def write_documents(documents: Iterable[Document], path: str | Path, format: str
         documents: for example from `read_documents` or `biogpt.Extractor.extract_documents`.
         path: the file, which is replaced where it exists. For brat, a directory that is empty or missing.
         format: one of `OUTPUT_FORMATS`; without, the ending of the file's name tells.
+        on_loss: called in the end with one line for each kind of thing that was not read or that the format cannot
+            hold, with its count and its first example; without, each is a `UserWarning`. See `biogpt.documents.losses`.
 
     Returns:
         How many documents were written.
@@ -67,13 +77,22 @@ def write_documents(documents: Iterable[Document], path: str | Path, format: str
             f"format: one of {', '.join(OUTPUT_FORMATS)}."
         )
     num_documents = 0
+    losses = Losses()
     with contextlib.ExitStack() as stack:
         target = path if format == brat.NAME else stack.enter_context(_writing(path))
         writer = stack.enter_context(open_writer(target, format))
         for document in documents:
             writer.write(document)
+            losses.add(losses_of_reading(document))
+            losses.add(losses_of_writing(document, format))
             num_documents += 1
+    for line in losses.lines():
+        (on_loss or _warn)(line)
     return num_documents
+
+
+def _warn(line: str) -> None:
+    warnings.warn(line, UserWarning, stacklevel=3)
 
 
 @contextlib.contextmanager

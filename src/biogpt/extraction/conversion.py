@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from biogpt.documents import Document, Entity, EntityRelation, Extraction, Label
+from biogpt.documents.types import blocks_of
 from biogpt.errors import DataError
 from biogpt.tasks.example import NO_ID, Example, Item, Prediction
 from biogpt.tasks.iob import word_spans
@@ -30,6 +31,8 @@ _DIGITS = 4  # of a score: how texts are batched may change those behind
 def make_examples(task: Task, document: Document, fields: Mapping[str, str] | None = None) -> list[Example]:
     """The examples that a task makes of a document: for tagging each sentence, for other kinds the text as a whole.
 
+    The relations of a full text are looked for block by block; see `blocks_of`.
+
     Args:
         task: the task.
         document: with its text.
@@ -44,8 +47,13 @@ def make_examples(task: Task, document: Document, fields: Mapping[str, str] | No
             Example(document.id, " ".join(document.text[start:end] for start, end in words), word_spans=tuple(words))
             for words in (split_words(document.text, sentence) for sentence in split_sentences(document.text))
         ]
-    text = _render(task, document, fields or {})
-    return [Example(document.id, text, vocabulary=_known_names(task, document))] if text.strip() else []
+    blocks = blocks_of(document) if task.kind.extracts == "relations" and not fields else []
+    texts = (
+        [document.text[block.start : block.end].rstrip() for block in blocks] if len(blocks) > 1 else [document.text]
+    )
+    vocabulary = _known_names(task, document)
+    rendered = (_render(task, text, fields or {}) for text in texts)
+    return [Example(document.id, text, vocabulary=vocabulary) for text in rendered if text.strip()]
 
 
 def read_extraction(
@@ -70,8 +78,10 @@ def read_extraction(
         entities = tuple(_as_mention(document, example, item) for example, item in items)
         return Extraction(entities=entities, warnings=warnings, annotator=annotator)
     if task.kind.extracts == "relations":
-        relations = tuple(_as_relation(task, document, item) for _, item in items)
-        return Extraction(relations=relations, warnings=warnings, annotator=annotator)
+        relations = [_as_relation(task, document, item) for _, item in items]
+        if len(examples) > 1:
+            relations = _best_of_each(relations)
+        return Extraction(relations=tuple(relations), warnings=warnings, annotator=annotator)
     labels = tuple(Label(slot, value, item.score) for _, item in items for slot, value in item.slots.items())
     return Extraction(labels=labels, warnings=warnings, annotator=annotator)
 
@@ -82,10 +92,10 @@ def source_fields(task: Task) -> list[str]:
     return names if len(names) > 1 else []
 
 
-def _render(task: Task, document: Document, fields: Mapping[str, str]) -> str:
+def _render(task: Task, text: str, fields: Mapping[str, str]) -> str:
     names = slots_of(task.schema.source)
     if not names:
-        return document.text
+        return text
     columns = {name: name if name in fields else task.schema.dataset.columns.get(name, name) for name in names}
     values = {name: fields[column] for name, column in columns.items() if column in fields}
     missing = [name for name in names if name not in values]
@@ -96,7 +106,7 @@ def _render(task: Task, document: Document, fields: Mapping[str, str]) -> str:
             f"no '{missing[0]}', which the task '{task.name}' reads; expected the fields {', '.join(names)}, as in "
             "JSON lines or CSV."
         )
-    return task.schema.render_source({names[0]: document.text})
+    return task.schema.render_source({names[0]: text})
 
 
 def _known_names(task: Task, document: Document) -> dict[str, dict[str, str]]:
@@ -127,7 +137,20 @@ def _as_relation(task: Task, document: Document, item: Item) -> EntityRelation:
         if slots[name].is_entity:
             identifier = item.ids.get(name, NO_ID)
             spans = find_mentions(value, document.text)
-            roles[name] = Entity(entity_type(name), value, spans, "" if identifier == NO_ID else identifier)
+            surface = " ".join(document.text[slice(*spans[0])].split()) if spans else value
+            roles[name] = Entity(entity_type(name), surface, spans, "" if identifier == NO_ID else identifier)
     values = {name: value for name, value in item.slots.items() if not slots[name].is_entity}
     named = RELATION_TYPE if task.schema.score.metric == "linked" else task.name
     return EntityRelation(next(iter(values.values()), named), roles, values, item.score)
+
+
+def _best_of_each(relations: Sequence[EntityRelation]) -> list[EntityRelation]:
+    """Each relation once, with its highest score: the blocks of a full text may say the same."""
+    best: dict[tuple[object, ...], EntityRelation] = {}
+    for relation in relations:
+        names = ((role, entity.name.lower()) for role, entity in relation.roles.items())
+        key = (relation.type, *names, *relation.values.items())
+        known = best.get(key)
+        if known is None or (relation.score or 0.0) > (known.score or 0.0):
+            best[key] = relation
+    return list(best.values())

@@ -72,17 +72,20 @@ def find_inputs(
     stdin: IO[bytes],
     format: str | None = None,
     on_problem: Callable[[Problem], None] = lambda problem: None,
+    *,
+    is_recursive: bool = False,
 ) -> list[Input]:
     """The inputs that names stand for, in their order; the files of a directory by name.
 
-    A directory with `.ann` files is one of brat. Of another one, files whose format is unknown are reported and left
-    out; hidden ones and directories within are left out silently.
+    A directory with `.ann` files is one of brat. Of another one, files whose format is unknown and directories within
+    are reported and left out; hidden ones are left out silently.
 
     Args:
         names: of files and directories, or `-`.
         stdin: what `-` stands for.
         format: of all of them; by default each one's name and content tell.
-        on_problem: called with each file that is left out.
+        on_problem: called with each file or directory that is left out.
+        is_recursive: read the directories within a directory, too.
 
     Raises:
         InputError: there is no such format.
@@ -99,7 +102,7 @@ def find_inputs(
         if str(name) == STDIN:
             inputs.append(_open_stdin(stdin, format))
         elif path.is_dir() and not any(path.glob("*.ann")):
-            inputs += _find_in_directory(path, format, on_problem)
+            inputs += _find_in_directory(path, format, on_problem, is_recursive)
         else:
             inputs.append(Input(path, format or detect_format(path)))
     if not inputs:
@@ -224,12 +227,25 @@ def _detect(head: bytes) -> str:
             return looks_like_table(head.decode("utf-8-sig", "replace").partition("\n")[0]) or _TEXT
 
 
-def _find_in_directory(path: Path, format: str | None, on_problem: Callable[[Problem], None]) -> Iterator[Input]:
+def _find_in_directory(
+    path: Path, format: str | None, on_problem: Callable[[Problem], None], is_recursive: bool
+) -> Iterator[Input]:
     for file in sorted(path.iterdir()):
-        if file.name.startswith(".") or not file.is_file() or _is_result(file):
+        if file.name.startswith(".") or _is_result(file):
             continue
         try:
-            yield Input(file, format or detect_format(file))
+            if file.is_file():
+                yield Input(file, format or detect_format(file))
+            elif not file.is_dir():
+                continue
+            elif not is_recursive:
+                on_problem(Problem(str(file), "left out: a folder in a folder. --recursive reads it, too."))
+            elif file.is_symlink():
+                on_problem(Problem(str(file), "left out: a link to a folder. Name the folder itself."))
+            elif any(file.glob("*.ann")):
+                yield Input(file, format or detect_format(file))
+            else:
+                yield from _find_in_directory(file, format, on_problem, is_recursive)
         except DataError as error:
             on_problem(Problem(str(file), f"left out: {error}"))
 

@@ -7,17 +7,19 @@ the caller, and the run goes on. Knows neither what a model is made of nor how a
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import biogpt
 from biogpt.documents import OUTPUT_FORMATS, Document, Problem, Writer, open_writer, output_format
 from biogpt.documents.html import Heading, PageWriter
+from biogpt.documents.losses import Losses, losses_of_reading, losses_of_writing
+from biogpt.documents.offsets import fix_offsets
 from biogpt.documents.tables import item_columns
-from biogpt.documents.types import items_of
+from biogpt.documents.types import choose_passages, items_of
 from biogpt.errors import DataError, InputError, suggest
 from biogpt.extraction.conversion import Source
 from biogpt.extraction.task_models import TaskModel
@@ -44,6 +46,8 @@ class Summary:
     """Records, and files of a directory, that could not be used."""
     damaged: list[str] = field(default_factory=list)
     """Files that could not be read to their end, each with its reason."""
+    losses: Losses = field(default_factory=Losses)
+    """What was not read of the records, and what the output's format cannot hold."""
 
     def __str__(self) -> str:
         parts = [_count(self.num_records, "document"), _count(self.num_items, "item")]
@@ -55,8 +59,10 @@ class Summary:
             parts.append(f"{self.num_skipped} skipped")
         return ", ".join(parts)
 
-    def count(self, record: Document) -> None:
-        """Count a record that is written."""
+    def count(self, record: Document, format: str) -> None:
+        """Count a record that is written in a format."""
+        self.losses.add(losses_of_reading(record))
+        self.losses.add(losses_of_writing(record, format))
         self.num_records += 1
         if record.extraction is not None:
             self.num_items += len(items_of(record))
@@ -86,6 +92,7 @@ class Summary:
         self.num_records = self.num_resumed = run_state.num_records
         self.num_items = run_state.facts.get("num_items", 0)
         self.num_with_problems = run_state.facts.get("num_with_problems", 0)
+        self.losses = Losses(run_state.facts.get("losses"))
 
 
 def _count(number: int, name: str) -> str:
@@ -136,6 +143,8 @@ def predict_files(
     constrained: bool = True,
     threshold: float | None = None,
     batch_size: int = 8,
+    passages: str | Sequence[str] | None = None,
+    is_fixing_offsets: bool = False,
     on_problem: Callable[[Problem], None] = lambda problem: None,
     on_progress: Callable[[Summary], None] = lambda summary: None,
 ) -> Summary:
@@ -149,6 +158,11 @@ def predict_files(
         constrained: constrain what is generated to the task's template.
         threshold: probability threshold: what has a lower score is left out; by default the model's own.
         batch_size: texts that the model reads at once. Results are written after a few such batches.
+        passages: what is read of each document: `"all"`, or types such as `("title", "abstract")`; see
+            `biogpt.documents.types.choose_passages`. By default title and abstract, or all text where there is no
+            abstract.
+        is_fixing_offsets: put annotations whose offsets are counted in another way where their text stands; see
+            `biogpt.documents.offsets.fix_offsets`.
         on_problem: called with each record that is skipped, and each file that is damaged.
         on_progress: called after each group.
 
@@ -162,16 +176,26 @@ def predict_files(
         raise InputError(f"Got threshold {threshold}, expected a probability from 0 to 1.")
     inputs = prepare_inputs(task, inputs)
     _check_target(inputs, target)
-    run_state = _open_run_state(found, inputs, target, constrained, threshold, batch_size)
+    settings = {
+        "constrained": constrained,
+        "threshold": threshold,
+        "batch_size": batch_size,
+        "passages": list(passages) if isinstance(passages, tuple) else passages,
+        "is_fixing_offsets": is_fixing_offsets,
+    }
+    run_state = _open_run_state(found, inputs, target, settings)
     summary = Summary()
 
     def report(problem: Problem) -> None:
         summary.num_skipped += 1
         on_problem(problem)
 
+    def read_all() -> Iterator[Source]:
+        return _prepare(_read_all(inputs, summary, report), passages, is_fixing_offsets, report)
+
     if run_state is not None and run_state.is_complete:
         summary.take_up(run_state)
-        _check_unchanged(_read_all(inputs, summary, report), run_state)
+        _check_unchanged(read_all(), run_state)
         return summary
 
     if target.page_path is not None:
@@ -184,13 +208,13 @@ def predict_files(
         summary.take_up(run_state)
     with contextlib.ExitStack() as stack:
         outputs = _open_outputs(stack, found, target, run_state)
-        records = _read_all(inputs, summary, report)
+        records = read_all()
         seen = _skip(records, run_state)
         # The predictor sorts by length. For that a few records of a tagging task are enough: each is many sentences.
         group_size = batch_size if task.kind.reads_sentences else extractor.predictor.window_size
         while group := list(islice(records, group_size)):
             for record in extractor.extract_documents(group):
-                summary.count(record)
+                summary.count(record, target.format)
                 for output in outputs:
                     output.write(record)
             for output in outputs:
@@ -204,6 +228,7 @@ def predict_files(
                     digest=seen.hexdigest(),
                     num_items=summary.num_items,
                     num_with_problems=summary.num_with_problems,
+                    losses=summary.losses.to_facts(),
                 )
             on_progress(summary)
     if run_state is not None:
@@ -244,26 +269,19 @@ def _check_unchanged(records: Iterator[Source], run_state: RunState) -> None:
 
 
 def _open_run_state(
-    found: TaskModel,
-    inputs: Sequence[Input],
-    target: Target,
-    constrained: bool,
-    threshold: float | None,
-    batch_size: int,
+    found: TaskModel, inputs: Sequence[Input], target: Target, settings: Mapping[str, Any]
 ) -> RunState | None:
     """The note on the run, where its output is one that can be taken up again."""
     if target.path is None:
         return None
     settings = {
+        **settings,
         "inputs": [source.describe() for source in inputs],
         "task": found.task.name,
         "model": found.name,
         "model_files": found.fingerprint(),
         "format": target.format,
         "page": str(target.page_path) if target.page_path else None,
-        "constrained": constrained,
-        "threshold": threshold,
-        "batch_size": batch_size,
         "biogpt": biogpt.__version__,
     }
     return RunState([path for path in (target.path, target.page_path) if path], settings)
@@ -300,6 +318,24 @@ def _read_all(inputs: Sequence[Input], summary: Summary, report: Callable[[Probl
         except DataError as error:
             summary.damaged.append(str(error))
             report(Problem(str(source.path), f"read only in part: {error}"))
+
+
+def _prepare(
+    records: Iterator[Source],
+    passages: str | Sequence[str] | None,
+    is_fixing_offsets: bool,
+    report: Callable[[Problem], None],
+) -> Iterator[Source]:
+    """The records with mended offsets, and with the text that shall be read; those without are told."""
+    for record, fields in records:
+        document = fix_offsets(record) if is_fixing_offsets else record
+        if passages is not None and not fields:
+            document = choose_passages(document, passages)
+            if not document.text:
+                wanted = passages if isinstance(passages, str) else ", ".join(passages)
+                report(Problem(f"document {document.id}", f"no text in its passages ({wanted}); expected some."))
+                continue
+        yield document, fields
 
 
 def _skip(records: Iterator[Source], run_state: RunState | None) -> "hashlib._Hash":

@@ -121,11 +121,11 @@ def read_pubtator(path: Path) -> list[Mention]:
         if columns[1].isdecimal():
             _, start, end, text, type, identifier, score = columns
             assert flat[int(start) : int(end)] == text
-            assert (identifier, score) == ("MESH:D1", "0.5")
+            assert (identifier, score) == ("MESH:D1", "0.5 test")
             found.append((type, squeeze(text)))
         else:
             assert columns[1] == "CID"
-            assert columns[-1] == "0.25"
+            assert columns[-1] == "0.25 test"
     return found
 
 
