@@ -51,7 +51,7 @@ def predict(
             help="Put annotations whose offsets count bytes, or from the start of their passage, where their text is.",
         ),
     ] = False,
-    is_recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Read the folders in a folder, too.")] = False,
+    is_recursive: Annotated[bool, typer.Option("--recursive", help="Read the folders in a folder, too.")] = False,
     is_unconstrained: options.Unconstrained = False,
     batch_size: options.BatchSize = 8,
     device: options.Device = "auto",

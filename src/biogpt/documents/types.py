@@ -445,8 +445,8 @@ def blocks_of(document: Document) -> list[Block]:
             blocks.append(Block(part.start, part.end))
         was_typed = is_typed
     # What is between parts belongs to the one before it: the full stop of a title.
-    ends = [block.start for block in blocks[1:]] + [len(document.text)]
-    return [Block(block.start, end) for block, end in zip(blocks, ends, strict=True)]
+    starts = [block.start for block in blocks]
+    return [Block(*ends) for ends in zip(starts, [*starts[1:], len(document.text)], strict=False)]
 
 
 def title_and_abstract(title: str, abstract: str) -> tuple[Passage, ...]:

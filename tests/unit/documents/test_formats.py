@@ -398,7 +398,10 @@ def test_without_a_callback_a_skipped_record_is_a_warning(tmp_path: Path) -> Non
 @pytest.mark.parametrize("name", ["out.jsonl", "out.csv", "out.tsv", "out.PubTator", "out.xml", "out.json"])
 def test_documents_are_written_as_by_a_writer(tmp_path: Path, name: str) -> None:
     found = [whole(document) for document in read(write(tmp_path / "a.txt", "One two.\n\nThree four.\n"))[0]]
-    assert write_documents(found, tmp_path / name) == 2
+    lost: list[str] = []
+    assert write_documents(found, tmp_path / name, on_loss=lost.append) == 2
+    kinds = ("labels and answers", "warnings") if name == "out.PubTator" else ()
+    assert lost == [f"{kind}, which pubtator cannot hold: 2; the first: document a.txt:1" for kind in kinds]
     expected = io.BytesIO()
     with open_writer(expected, output_format(Path(name)) or "") as writer:
         for document in found:
@@ -415,7 +418,11 @@ def test_documents_are_written_over_the_file_that_they_come_from(tmp_path: Path)
 
 def test_documents_are_written_in_a_given_format(tmp_path: Path) -> None:
     (document,) = read_documents(write(tmp_path / "a.txt", "One two."))
-    write_documents([whole(document)], tmp_path / "a directory", "brat")
+    with pytest.warns(UserWarning, match="cannot hold") as warned:
+        write_documents([whole(document)], tmp_path / "a directory", "brat")
+    assert [str(each.message) for each in warned] == [
+        f"{kind}, which brat cannot hold: 1; the first: document a.txt:1" for kind in ("labels and answers", "warnings")
+    ]
     assert (tmp_path / "a directory" / "documents.tsv").exists()
     for name in ("a.doc", "a.txt", "a.jsonl.gz", "a"):
         with pytest.raises(InputError, match=r"Cannot tell by its name .* ending in \.jsonl, .* one of jsonl, .*brat"):

@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import pytest
 
 from biogpt import load_task
-from biogpt.documents.types import Annotation, Passage, make_document, title_and_abstract
+from biogpt.documents.types import Annotation, Passage, choose_passages, make_document, title_and_abstract
 from biogpt.errors import DataError
 from biogpt.extraction.conversion import make_examples, read_extraction, source_fields
 from biogpt.tasks.example import Prediction
@@ -46,6 +48,39 @@ def test_relations_have_all_mentions_and_the_identifiers_that_the_record_knows()
     assert relation.roles["chemical"].identifier == "D001241"
     assert relation.roles["disease"].identifier == ""
     assert read_extraction(task, record, [example], [answer], "m").warnings == answer.problems != ()
+
+
+def test_names_are_those_of_the_text():
+    task = load_task("bc5cdr")
+    record = make_document("1", title_and_abstract("[HER2/neu and SLE-GIOP].", "her2/neu came first."))
+    assert record.text == "HER2/neu and SLE-GIOP. her2/neu came first."
+    (example,) = make_examples(task, record)
+    answer = task.parse("the relation between her2 / neu and sle - giop exists; between x-1 and tremor", example)
+    relation, *_ = read_extraction(task, record, [example], [answer], "m").relations
+    assert {role: entity.name for role, entity in relation.roles.items()} == {
+        "chemical": "HER2/neu",
+        "disease": "SLE-GIOP",
+    }
+
+
+def test_relations_of_a_full_text_are_looked_for_block_by_block():
+    task = load_task("bc5cdr")
+    sections = [Passage(f"Aspirin gave rash {number}. " * 60, "", 1000 * number) for number in range(1, 4)]
+    short = make_document("1", [*title_and_abstract("Aspirin", "It gave rash."), *sections])
+    record = choose_passages(short, "all")
+    examples = make_examples(task, record)
+    assert len(make_examples(task, short)) == 1
+    assert [example.text[:17] for example in examples] == ["Aspirin. It gave ", *["Aspirin gave rash"] * 3]
+    assert all(example.text.endswith(".") for example in examples)
+    answers = [task.parse("the relation between aspirin and rash exists.", example) for example in examples]
+    scores = (0.5, None, 0.75, 0.25)
+    answers = [
+        replace(answer, items=tuple(replace(item, score=score) for item in answer.items))
+        for answer, score in zip(answers, scores, strict=True)
+    ]
+    (relation,) = read_extraction(task, record, examples, answers, "m").relations
+    assert (relation.roles["chemical"].name, relation.score) == ("Aspirin", 0.75)
+    assert len(relation.roles["disease"].spans) == 181
 
 
 def test_values_are_no_entities():

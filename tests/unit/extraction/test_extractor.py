@@ -13,7 +13,7 @@ def test_one_text_gives_an_extraction_and_several_a_list(tuned_model_paths):
     extractor = biogpt.Extractor.from_pretrained(tuned_model_paths["bc5cdr"])
     result = extractor(TEXT)
     pairs = [tuple(entity.name for entity in relation.roles.values()) for relation in result.relations]
-    assert pairs == [("lithium", "tremor"), ("haloperidol", "dystonia")]
+    assert pairs == [("Lithium", "tremor"), ("haloperidol", "dystonia")]
     assert result.text == TEXT
     for relation in result.relations:
         for entity in relation.roles.values():

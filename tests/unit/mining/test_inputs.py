@@ -32,8 +32,20 @@ def test_a_directory_is_its_files_by_name(folder):
     inputs = find_inputs([folder], io.BytesIO(), on_problem=problems.append)
     assert [(source.path.name, source.format) for source in inputs] == [("a.jsonl", "jsonl"), ("b.txt", "text")]
     assert [record.text for record, _ in read_all(inputs)[0]] == ["First.", "Second."]
-    assert len(problems) == 1
+    assert len(problems) == 2
     assert "c.pdf: left out: Cannot tell what" in str(problems[0])
+    assert "within: left out: a folder in a folder. --recursive reads it" in str(problems[1])
+
+
+def test_folders_within_are_walked_where_that_is_wanted(folder):
+    (folder / "within" / "brat").mkdir()
+    (folder / "within" / "brat" / "1.ann").touch()
+    (folder / "within" / "loop").symlink_to(folder)
+    problems = []
+    inputs = find_inputs([folder], io.BytesIO(), on_problem=problems.append, is_recursive=True)
+    names = [(source.path.name, source.format) for source in inputs]
+    assert names == [("a.jsonl", "jsonl"), ("b.txt", "text"), ("brat", "brat"), ("d.txt", "text")]
+    assert [problem.place.rpartition("/")[2] for problem in problems] == ["c.pdf", "loop"]
 
 
 def test_names_keep_their_order_and_may_come_twice(folder):
