@@ -4,20 +4,49 @@
 uses the parts below. All text is escaped.
 """
 
-import html
-import re
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from biogpt.documents.templates import format_score, render
+
 if TYPE_CHECKING:
-    from biogpt.documents.types import Document, Entity, EntityRelation, Extraction
+    from biogpt.documents.types import Annotation, Document, Extraction
 
-Mention = tuple[tuple[int, int], str, str]
-"""A span, the entity's type, and what to say of it besides."""
 
-_NOT_HTML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffe\uffff]")
-_QUIET = "opacity:.7;font-size:.9em"
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """An entity's mention in a text, to be marked."""
+
+    span: tuple[int, int]
+    type: str
+    identifier: str = ""
+    score: float | None = None
+    is_found: bool = True
+    """A model found it."""
+    is_known: bool = False
+    """The file had it before."""
+
+    @property
+    def hint(self) -> str:
+        """What to say of it besides its type: `Chemical, MESH:D008094, score 0.93`."""
+        score = "" if self.score is None else f"score {format_score(self.score)}"
+        was_there = "in the file before" if self.is_known else ""
+        return ", ".join(part for part in (self.type, self.identifier, score, was_there) if part)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A step through a marked text: text, or the beginning or end of a mark."""
+
+    kind: str
+    """"text", "open" or "close"."""
+    text: str = ""
+    number: int = -1
+    """Of the mention."""
+    is_whole: bool = True
+    """A mark that opens has not been closed and opened anew; one that closes ends here for good."""
 
 
 def highlight(document: "Document | str", extraction: "Extraction | None" = None) -> str:
@@ -32,137 +61,89 @@ def highlight(document: "Document | str", extraction: "Extraction | None" = None
     text = document if isinstance(document, str) else document.text
     if extraction is None and not isinstance(document, str):
         extraction = document.extraction
-    if extraction is None:
-        return _wrap(f'<div style="white-space:pre-wrap">{escape(text)}</div>')
-    marked = mark_mentions(text, mentions_of(extraction), (0, len(text)), _opening_tag, _name_tag)
-    parts = [f'<div style="white-space:pre-wrap">{marked}</div>'] if text else []
-    lines = [_relation(relation) for relation in extraction.relations]
-    lines += [
-        f"{escape(label.slot)}: <strong>{escape(label.value)}</strong>{_score(label.score)}"
-        for label in extraction.labels
-    ]
-    lines += [
-        f"{escape(entity.type)}: {_entity(entity)}{_score(entity.score)}"
-        for entity in extraction.entities
-        if not any(start < len(text) for start, _ in entity.spans)
-    ]
-    if not (lines or extraction.entities):
-        lines.append(f'<span style="{_QUIET}">Nothing found.</span>')
-    lines += [f"Warning: {escape(warning)}" for warning in extraction.warnings]
-    if lines:
-        entries = "".join(f"<li>{line}</li>" for line in lines)
-        parts.append(f'<ul style="margin:.5em 0 0;padding-left:1.2em;font-size:.9em">{entries}</ul>')
-    return _wrap("".join(parts))
+    mentions = [] if extraction is None else mentions_of(extraction)
+    elsewhere = (
+        []
+        if extraction is None
+        else [each for each in extraction.entities if not any(start < len(text) for start, _ in each.spans)]
+    )
+    return render(
+        "fragment.html",
+        extraction=extraction,
+        text=text,
+        mentions=mentions,
+        pieces=pieces_of(text, mentions, (0, len(text))),
+        elsewhere=elsewhere,
+        hue_of=hue_of,
+    )
 
 
-def _wrap(parts: str) -> str:
-    return f'<div style="line-height:1.9;overflow-wrap:anywhere">{parts}</div>'
-
-
-def mark_mentions(
-    text: str,
-    mentions: Sequence[Mention],
-    span: tuple[int, int],
-    opening_tag: Callable[[Mention, bool], str],
-    name_tag: Callable[[Mention], str],
-) -> str:
-    """A stretch of text with the mentions in it marked.
+def pieces_of(text: str, mentions: Sequence[Mention], span: tuple[int, int]) -> list[Piece]:
+    """A stretch of text with the mentions in it, in steps.
 
     Mentions within others are nested. Of two that cross, the one that ends later is closed and opened anew, so that
-    tags are always nested.
+    marks are always nested.
 
     Args:
         text: the whole text.
-        mentions: as `mentions_of` gives them.
+        mentions: sorted as `mentions_of` gives them.
         span: the stretch.
-        opening_tag: the tag of a `<mark>`, by mention and whether it goes on from before.
-        name_tag: what stands where a mention ends.
     """
     start, end = span
-    within = [each for each in mentions if each[0][0] < end and each[0][1] > start]
-    ends = {place for mark, _, _ in within for place in mark}
+    within = [number for number, each in enumerate(mentions) if each.span[0] < end and each.span[1] > start]
+    ends = {place for number in within for place in mentions[number].span}
     places = sorted(place for place in {start, end} | ends if start <= place <= end)
-    parts: list[str] = []
-    opened: list[Mention] = []
+    pieces: list[Piece] = []
+    opened: list[int] = []
 
-    def open_mark(mention: Mention, place: int) -> None:
-        parts.append(opening_tag(mention, place > mention[0][0]))
-        opened.append(mention)
+    def open_mark(number: int, place: int) -> None:
+        pieces.append(Piece("open", number=number, is_whole=place <= mentions[number].span[0]))
+        opened.append(number)
 
     for place, following in zip(places, [*places[1:], end], strict=True):
-        closed = [each for each in opened if each[0][1] <= place]
+        closed = [number for number in opened if mentions[number].span[1] <= place]
         if closed:
             first = opened.index(closed[0])
-            reopened = [each for each in opened[first:] if each[0][1] > place]
+            reopened = [number for number in opened[first:] if mentions[number].span[1] > place]
             # From the inside out; a name stands where its mention ends.
-            for each in reversed(opened[first:]):
-                parts.append(f"{name_tag(each) if each in closed else ''}</mark>")
+            pieces += [Piece("close", number=number, is_whole=number in closed) for number in reversed(opened[first:])]
             opened[first:] = []
-            for each in reopened:
-                open_mark(each, place)
-        for each in within:
-            if max(each[0][0], start) == place and each[0][1] > place:
-                open_mark(each, place)
-        parts.append(escape(text[place:following]))
-    parts += [f"{name_tag(each) if each[0][1] <= end else ''}</mark>" for each in reversed(opened)]
-    return "".join(parts)
+            for number in reopened:
+                open_mark(number, place)
+        for number in within:
+            if max(mentions[number].span[0], start) == place and mentions[number].span[1] > place:
+                open_mark(number, place)
+        if place < following:
+            pieces.append(Piece("text", text[place:following]))
+    pieces += [Piece("close", number=each, is_whole=mentions[each].span[1] <= end) for each in reversed(opened)]
+    return pieces
 
 
-def mentions_of(extraction: "Extraction") -> list[Mention]:
-    """Each mention once; the longest of those that begin together first."""
+def mentions_of(extraction: "Extraction", known: "Iterable[Annotation]" = ()) -> list[Mention]:
+    """Each mention once; the longest of those that begin together first.
+
+    Args:
+        extraction: what was found.
+        known: annotations that the file had before.
+    """
     among = (entity for relation in extraction.relations for entity in relation.roles.values())
-    found: dict[tuple[tuple[int, int], str], str] = {}
+    found: dict[tuple[tuple[int, int], str], Mention] = {}
     for entity in (*extraction.entities, *among):
-        score = "" if entity.score is None else f"score {format_score(entity.score)}"
         for span in entity.spans:
-            hint = ", ".join(part for part in (entity.type, entity.identifier, score) if part)
-            if len(hint) > len(found.get((span, entity.type), "")):
-                found[span, entity.type] = hint
-    marks = [(span, type, hint) for (span, type), hint in found.items() if span[0] < span[1]]
-    return sorted(marks, key=lambda mark: (mark[0][0], -mark[0][1], mark[1]))
-
-
-def escape(text: str) -> str:
-    """A text that can stand anywhere in a page."""
-    return html.escape(_NOT_HTML.sub("\ufffd", text))
-
-
-def format_score(score: float | None) -> str:
-    """A score in two digits; empty where it is not known."""
-    if score is None:
-        return ""
-    return "<0.01" if 0 < score < 0.005 else f"{score:.2f}"
+            key = (span, entity.type.lower())
+            mention = found.get(key) or Mention(span, entity.type)
+            scores = [score for score in (mention.score, entity.score) if score is not None]
+            identifier = mention.identifier or entity.identifier
+            found[key] = replace(mention, identifier=identifier, score=max(scores, default=None))
+    for annotation in known:
+        for span in annotation.spans:
+            key = (span, annotation.type.lower())
+            mention = found.get(key) or Mention(span, annotation.type, score=annotation.score, is_found=False)
+            found[key] = replace(mention, identifier=mention.identifier or annotation.identifier, is_known=True)
+    mentions = [mention for mention in found.values() if mention.span[0] < mention.span[1]]
+    return sorted(mentions, key=lambda each: (each.span[0], -each.span[1], each.type, not each.is_found))
 
 
 def hue_of(type: str) -> int:
     """Degrees on the colour wheel for a type of entities, everywhere the same."""
     return zlib.crc32(type.encode()) % 360
-
-
-def _opening_tag(mention: Mention, goes_on: bool) -> str:
-    _, type, hint = mention
-    corners = "0 .3em .3em 0" if goes_on else ".3em"
-    style = f"background:hsl({hue_of(type)} 80% 88%);color:#1c2128;padding:.12em .25em;border-radius:{corners}"
-    return f'<mark style="{style}" title="{escape(hint)}">'
-
-
-def _name_tag(mention: Mention) -> str:
-    style = f"margin-left:.4em;font-size:.7em;font-weight:700;color:hsl({hue_of(mention[1])} 65% 30%)"
-    return f'<small style="{style};user-select:none">{escape(mention[1])}</small>'
-
-
-def _relation(relation: "EntityRelation") -> str:
-    parts = [f"{escape(role)} {_entity(entity)}" for role, entity in relation.roles.items()]
-    parts += [f"{escape(slot)} <strong>{escape(value)}</strong>" for slot, value in relation.values.items()]
-    type = f"{escape(relation.type)}: " if relation.type else ""
-    return f"{type}{', '.join(parts)}{_score(relation.score)}"
-
-
-def _entity(entity: "Entity") -> str:
-    identifier = f' <span style="{_QUIET}">{escape(entity.identifier)}</span>' if entity.identifier else ""
-    missing = "" if entity.spans else f' <span style="{_QUIET}">(not in the text)</span>'
-    return f"<strong>{escape(entity.name)}</strong>{identifier}{missing}"
-
-
-def _score(score: float | None) -> str:
-    return "" if score is None else f' <span style="{_QUIET}">{escape(format_score(score))}</span>'
