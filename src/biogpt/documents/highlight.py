@@ -23,6 +23,8 @@ class Mention:
     type: str
     identifier: str = ""
     score: float | None = None
+    best: float | None = None
+    """Its score, or where it has none the best of the relations that name it."""
     is_found: bool = True
     """A model found it."""
     is_known: bool = False
@@ -126,15 +128,18 @@ def mentions_of(extraction: "Extraction", known: "Iterable[Annotation]" = ()) ->
         extraction: what was found.
         known: annotations that the file had before.
     """
-    among = (entity for relation in extraction.relations for entity in relation.roles.values())
+    among = ((entity, relation.score) for relation in extraction.relations for entity in relation.roles.values())
     found: dict[tuple[tuple[int, int], str], Mention] = {}
-    for entity in (*extraction.entities, *among):
+    for entity, relation_score in (*((entity, None) for entity in extraction.entities), *among):
         for span in entity.spans:
             key = (span, entity.type.lower())
             mention = found.get(key) or Mention(span, entity.type)
             scores = [score for score in (mention.score, entity.score) if score is not None]
             identifier = mention.identifier or entity.identifier
-            found[key] = replace(mention, identifier=identifier, score=max(scores, default=None))
+            score = max(scores, default=None)
+            ranks = [each for each in (mention.best, entity.score, relation_score) if each is not None]
+            best = max(ranks, default=None) if score is None else score
+            found[key] = replace(mention, identifier=identifier, score=score, best=best)
     for annotation in known:
         for span in annotation.spans:
             key = (span, annotation.type.lower())

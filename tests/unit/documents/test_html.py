@@ -1,5 +1,7 @@
 """The page of results: nothing of a document is lost, nothing of it is taken for HTML."""
 
+import base64
+import hashlib
 import io
 import itertools
 from html.parser import HTMLParser
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 
 from biogpt.documents import Document, Entity, EntityRelation, Extraction, Label, read_documents
 from biogpt.documents.html import Heading, PageWriter, render_page
-from biogpt.documents.types import Passage, make_document
+from biogpt.documents.types import Annotation, Passage, Relation, make_document
 
 HEADING = Heading("bc5cdr", "mini & co", "F1 41.2 on dev", ("chemical", "disease"))
 
@@ -26,12 +28,19 @@ class Reader(HTMLParser):
         self.articles: list[str] = []
         self.names: list[str] = []
         self.links: list[str] = []
+        self.policy = ""
+        self.content: dict[str, str] = {}
+        self.styled: list[str] = []
         self._is_text = False
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
+        known = dict(attributes)
+        self.styled += [tag] if "style" in known else []
+        if known.get("http-equiv") == "Content-Security-Policy":
+            self.policy = known["content"] or ""
         self.links += [value or "" for name, value in attributes if name in ("src", "href")]
-        if tag in ("meta", "input"):
+        if tag in ("meta", "input"):  # never closed
             return
         self.open.append(tag)
         if tag == "article":
@@ -45,6 +54,8 @@ class Reader(HTMLParser):
             self._is_text = False
 
     def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] in ("script", "style"):
+            self.content[self.open[-1]] = data
         if self._is_text and "small" in self.open:
             self.names.append(data)
         elif self._is_text:
@@ -93,10 +104,11 @@ def test_what_is_said_of_a_document() -> None:
         (naloxone, Entity("disease", "far away")), (relation,), (Label("answer", "yes", 0.914),), ("<script>",)
     )
     text, reader = render(record.with_extraction(extraction), record.with_extraction(Extraction()))
-    assert "script" not in reader.tags
+    assert reader.tags.count("script") == 1  # the page's own
     assert "mini &amp; co</strong>; F1 41.2 on dev." in text
     assert "<h2>a&lt;b</h2>" in text
     assert 'title="chemical, MESH:D009270, score 0.75">Naloxone<small>chemical</small></mark>' in text
+    assert 'href="https://meshb.nlm.nih.gov/record/ui?ui=D009270" rel="noreferrer">MESH:D009270</a>' in text
     assert "<th>drug</th><th>target</th><th>interaction</th>" in text
     assert (
         'P&amp;G <span class="missing">(not in the text)</span></td><td>x&lt;y</td><td class="number">&lt;0.01</td>'
@@ -111,10 +123,59 @@ def test_what_is_said_of_a_document() -> None:
 def test_asks_no_network() -> None:
     record = make_document("7", [Passage("x")], format="pubmed")
     text, reader = render(record)
-    assert not {"script", "link", "img", "iframe"} & set(reader.tags)
+    assert not {"link", "img", "iframe", "object", "base"} & set(reader.tags)
     assert "url(" not in text
     assert "@import" not in text
     assert reader.links == ["https://pubmed.ncbi.nlm.nih.gov/7/"]  # to follow, not to load
+
+
+def test_the_policy_allows_the_pages_own_script_and_style_and_no_others() -> None:
+    _, reader = render(make_document("7", [Passage("x")]))
+    hashes = {
+        name: base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        for name, content in reader.content.items()
+    }
+    assert reader.policy == (
+        f"default-src 'none'; style-src 'sha256-{hashes['style']}'; script-src 'sha256-{hashes['script']}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    assert not reader.styled  # the policy would not let it in
+
+
+@pytest.mark.parametrize(
+    ("format", "id", "native", "pmid"),
+    [
+        ("pubtator", "7420681", None, "7420681"),
+        ("bioc-xml", "7420681", None, "7420681"),
+        ("jsonl", "a", {"PMID": 7420681}, "7420681"),
+        ("csv", "a.csv:2", (["Title", "PubMed ID"], ["x", "7420681"]), "7420681"),
+        ("brat", "PMID-7420681", None, "7420681"),
+        ("bioc-json", "PMC1", {"passages": [{"infons": {"article-id_pmid": "7420681"}}]}, "7420681"),
+        ("bioc-json", "123", {"passages": [{"infons": {"article-id_pmc": "123"}}]}, ""),
+        ("jsonl", "7420681", {"id": "7420681"}, ""),
+        ("text", "a.txt:1", None, ""),
+    ],
+)
+def test_links_to_pubmed(format: str, id: str, native: object, pmid: str) -> None:
+    record = make_document(id, [Passage("x")], format=format, native=native)
+    _, reader = render(record)
+    assert reader.links == ([f"https://pubmed.ncbi.nlm.nih.gov/{pmid}/"] if pmid else [])
+
+
+def test_what_the_file_had_before_looks_different() -> None:
+    annotations = (
+        Annotation("1", "Chemical", "Lithium", ((0, 7),), "MESH:D008094"),
+        Annotation("2", "disease", "tremor", ((12, 18),)),
+    )
+    relation = Relation("R1", "CID", (("", "1"), ("", "2")), 0.5)
+    record = make_document("1", [Passage("Lithium and tremor.")], annotations=annotations, relations=(relation,))
+    text, _ = render(record.with_extraction(Extraction((Entity("chemical", "Lithium", ((0, 7),), score=0.75),))))
+    assert '<mark class="h210 both" data-i="0" data-t="chemical" data-s="0.75"' in text
+    assert '<mark class="h0 known" data-i="1" data-t="disease" data-n="tremor"' in text
+    assert 'title="disease, in the file before"' in text
+    assert (
+        'data-t="chemical\tdisease" data-m="0 1" data-s="0.5" data-n="lithium mesh:d008094 tremor"><td>CID</td>' in text
+    )
 
 
 def test_a_page_without_documents_says_so() -> None:

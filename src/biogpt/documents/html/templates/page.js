@@ -6,26 +6,32 @@
   const found = byId("found"), known = byId("known"), only = byId("only"), count = byId("count"), help = byId("help");
   const articles = Array.from(document.querySelectorAll("article"));
   const tally = new Map();
-  let hasKnown = false;
+
+  const entries = articles.map((node) => ({ node, items: null, hidden: false }));
+  const hasKnown = document.querySelector("mark.known, mark.both, table.known") !== null;
 
   const itemOf = (node) => {
-    const data = node.dataset, list = data.t ? data.t.split("\t") : [];
-    const isMark = node.tagName === "MARK";
-    const before = isMark ? node.classList.contains("known") : node.closest("table.known") !== null;
-    const both = isMark && node.classList.contains("both");
-    hasKnown = hasKnown || before || both;
-    if (isMark && !node.classList.contains("on")) {
-      const entry = tally.get(data.t) || { label: "", hue: "", number: 0 };
-      entry.number += 1;
-      entry.hue = entry.hue || Array.from(node.classList).find((each) => /^h\d+$/.test(each));
-      entry.label = entry.label || node.title.split(",")[0];
-      tally.set(data.t, entry);
-    }
-    return { node, types: list, score: data.s === undefined ? null : Number(data.s), name: data.n || "", before, both, off: false };
+    const data = node.dataset, isMark = node.tagName === "MARK";
+    return {
+      node,
+      types: data.t ? data.t.split("\t") : [],
+      score: data.s === undefined ? null : Number(data.s),
+      name: data.n || "",
+      before: isMark ? node.classList.contains("known") : node.closest("table.known") !== null,
+      both: isMark && node.classList.contains("both"),
+      off: false,
+    };
   };
-  const entries = articles.map((node) => ({
-    node, items: Array.from(node.querySelectorAll("mark, tbody tr, .labels li"), itemOf), hidden: false,
-  }));
+  const itemsOf = (entry) => (entry.items ||= Array.from(entry.node.querySelectorAll("mark, tbody tr, .labels li"), itemOf));
+
+  for (const mark of document.querySelectorAll("mark:not(.on)")) {
+    const entry = tally.get(mark.dataset.t);
+    if (entry) entry.number += 1;
+    else {
+      const hue = Array.from(mark.classList).find((each) => /^h\d+$/.test(each));
+      tally.set(mark.dataset.t, { label: mark.title.split(",")[0], hue, number: 1 });
+    }
+  }
 
   // A chip for each type that a document has, too: the heading knows only those that were looked for.
   for (const [type, entry] of tally) {
@@ -50,10 +56,10 @@
     const off = new Set(Array.from(types.children, (chip) => (chip.getAttribute("aria-pressed") === "false" ? chip.dataset.t : null)));
     const wanted = name.value.trim().toLowerCase(), bound = Number(score.value);
     least.value = bound.toFixed(2);
-    let shown = 0, numItems = 0;
+    let shown = 0;
     for (const entry of entries) {
       let isAny = false;
-      for (const item of entry.items) {
+      for (const item of itemsOf(entry)) {
         const isOff =
           item.types.some((type) => off.has(type)) ||
           (item.score !== null && !item.before && item.score < bound) ||
@@ -64,7 +70,6 @@
           item.node.classList.toggle("off", isOff);
         }
         isAny = isAny || !isOff;
-        numItems += isOff ? 0 : 1;
       }
       const isHidden = !isAny && (only.checked || wanted !== "");
       if (isHidden !== entry.hidden) {
@@ -74,7 +79,6 @@
       shown += isHidden ? 0 : 1;
     }
     count.textContent = `${shown.toLocaleString("en")} of ${entries.length.toLocaleString("en")} documents`;
-    count.dataset.items = numItems;
   }
 
   let timer = 0;
@@ -176,5 +180,7 @@
     event.preventDefault();
   });
 
-  apply();
+  byId("count").textContent = `${entries.length.toLocaleString("en")} documents`;
+  // What the browser has kept of an earlier visit holds again.
+  if (name.value || score.value !== "0" || only.checked || !found.checked || !known.checked) apply();
 })();
