@@ -6,6 +6,7 @@ what was extracted from it (`Document.with_extraction`, `write_documents`; `open
 other). Nothing here knows of tokens, tasks or models, or imports torch.
 """
 
+from biogpt.documents.offsets import fix_offsets
 from biogpt.documents.reading import read_articles, read_documents, read_stream
 from biogpt.documents.registry import (
     INPUT_FORMATS,
@@ -17,7 +18,16 @@ from biogpt.documents.registry import (
     output_format,
 )
 from biogpt.documents.tables import item_columns
-from biogpt.documents.types import TEXT_FIELDS, Article, Document, Entity, EntityRelation, Extraction, Label
+from biogpt.documents.types import (
+    TEXT_FIELDS,
+    Article,
+    Document,
+    Entity,
+    EntityRelation,
+    Extraction,
+    Label,
+    choose_passages,
+)
 from biogpt.documents.writer import Writer
 from biogpt.documents.writing import open_writer, write_documents
 from biogpt.files import Problem
@@ -36,8 +46,10 @@ __all__ = [
     "Writer",
     "check_documents",
     "check_format",
+    "choose_passages",
     "detect_format",
     "ending_of",
+    "fix_offsets",
     "item_columns",
     "open_writer",
     "output_format",

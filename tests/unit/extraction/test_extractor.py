@@ -18,7 +18,7 @@ def test_one_text_gives_an_extraction_and_several_a_list(tuned_model_paths):
     for relation in result.relations:
         for entity in relation.roles.values():
             ((start, end),) = entity.spans
-            assert TEXT[start:end].lower() == entity.name
+            assert TEXT[start:end] == entity.name
     several = extractor([TEXT, "Ten healthy volunteers took part."])
     assert several[0] == result
     assert several[1].relations == ()
