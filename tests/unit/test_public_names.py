@@ -40,7 +40,7 @@ SIGNATURES = {
     "pretrain": "recipe",
     "read_documents": "path on_problem format *on_read",
     "register_auto_classes": "",
-    "write_documents": "documents path format",
+    "write_documents": "documents path format *on_loss",
 }
 PUBLIC_NAMES = [name for name in SIGNATURES if "." not in name]
 

@@ -56,6 +56,21 @@ _NO_ARGUMENTS = {"score", "annotator", "novel", "updated_at"}
 _NO_IDENTIFIER = ("", "-", "None")
 
 
+DOCUMENTS = "documents"
+
+
+class Collection(dict[str, Any]):
+    """What a file of BioC JSON says of all its documents.
+
+    Args:
+        wrapper: the key under which it has them: `documents`, or `PubTator3` in what PubTator 3 serves.
+    """
+
+    def __init__(self, wrapper: str = DOCUMENTS) -> None:
+        super().__init__()
+        self.wrapper = wrapper
+
+
 @dataclass(frozen=True, slots=True)
 class Insertion:
     """What was found, as parts of a BioC document."""

@@ -1,8 +1,8 @@
 """BioC JSON: a collection, a list of documents or collections, or a document a line; as PubTator and PMC serve it.
 
 One document at a time is held. What an object holds besides BioC's own keys is kept. The output is one collection, with
-what the first collection of the input says of itself. Everything that can be found can be said: see
-`biogpt.documents.bioc`.
+what the first collection of the input says of itself, and its documents under the same key: `documents` or `PubTator3`.
+Everything that can be found can be said: see `biogpt.documents.bioc`.
 """
 
 import codecs
@@ -23,7 +23,7 @@ NAME = bioc.JSON
 NO_COLLECTION = {"source": "biogpt", "date": "", "key": "docs/formats.md of biogpt", "infons": {}}
 """What a collection says of itself where the input was none."""
 
-_DOCUMENTS = ("documents", "PubTator3")
+_DOCUMENTS = (bioc.DOCUMENTS, "PubTator3")
 _BLANKS = " \t\r\n"
 _CHUNK = 1 << 16
 _NEAR_END = 16  # characters: a token that ends this close to the end of what was read may go on behind it
@@ -53,11 +53,12 @@ def _documents(scanner: "_Scanner") -> Iterator[tuple[Any, dict[str, Any]]]:
         if first != "{":
             scanner.fail("expected an object or a list")
         fields: dict[str, Any] = {}
-        collection: dict[str, Any] = {}
+        collection = bioc.Collection()
         is_collection = False
         for key in scanner.members():
             if key in _DOCUMENTS and scanner.next_character() == "[":
                 is_collection = True
+                collection.wrapper = key
                 for element in scanner.elements():
                     yield element, collection
             else:
@@ -178,13 +179,11 @@ class BiocJsonWriter(Writer):
 
     def opening(self, document: Document) -> str:
         self._collection = document.collection if document.format in (NAME, bioc.XML) and document.collection else {}
-        known = self._collection or NO_COLLECTION
+        wrapper = getattr(document.collection, "wrapper", bioc.DOCUMENTS) if document.format == NAME else bioc.DOCUMENTS
+        known = self._collection or (NO_COLLECTION if wrapper == bioc.DOCUMENTS else {})
         self._num_opening = len(known)
-        return (
-            "{"
-            + "".join(f"{dump_json(key)}: {dump_json(value)}, " for key, value in known.items())
-            + '"documents": [\n'
-        )
+        head = "".join(f"{dump_json(key)}: {dump_json(value)}, " for key, value in known.items())
+        return f"{{{head}{dump_json(wrapper)}: [\n"
 
     def separator(self) -> str:
         return ",\n"

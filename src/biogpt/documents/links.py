@@ -34,7 +34,7 @@ def pmid_of(document: Document) -> str:
 
 def _said(document: Document) -> Iterator[Any]:
     native = document.native
-    yield from _values(getattr(document, "metadata", None))
+    yield getattr(getattr(document, "metadata", None), "pmid", "")
     if document.format == "bioc-json" and isinstance(native, dict):
         yield native.get("pmid")
         units = [native, *(native.get("passages") or ())]

@@ -167,6 +167,9 @@ def _losses_of_conversion(document: Document, format: str) -> Iterator[Loss]:
 
 def _others(document: Document, format: str) -> Iterator[str]:
     """The names of what a document has besides text, annotations and relations."""
+    metadata = getattr(document, "metadata", None)
+    if metadata is not None and format in (*_BIOC, pubtator.NAME, brat.NAME):
+        yield from (name for name in metadata.to_dict() if name != "pmid")
     if document.format in _OPEN:
         yield from (name for name, value in _own_values(document) if value and name.strip().lower() not in _KNOWN_KEYS)
     elif document.format == "bioc-json" and format != "bioc-xml" and isinstance(document.native, dict):

@@ -96,7 +96,7 @@ class TestBioc:
         assert (found.type, found.spans, found.identifier) == ("Chemical", ((0, 8),), "MESH:D009270")
         (related,) = record.relations
         assert (related.type, related.arguments, related.score) == ("Association", (("0,2", "2"),), 0.5)
-        assert json.loads(write(record, "bioc-json"))["documents"] == [document]
+        assert json.loads(write(record, "bioc-json")) == {"PubTator3": [document]}
         (again,) = biocxml.loads(write(record, "bioc-xml").partition("?>")[2]).documents
         assert again.passages[0].annotations[0].infons["valid"] == "true"
         assert again.passages[0].annotations[0].infons["normalized"] == '["D009270"]'

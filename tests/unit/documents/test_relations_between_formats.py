@@ -93,7 +93,7 @@ def test_an_identifier_is_not_taken_for_the_id_of_an_annotation(role: Any, tmp_p
     for format in WITH_RELATIONS:
         assert named(read(tmp_path / format, write(document, format), format)) == named(document), format
     # As PubTator 3 has it, back in both of its formats.
-    assert json.loads(write(document, "bioc-json"))["documents"][0]["relations"][0]["infons"]["role1"] == role
+    assert json.loads(write(document, "bioc-json"))["PubTator3"][0]["relations"][0]["infons"]["role1"] == role
     (again,) = biocxml.loads(write(document, "bioc-xml").partition("?>")[2]).documents
     assert again.relations[0].infons["role1"] == "Gene|2"
 

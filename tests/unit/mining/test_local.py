@@ -131,6 +131,64 @@ def test_a_threshold_of_labels(tuned_model_paths, tmp_path):
     assert predict(0.0) > predict(None)
 
 
+def test_what_is_lost_is_counted_over_all_calls_of_a_run(tuned_model_paths, tmp_path):
+    text, notes = TEXTS[0], "A remark of somebody who has read the article, in so many words. " * 3
+    lines = [json.dumps({"id": str(number), "text": text, "notes": notes, "year": 2004}) for number in range(6)]
+    (tmp_path / "in.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    found, inputs = (
+        find_task_model(tuned_model_paths["bc5cdr_chem"]),
+        find_inputs([tmp_path / "in.jsonl"], io.BytesIO()),
+    )
+    target = Target("pubtator", tmp_path / "out.pubtator")
+
+    def stop(summary: Summary) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predict_files(found, inputs, target, batch_size=2, on_progress=stop)
+    expected = [
+        "documents with text in columns or keys that were not read (notes): 6; the first: document 0",
+        "documents with metadata that pubtator does not hold (notes, year): 6; the first: document 0",
+    ]
+    for _ in range(2):  # taken up, and finished already
+        assert predict_files(found, inputs, target, batch_size=2).losses.lines() == expected
+
+
+def test_passages_are_chosen_and_offsets_mended(tuned_model_paths, tmp_path):
+    fields = {"id": "1", "title": TEXTS[3], "abstract": TEXTS[3], "body": TEXTS[0]}
+    (tmp_path / "a.jsonl").write_text(json.dumps(fields) + "\n" + json.dumps({"text": TEXTS[1]}), encoding="utf-8")
+    found, inputs = find_task_model(tuned_model_paths["bc5cdr_chem"]), find_inputs([tmp_path / "a.jsonl"], io.BytesIO())
+
+    def predict(**settings):
+        output, problems = io.BytesIO(), []
+        target = Target("jsonl", stream=output)
+        summary = predict_files(found, inputs, target, on_problem=problems.append, **settings)
+        mentions = [[item["mention"] for item in json.loads(line)["items"]] for line in output.getvalue().splitlines()]
+        return mentions, summary.losses.lines(), [str(problem) for problem in problems]
+
+    (line,) = predict()[1]
+    assert line.startswith(
+        "documents with text that was not read, beside title and abstract (--passages all reads it): 1;"
+    )
+    assert predict(passages="all") == ([["Cisplatin"], ["Aspirin"]], [], [])
+    mentions, _, problems = predict(passages=("title", "abstract"))
+    assert mentions == [[]]
+    assert problems == ["document a.jsonl:2: no text in its passages (title, abstract); expected some."]
+
+
+def test_offsets_in_bytes_are_mended_where_that_is_wanted(tuned_model_paths, tmp_path):
+    annotation = {"id": "T1", "infons": {"type": "Sign"}, "text": "gout", "locations": [{"offset": 3, "length": 4}]}
+    passage = {"offset": 0, "text": "β gout", "annotations": [annotation]}
+    (tmp_path / "a.json").write_text(json.dumps({"documents": [{"id": "8", "passages": [passage]}]}), encoding="utf-8")
+    found, inputs = find_task_model(tuned_model_paths["bc5cdr_chem"]), find_inputs([tmp_path / "a.json"], io.BytesIO())
+    for is_fixing_offsets in (False, True):
+        output = io.BytesIO()
+        target = Target("pubtator", stream=output)
+        summary = predict_files(found, inputs, target, threshold=1.0, is_fixing_offsets=is_fixing_offsets)
+        assert ("8\t3\t7\tgout\tSign\t-" in output.getvalue().decode()) == is_fixing_offsets
+        assert bool(summary.losses) != is_fixing_offsets
+
+
 def test_a_file_damaged_in_its_middle_is_told_and_the_next_one_read(tuned_model_paths, tmp_path, source):
     inputs = [*find_inputs([source], io.BytesIO()), *find_inputs([source], io.BytesIO())]
     broken = tmp_path / "broken.xml"
