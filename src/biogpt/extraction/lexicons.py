@@ -30,6 +30,9 @@ from biogpt.files import (
 MESH_LEXICON = Path(__file__).resolve().parents[1] / "assets" / "lexicons" / "mesh.tsv.gz"
 BUNDLED_LEXICONS = {"mesh": MESH_LEXICON}
 
+FORMER = "former"
+"""The rank of a row whose name is an identifier that its own one has replaced."""
+
 RANKS = ("label", "exact", "related")
 """How surely a name stands for its identifier, from the surest: its main name, a synonym, a name that may be wider or
 narrower, or that only a program has found. A number in their place says how often annotators chose the identifier for
@@ -68,6 +71,8 @@ class Lexicon:
     names: list[Name]
     facts: Mapping[str, str] = field(default_factory=dict)
     """What its file says of it: `source`, `date`, `terms`."""
+    former: Mapping[str, str] = field(default_factory=dict)
+    """Identifiers that are no longer in use, and what took their place."""
 
 
 def load_lexicon(name: str | Path) -> Lexicon:
@@ -85,12 +90,16 @@ def load_lexicon(name: str | Path) -> Lexicon:
     if not path.is_file():
         known = ", ".join(BUNDLED_LEXICONS)
         hint = suggest(str(name), BUNDLED_LEXICONS)
-        raise InputError(f"There is no lexicon '{name}'.{hint} Expected {known}, or a file (TSV, SSSOM, OBO, MeSH XML).")
+        raise InputError(
+            f"There is no lexicon '{name}'.{hint} Expected {known}, or a file (TSV, SSSOM, OBO, MeSH XML)."
+        )
     facts: dict[str, str] = {}
-    names = list(dict.fromkeys(read_names(path, facts)))
+    found = list(dict.fromkeys(read_names(path, facts)))
+    names = [each for each in found if each.rank != FORMER]
+    former = {each.name: each.identifier for each in found if each.rank == FORMER}
     if not names:
         raise DataError(f"{path} has no names. Expected at least one identifier with a name.")
-    return Lexicon(str(name) if str(name) in BUNDLED_LEXICONS else path.name, names, facts)
+    return Lexicon(str(name) if str(name) in BUNDLED_LEXICONS else path.name, names, facts, former)
 
 
 def read_names(path: Path, facts: dict[str, str] | None = None) -> Iterator[Name]:
@@ -166,7 +175,7 @@ def _read_tables(stream: IO[bytes], reading: Reading, facts: dict[str, str]) -> 
         if not cells["identifier"] or not cells["name"]:
             raise DataError(f"{reading.path}:{number + skipped}: expected an identifier and a name, got {row!r:.80}.")
         rank = cells.get("rank") or "exact"
-        if rank not in RANKS and not rank.isdecimal():
+        if rank not in (*RANKS, FORMER) and not rank.isdecimal():
             raise DataError(
                 f"{reading.path}:{number + skipped}: got rank '{rank:.40}', expected one of {', '.join(RANKS)} or a "
                 "count."
@@ -276,4 +285,3 @@ def _type_of_record(record: Any) -> str:
     if any(tree.startswith("C") or tree.startswith("F03") for tree in trees):
         return "Disease"
     return "Other" if trees else ""
-

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 
 _BRACKET = re.compile(r"[(\[]([^()\[\]]{2,80})[)\]]")
-_SENTENCE_END = re.compile(r"[.!?;:]\s|[()\[\]]")
+_SENTENCE_END = re.compile(r"[.!?;:]\s")
 _SECOND = re.compile(r"[;,]\s|\s+or\s+|\s*=\s*")
 
 MAX_SHORT = 10

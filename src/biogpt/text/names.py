@@ -5,6 +5,7 @@ Each function gives a key; two names with the same key may mean the same. Made f
 
 import re
 import unicodedata
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 _GREEK = {
@@ -14,13 +15,47 @@ _GREEK = {
 }  # fmt: skip
 _TOKEN = re.compile(r"[a-z]+|[0-9]+")
 _POSSESSIVE = re.compile(r"['’`]s?\b")
-_STEREO = re.compile(r"^(?:\(?[+±-]{1,3}/?[+±-]*\)?-?|\(?(?:rac|[dlrszen]|dl|cis|trans)\)?-)+(?=\S{3})")
+_REVERSING = re.compile("hypo|hyper|increas|decreas|reduc|elevat|without|non|anti|mono|di|tri|tetra")
+_HYPHENS = re.compile("[‐‑‒–—−]")
+_STEREO = frozenset("rac racemic d l r s z e n dl rs cis trans levo dextro free".split())
+_ENDINGS = (
+    "ically",
+    "otic",
+    "osis",
+    "osi",
+    "esis",
+    "etic",
+    "iform",
+    "ical",
+    "atic",
+    "emic",
+    "emia",
+    "ity",
+    "ive",
+    "ion",
+    "oid",
+    "ial",
+    "ary",
+    "ous",
+    "ing",
+    "ed",
+    "ic",
+    "ia",
+    "al",
+    "ar",
+    "is",
+    "um",
+    "us",
+    "y",
+    "e",
+    "a",
+)
 _STOPWORDS = frozenset("a an and as at by due for from in of on or the to with associated".split())
 
 # Words that say no more than that something is a disease.
 _DISEASE_HEADS = frozenset(
     "disease disorder syndrome symptom illness condition abnormality dysfunction impairment disturbance complication "
-    "deficit problem change effect event episode attack reaction process".split()
+    "problem event episode attack".split()
 )
 # Words that two disease names may differ in and mean the same.
 _DISEASE_WORDS = {
@@ -81,20 +116,24 @@ _SALTS = frozenset(
 )
 
 
-@lru_cache(maxsize=1 << 16)
 def fold_name(name: str) -> str:
     """Small letters without accents, Greek letters by name, one kind of hyphen, no possessive."""
-    decomposed = unicodedata.normalize("NFKD", name.casefold())
-    plain = "".join(_GREEK.get(character, character) for character in decomposed if not unicodedata.combining(character))
-    plain = re.sub("[‐‑‒–—−]", "-", plain)
-    return _POSSESSIVE.sub("", " ".join(plain.split()))
+    folded = name.casefold()
+    if not folded.isascii():
+        decomposed = unicodedata.normalize("NFKD", folded)
+        plain = (_GREEK.get(character, character) for character in decomposed if not unicodedata.combining(character))
+        folded = _HYPHENS.sub("-", "".join(plain))
+    if "'" in folded or "`" in folded or "’" in folded:
+        folded = _POSSESSIVE.sub("", folded)
+    return " ".join(folded.split())
 
 
-def words_of_name(name: str) -> list[str]:
+def words_of_name(name: str) -> tuple[str, ...]:
     """The words and numbers of a name, singular, in American spelling."""
-    return [_normalise_word(word) for word in _TOKEN.findall(fold_name(name))]
+    return tuple(map(_normalise_word, _TOKEN.findall(fold_name(name))))
 
 
+@lru_cache(maxsize=1 << 17)
 def _normalise_word(word: str) -> str:
     for british, american in (("ae", "e"), ("oe", "e"), ("our", "or"), ("isation", "ization"), ("sulph", "sulf")):
         word = word.replace(british, american)
@@ -109,30 +148,52 @@ def _normalise_word(word: str) -> str:
     return word[:-1]
 
 
-def spelling_key(name: str) -> str:
+def spelling_key(words: Sequence[str]) -> str:
     """Words in their order."""
-    return " ".join(words_of_name(name))
+    return " ".join(words)
 
 
-def joined_key(name: str) -> str:
+def joined_key(words: Sequence[str]) -> str:
     """Letters and digits alone: "beta-blocker", "beta blocker" and "betablocker" are the same."""
-    return "".join(words_of_name(name))
-
-
-def word_set_key(name: str) -> str:
-    """Words in any order, without those that only join others: "cancer of the breast", "breast cancer"."""
-    return " ".join(sorted({word for word in words_of_name(name) if word not in _STOPWORDS}))
-
-
-def disease_key(name: str) -> str:
-    """As `word_set_key`, with words of the same meaning made one and without "disease", "syndrome" and the like."""
-    words = {_DISEASE_WORDS.get(word, word) for word in words_of_name(name) if word not in _STOPWORDS}
-    return " ".join(sorted(words - _DISEASE_HEADS)) or " ".join(sorted(words))
-
-
-def chemical_key(name: str) -> str:
-    """The name without signs of stereochemistry in front, and without salts behind."""
-    words = words_of_name(_STEREO.sub("", fold_name(name)))
-    while len(words) > 1 and words[-1] in _SALTS:
-        words.pop()
     return "".join(words)
+
+
+def word_set_key(words: Iterable[str]) -> str:
+    """Words in any order, without those that only join others: "cancer of the breast", "breast cancer"."""
+    return " ".join(sorted(set(words) - _STOPWORDS))
+
+
+def disease_key(words: Iterable[str]) -> str:
+    """As `word_set_key`, with words of the same meaning made one and without "disease", "syndrome" and the like."""
+    stems = {_DISEASE_WORDS.get(word, word) for word in words} - _STOPWORDS
+    return " ".join(sorted(map(_stem, stems - _DISEASE_HEADS or stems)))
+
+
+@lru_cache(maxsize=1 << 16)
+def _stem(word: str) -> str:
+    """What adjectives and nouns of a disease share: "psychotic" and "psychosis", "aneurysmal" and "aneurysm"."""
+    for ending in _ENDINGS:
+        if word.endswith(ending) and len(word) - len(ending) >= 4:
+            return word[: -len(ending)]
+    return word
+
+
+def chemical_key(words: Sequence[str]) -> str:
+    """Without signs of stereochemistry in front, and without salts behind."""
+    first, last = 0, len(words)
+    while last - first > 1 and words[last - 1] in _SALTS:
+        last -= 1
+    while last - first > 1 and words[first] in _STEREO and len(words[first + 1]) > 3:
+        first += 1
+    return "".join(words[first:last])
+
+
+def has_same_sense(words: Sequence[str], others: Sequence[str]) -> bool:
+    """Whether two similar names have the same numbers and no words that reverse the sense, as "hypo" and "hyper" do."""
+    return _marks(words) == _marks(others)
+
+
+def _marks(words: Sequence[str]) -> tuple[list[str], set[str]]:
+    return sorted(word for word in words if word.isdigit()), {
+        found[0] for word in words if (found := _REVERSING.match(word))
+    }
