@@ -27,6 +27,7 @@ _HOMES = {
     "GenerationSettings": "biogpt.decoding.settings",
     "evaluate": "biogpt.evaluation.runs",
     "finetune": "biogpt.training.public",
+    "load_linker": "biogpt.extraction.linking",
     "load_task": "biogpt.tasks.task",
     "pretrain": "biogpt.training.public",
     "read_documents": "biogpt.documents",
@@ -57,6 +58,7 @@ __all__ = [
     "__version__",
     "evaluate",
     "finetune",
+    "load_linker",
     "load_task",
     "pretrain",
     "read_documents",
@@ -71,6 +73,7 @@ if TYPE_CHECKING:
     from biogpt.errors import BioGptError
     from biogpt.evaluation.runs import evaluate
     from biogpt.extraction.extractor import Extractor
+    from biogpt.extraction.linking import load_linker
     from biogpt.model.auto import register_auto_classes
     from biogpt.model.config import BioGptConfig
     from biogpt.model.modeling import (

@@ -36,6 +36,13 @@ def predict(
             min=0, max=1, metavar="X", help="Leave out what has a lower score; by default the model's own threshold."
         ),
     ] = None,
+    is_linked: Annotated[
+        bool, typer.Option("--link", help="Find MeSH identifiers for the names of chemicals and diseases.")
+    ] = False,
+    lexicon: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Find identifiers in this lexicon instead: TSV, SSSOM, OBO or MeSH XML."),
+    ] = None,
     is_unconstrained: options.Unconstrained = False,
     batch_size: options.BatchSize = 8,
     device: options.Device = "auto",
@@ -60,6 +67,11 @@ def predict(
     found = find_task_model(options.at_revision(model, revision) if model else None, task)
     inputs = find_inputs(files or ["-"], sys.stdin.buffer, input_format and str(input_format), _say_skipped)
     _logger.info("%d input%s", len(inputs), "" if len(inputs) == 1 else "s")
+    linker = None
+    if is_linked or lexicon is not None:
+        from biogpt.extraction.linking import DEFAULT_LEXICON, load_linker
+
+        linker = load_linker(lexicon or DEFAULT_LEXICON)
     stream = None if output else sys.stdout.buffer
     target = Target(choose_format(found.task, format and str(format), output, inputs), output, stream, html)
     if console.is_watched():
@@ -76,6 +88,7 @@ def predict(
                 constrained=not is_unconstrained,
                 threshold=threshold,
                 batch_size=batch_size,
+                linker=linker,
                 on_problem=lambda problem: status.print(_skipped(problem)),
                 on_progress=lambda summary: status.update(str(summary)),
             )

@@ -5,6 +5,7 @@ what it lacked would be missing in all results.
 """
 
 import gzip
+import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -73,14 +74,16 @@ class Lexicon:
     """What its file says of it: `source`, `date`, `terms`."""
     former: Mapping[str, str] = field(default_factory=dict)
     """Identifiers that are no longer in use, and what took their place."""
+    digest: str = ""
+    """Tells whether its file is still the same."""
 
 
 def load_lexicon(name: str | Path) -> Lexicon:
     """A lexicon by its name, or from a file.
 
     Args:
-        name: `mesh`, which is shipped; or a file: a table (TSV) with the columns `identifier` and `name`, and maybe `type`
-            and `rank`; SSSOM; OBO; or MeSH XML (`desc*.xml`, `supp*.xml`). May end in `.gz`.
+        name: `mesh`, which is shipped; or a file: a table (TSV) with the columns `identifier` and `name`, and maybe
+            `type` and `rank`; SSSOM; OBO; or MeSH XML (`desc*.xml`, `supp*.xml`). May end in `.gz`.
 
     Raises:
         InputError: there is no such lexicon.
@@ -90,16 +93,20 @@ def load_lexicon(name: str | Path) -> Lexicon:
     if not path.is_file():
         known = ", ".join(BUNDLED_LEXICONS)
         hint = suggest(str(name), BUNDLED_LEXICONS)
-        raise InputError(
-            f"There is no lexicon '{name}'.{hint} Expected {known}, or a file (TSV, SSSOM, OBO, MeSH XML)."
-        )
+        raise InputError(f"There is no lexicon '{name}'.{hint} Expected {known} or a file: TSV, SSSOM, OBO, MeSH XML.")
     facts: dict[str, str] = {}
     found = list(dict.fromkeys(read_names(path, facts)))
     names = [each for each in found if each.rank != FORMER]
     former = {each.name: each.identifier for each in found if each.rank == FORMER}
     if not names:
         raise DataError(f"{path} has no names. Expected at least one identifier with a name.")
-    return Lexicon(str(name) if str(name) in BUNDLED_LEXICONS else path.name, names, facts, former)
+    title = str(name) if str(name) in BUNDLED_LEXICONS else path.name
+    return Lexicon(title, names, facts, former, _digest(path))
+
+
+def _digest(path: Path) -> str:
+    with open_stored(path) as stored:
+        return hashlib.file_digest(stored, "sha256").hexdigest()[:16]
 
 
 def read_names(path: Path, facts: dict[str, str] | None = None) -> Iterator[Name]:
@@ -155,8 +162,7 @@ def _read_tables(stream: IO[bytes], reading: Reading, facts: dict[str, str]) -> 
             facts[key.strip()] = value.strip()
     if not is_decoded(first) or "\0" in first:
         raise DataError(f"{reading.path} is not text in UTF-8. Expected a lexicon: TSV, SSSOM, OBO or MeSH XML.")
-    shifted = Reading(reading.path, lambda problem: raise_problem(problem))
-    header, rows = read_table(_chained(first, lines), shifted, "\t")
+    header, rows = read_table(_chained(first, lines), reading, "\t")
     columns = [name.strip().lower() for name in header]
     if all(name in columns for name in _SSSOM_COLUMNS):
         yield from _names_of_mappings(columns, rows)

@@ -287,7 +287,7 @@ def _index(keys: Iterable[str]) -> dict[str, list[int]]:
 
 
 def _ways_to_part(name: str) -> Iterator[list[str]]:
-    """The ways in which a name can be several: "A and B", "A and B HEAD" as "A HEAD", "B HEAD", and "MODIFIER A and B"."""
+    """The ways in which a name can be several: "A and B", "A and B HEAD", "MODIFIER A and B"."""
     parts = list(filter(None, _JOINT.split(name)))
     if not 2 <= len(parts) <= 4:
         return

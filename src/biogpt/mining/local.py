@@ -20,6 +20,7 @@ from biogpt.documents.tables import item_columns
 from biogpt.documents.types import items_of
 from biogpt.errors import DataError, InputError, suggest
 from biogpt.extraction.conversion import Source
+from biogpt.extraction.linking import Linker
 from biogpt.extraction.task_models import TaskModel
 from biogpt.mining.inputs import Input, prepare_inputs, read_input
 from biogpt.run_state import RunState
@@ -136,6 +137,7 @@ def predict_files(
     constrained: bool = True,
     threshold: float | None = None,
     batch_size: int = 8,
+    linker: Linker | None = None,
     on_problem: Callable[[Problem], None] = lambda problem: None,
     on_progress: Callable[[Summary], None] = lambda summary: None,
 ) -> Summary:
@@ -149,6 +151,7 @@ def predict_files(
         constrained: constrain what is generated to the task's template.
         threshold: probability threshold: what has a lower score is left out; by default the model's own.
         batch_size: texts that the model reads at once. Results are written after a few such batches.
+        linker: finds identifiers for the names of entities.
         on_problem: called with each record that is skipped, and each file that is damaged.
         on_progress: called after each group.
 
@@ -162,7 +165,7 @@ def predict_files(
         raise InputError(f"Got threshold {threshold}, expected a probability from 0 to 1.")
     inputs = prepare_inputs(task, inputs)
     _check_target(inputs, target)
-    run_state = _open_run_state(found, inputs, target, constrained, threshold, batch_size)
+    run_state = _open_run_state(found, inputs, target, constrained, threshold, batch_size, linker)
     summary = Summary()
 
     def report(problem: Problem) -> None:
@@ -178,7 +181,9 @@ def predict_files(
         _make_parent(target.page_path)
     from biogpt.extraction.extractor import Extractor  # torch, which takes a while: what was typed is checked by now
 
-    extractor = Extractor.of(found, device=device, batch_size=batch_size, threshold=threshold, constrained=constrained)
+    extractor = Extractor.of(
+        found, device=device, batch_size=batch_size, threshold=threshold, constrained=constrained, linker=linker
+    )
     if run_state is not None:
         run_state.begin()
         summary.take_up(run_state)
@@ -250,6 +255,7 @@ def _open_run_state(
     constrained: bool,
     threshold: float | None,
     batch_size: int,
+    linker: Linker | None,
 ) -> RunState | None:
     """The note on the run, where its output is one that can be taken up again."""
     if target.path is None:
@@ -264,6 +270,7 @@ def _open_run_state(
         "constrained": constrained,
         "threshold": threshold,
         "batch_size": batch_size,
+        "lexicon": linker.lexicon.digest if linker else None,
         "biogpt": biogpt.__version__,
     }
     return RunState([path for path in (target.path, target.page_path) if path], settings)

@@ -8,16 +8,24 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
-_GREEK = {
-    **dict(zip("αβγδεζηθικλμνξοπρστυφχψω", "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi "
-    "omicron pi rho sigma tau upsilon phi chi psi omega".split(), strict=True)),
-    "ς": "sigma", "ϑ": "theta", "ϕ": "phi", "µ": "mu",
-}  # fmt: skip
+
+def _set_of(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+_GREEK = dict(
+    (pair[0], pair[2:])
+    for pair in _set_of(
+        "α:alpha β:beta γ:gamma δ:delta ε:epsilon ζ:zeta η:eta θ:theta ϑ:theta ι:iota κ:kappa λ:lambda μ:mu µ:mu ν:nu "
+        "ξ:xi ο:omicron π:pi ρ:rho σ:sigma ς:sigma τ:tau υ:upsilon φ:phi ϕ:phi χ:chi ψ:psi ω:omega"
+    )
+)
 _TOKEN = re.compile(r"[a-z]+|[0-9]+")
 _POSSESSIVE = re.compile(r"['’`]s?\b")
-_REVERSING = re.compile("hypo|hyper|increas|decreas|reduc|elevat|without|non|anti|mono|di|tri|tetra")
 _HYPHENS = re.compile("[‐‑‒–—−]")
-_STEREO = frozenset("rac racemic d l r s z e n dl rs cis trans levo dextro free".split())
+_REVERSING = re.compile("hypo|hyper|increas|decreas|reduc|elevat|without|non|anti|mono|di|tri|tetra")
+_STEREO = _set_of("rac racemic d l r s z e n dl rs cis trans levo dextro free")
+_STOPWORDS = _set_of("a an and as at by due for from in of on or the to with associated")
 _ENDINGS = (
     "ically",
     "otic",
@@ -33,29 +41,13 @@ _ENDINGS = (
     "ity",
     "ive",
     "ion",
-    "oid",
-    "ial",
-    "ary",
-    "ous",
-    "ing",
-    "ed",
-    "ic",
-    "ia",
-    "al",
-    "ar",
-    "is",
-    "um",
-    "us",
-    "y",
-    "e",
-    "a",
 )
-_STOPWORDS = frozenset("a an and as at by due for from in of on or the to with associated".split())
+_ENDINGS += ("oid", "ial", "ary", "ous", "ing", "ed", "ic", "ia", "al", "ar", "is", "um", "us", "y", "e", "a")
 
 # Words that say no more than that something is a disease.
-_DISEASE_HEADS = frozenset(
+_DISEASE_HEADS = _set_of(
     "disease disorder syndrome symptom illness condition abnormality dysfunction impairment disturbance complication "
-    "problem event episode attack".split()
+    "problem event episode attack"
 )
 # Words that two disease names may differ in and mean the same.
 _DISEASE_WORDS = {
@@ -108,11 +100,11 @@ _DISEASE_WORDS = {
     )
     for word in words.split()
 }
-_SALTS = frozenset(
+_SALTS = _set_of(
     "hydrochloride hcl hydrobromide chloride sodium potassium sulfate sulphate phosphate acetate maleate tartrate "
     "citrate mesylate fumarate succinate nitrate bromide iodide calcium magnesium hydrate monohydrate dihydrate "
     "anhydrous disodium besylate tosylate lactate gluconate bitartrate dihydrochloride salt base acid ion cation "
-    "hydrogen dimesylate malate oxalate trihydrate pamoate palmitate decanoate propionate valerate".split()
+    "hydrogen dimesylate malate oxalate trihydrate pamoate palmitate decanoate propionate valerate"
 )
 
 
