@@ -105,8 +105,11 @@ def load_lexicon(name: str | Path) -> Lexicon:
 
 
 def _digest(path: Path) -> str:
+    seen = hashlib.sha256()
     with open_stored(path) as stored:
-        return hashlib.file_digest(stored, "sha256").hexdigest()[:16]
+        while block := stored.read(1 << 20):
+            seen.update(block)
+    return seen.hexdigest()[:16]
 
 
 def read_names(path: Path, facts: dict[str, str] | None = None) -> Iterator[Name]:

@@ -78,6 +78,7 @@ _UNKNOWN = ("", "-", "-1")
 _JOINT = re.compile(r"\s*(?:,?\s*\band/or\b|,?\s*\band\b|,?\s*\bor\b|/|,)\s*")
 _MIN_LETTERS = 5  # shorter names are abbreviations, and their neighbours other abbreviations
 _NUM_CANDIDATES = 20
+_MAX_SIMILARITY = 0.89  # a name that is only similar scores less than any that has a key
 
 
 class Linker:
@@ -246,7 +247,7 @@ class Linker:
         if best is None or similarity < self.min_similarity.get(type, OTHER_MIN_SIMILARITY):
             return None
         name_found = self._names[best[1]]
-        return Link(name_found.identifier, name_found.name, round(similarity, 4))
+        return Link(name_found.identifier, name_found.name, round(min(similarity, _MAX_SIMILARITY), 4))
 
 
 def load_linker(lexicon: str | Path = DEFAULT_LEXICON) -> Linker:

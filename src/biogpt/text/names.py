@@ -13,36 +13,28 @@ def _set_of(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
 
-_GREEK = dict(
-    (pair[0], pair[2:])
+_GREEK = {
+    pair[0]: pair[2:]
     for pair in _set_of(
         "α:alpha β:beta γ:gamma δ:delta ε:epsilon ζ:zeta η:eta θ:theta ϑ:theta ι:iota κ:kappa λ:lambda μ:mu µ:mu ν:nu "
         "ξ:xi ο:omicron π:pi ρ:rho σ:sigma ς:sigma τ:tau υ:upsilon φ:phi ϕ:phi χ:chi ψ:psi ω:omega"
     )
-)
+}
 _TOKEN = re.compile(r"[a-z]+|[0-9]+")
 _POSSESSIVE = re.compile(r"['’`]s?\b")
 _HYPHENS = re.compile("[‐‑‒–—−]")
 _REVERSING = re.compile("hypo|hyper|increas|decreas|reduc|elevat|without|non|anti|mono|di|tri|tetra")
 _STEREO = _set_of("rac racemic d l r s z e n dl rs cis trans levo dextro free")
 _STOPWORDS = _set_of("a an and as at by due for from in of on or the to with associated")
-_ENDINGS = (
-    "ically",
-    "otic",
-    "osis",
-    "osi",
-    "esis",
-    "etic",
-    "iform",
-    "ical",
-    "atic",
-    "emic",
-    "emia",
-    "ity",
-    "ive",
-    "ion",
+_ENDINGS = tuple(  # the longest that fits first
+    sorted(
+        _set_of(
+            "ically otic osis osi esis etic iform ical atic emic emia ity ive ion oid ial ary ous ing ed "
+            "ic ia al ar is um us y e a"
+        ),
+        key=lambda ending: (-len(ending), ending),
+    )
 )
-_ENDINGS += ("oid", "ial", "ary", "ous", "ing", "ed", "ic", "ia", "al", "ar", "is", "um", "us", "y", "e", "a")
 
 # Words that say no more than that something is a disease.
 _DISEASE_HEADS = _set_of(
