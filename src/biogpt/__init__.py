@@ -25,6 +25,7 @@ _HOMES = {
     "Extraction": "biogpt.documents",
     "Extractor": "biogpt.extraction.extractor",
     "GenerationSettings": "biogpt.decoding.settings",
+    "Linker": "biogpt.extraction.linking",
     "evaluate": "biogpt.evaluation.runs",
     "finetune": "biogpt.training.public",
     "load_linker": "biogpt.extraction.linking",
@@ -55,6 +56,7 @@ __all__ = [
     "Extraction",
     "Extractor",
     "GenerationSettings",
+    "Linker",
     "__version__",
     "evaluate",
     "finetune",
@@ -73,7 +75,7 @@ if TYPE_CHECKING:
     from biogpt.errors import BioGptError
     from biogpt.evaluation.runs import evaluate
     from biogpt.extraction.extractor import Extractor
-    from biogpt.extraction.linking import load_linker
+    from biogpt.extraction.linking import Linker, load_linker
     from biogpt.model.auto import register_auto_classes
     from biogpt.model.config import BioGptConfig
     from biogpt.model.modeling import (

@@ -25,17 +25,22 @@ SIGNATURES = {
     "Engine.stream": "self prompt settings **changes",
     "Engine.score_ids": "self prompt_ids continuations",
     "Extraction": "entities relations labels warnings annotator text",
-    "Extractor": "predictor name *threshold *constrained",
-    "Extractor.from_pretrained": "model task *device *batch_size *threshold *constrained",
+    "Extractor": "predictor name *threshold *constrained *linker",
+    "Extractor.from_pretrained": "model task *device *batch_size *threshold *constrained *link",
     "Extractor.__call__": "self texts",
     "Extractor.pipe": "self texts batch_size",
     "GenerationSettings": (
         "*max_new_tokens *min_new_tokens *temperature *top_k *top_p *num_beams *num_return_sequences *seed"
     ),
+    "Linker": "lexicon min_similarity",
+    "Linker.__call__": "self name type other_form",
+    "Linker.from_lexicon": "lexicon",
+    "Linker.link_document": "self document",
     "evaluate": ("task data *model *predictions *split *constrained *device *batch_size *seed *output *on_progress"),
     "finetune": (
         "task data output *model *recipe *train_split *dev_fraction *seed *target_format *empty_documents **settings"
     ),
+    "load_linker": "lexicon",
     "load_task": "name **settings",
     "pretrain": "recipe",
     "read_documents": "path on_problem format *on_read",

@@ -58,7 +58,7 @@ class _Key:
     make: Callable[[Sequence[str]], str]
     score: float
     type: str = ""
-    """The type of the only entities for which it may be used; empty: all."""
+    """The type of the only entities for which it may be used, beside those without a type; empty: all."""
     is_loose: bool = False
     """It is not enough where the lexicon's name is of another type."""
 
@@ -195,7 +195,7 @@ class Linker:
             return link
         words = words_of_name(name)
         for key, table in zip(_KEYS, self._tables, strict=True):
-            if key.type and key.type != type:
+            if key.type and type and key.type != type:
                 continue
             found = table.get(key.make(words))
             if found and (link := self._best(found, type, key.score, must_fit or key.is_loose)):
