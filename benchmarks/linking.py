@@ -42,6 +42,8 @@ class Mention:
     type: str
     gold: frozenset[str]
     """Its identifiers, several for a composite mention, none for one that MeSH does not have."""
+    annotated: frozenset[str]
+    """The same as annotated in 2015."""
     found: Link | None
 
     @property
@@ -94,8 +96,9 @@ def link_mentions(linker: Linker, documents: Sequence[Document]) -> list[Mention
         for annotation in document.annotations:
             other_form = forms.get(fold_name(annotation.text), "")
             found = linker(annotation.text, annotation.type, other_form)
-            gold = present(annotation.identifier.split(SEPARATOR), linker.lexicon.former)
-            mentions.append(Mention(document.id, annotation.type, gold, found))
+            identifiers = annotation.identifier.split(SEPARATOR)
+            gold, annotated = (present(identifiers, former) for former in (linker.lexicon.former, {}))
+            mentions.append(Mention(document.id, annotation.type, gold, annotated, found))
     return mentions
 
 
@@ -130,6 +133,9 @@ def _score_type(mentions: Sequence[Mention], known: set[str]) -> dict[str, Any]:
         "mentions": len(mentions),
         "right_identifier": round(len(right) / len(mentions), 4),
         "right_identifier_or_rightly_none": round((len(right) + len(told)) / len(mentions), 4),
+        "right_identifier_of_2015": round(
+            sum(mention.annotated == mention.identifiers for mention in linked) / len(mentions), 4
+        ),
         "ceiling": round(sum(mention.gold <= known for mention in linkable) / len(mentions), 4),
         "precision": round(len(right) / len(linked), 4),
         "recall": round(len(right) / len(linkable), 4),
