@@ -10,11 +10,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 from biogpt.documents.xml_stream import find_entity, forget, parse, stopping_at_bad_xml
 from biogpt.errors import DataError, InputError, suggest
 from biogpt.files import (
+    Problem,
     Reading,
     decoded_lines,
     is_decoded,
@@ -165,7 +166,12 @@ def _read_tables(stream: IO[bytes], reading: Reading, facts: dict[str, str]) -> 
             facts[key.strip()] = value.strip()
     if not is_decoded(first) or "\0" in first:
         raise DataError(f"{reading.path} is not text in UTF-8. Expected a lexicon: TSV, SSSOM, OBO or MeSH XML.")
-    header, rows = read_table(_chained(first, lines), reading, "\t")
+
+    def refuse(problem: Problem) -> NoReturn:
+        place, _, number = problem.place.rpartition(":")  # counted from the columns' names on
+        raise_problem(Problem(f"{place}:{int(number) + skipped}", problem.message))
+
+    header, rows = read_table(_chained(first, lines), Reading(reading.path, refuse), "\t")
     columns = [name.strip().lower() for name in header]
     if all(name in columns for name in _SSSOM_COLUMNS):
         yield from _names_of_mappings(columns, rows)

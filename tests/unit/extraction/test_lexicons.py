@@ -96,7 +96,7 @@ BOMB = '<?xml version="1.0"?><!DOCTYPE DescriptorRecordSet [<!ENTITY a "aaaa">]>
     [
         ("a.tsv", b"", "has no|is no lexicon"),
         ("a.tsv", b"name\tage\nx\t1\n", "columns 'identifier' and 'name'.*Got the columns: name, age"),
-        ("a.tsv", b"# source: own\nid\tname\nX:1\tear\nX:2\n", r"a\.tsv:\d+: 1 cells; expected 2"),
+        ("a.tsv", b"# source: own\nid\tname\nX:1\tear\nX:2\n", r"a\.tsv:4: 1 cells; expected 2"),
         ("a.tsv", b"# source: own\nid\tname\nX:1\tear\n\t\nX:2\t \n", "a.tsv:5: expected an identifier and a name"),
         ("a.tsv", b"id\tname\trank\nX:1\tear\tbest\n", "got rank 'best', expected one of label, exact, related"),
         ("a.tsv", b"id\tname\nX:1\t\xe4\n", "not UTF-8"),
