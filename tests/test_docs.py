@@ -30,7 +30,7 @@ NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
 FILE = re.compile(r"^```\w+ file=(\S+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 BLOCK = re.compile(r"^```(python|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SHORTER = {
-    "epochs = 12, tokens_per_step = 1024,": "epochs = 4, num_averaged = 1, tokens_per_step = 256,",
+    "epochs = 12\ntokens_per_step = 1024\n": "epochs = 4\nnum_averaged = 1\ntokens_per_step = 256\n",
     "epochs=8)": "epochs=2)",
 }
 """What of examples and notebooks trains for long -> what trains for a few seconds."""
