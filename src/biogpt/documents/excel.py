@@ -5,6 +5,7 @@ characters, more than 32,767 characters) is replaced or cut, and `warnings` says
 on in the next sheet.
 """
 
+import contextlib
 import json
 import re
 import shutil
@@ -28,6 +29,7 @@ MOST_CHARACTERS = 32_767
 MOST_ROWS = 1_048_576
 """What a sheet of Excel can hold."""
 
+_HEAD = 4096  # bytes of a part of a workbook, where a DTD would stand
 _TIME = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 _CUT = f"a text is cut at {MOST_CHARACTERS:,} characters, the most that a cell of Excel holds"
 
@@ -45,10 +47,36 @@ def read_rows(stream: IO[bytes], reading: Reading) -> tuple[list[str], Iterator[
         MissingExtraError: openpyxl is not installed.
     """
     openpyxl = _import_openpyxl()
+    content = seekable(stream)
+    with _stopping_at_damage(reading.path):
+        _check_safe(reading.path, content)
+        workbook = openpyxl.load_workbook(content, read_only=True, data_only=True)
+        return _find_sheet(workbook, reading)
+
+
+@contextlib.contextmanager
+def _stopping_at_damage(path: Path) -> Iterator[None]:
+    """Turn whatever is wrong with a workbook into one `DataError`."""
     try:
-        workbook = openpyxl.load_workbook(seekable(stream), read_only=True, data_only=True)
+        yield
+    except DataError:
+        raise
     except (zipfile.BadZipFile, KeyError, ValueError, OSError, SyntaxError) as error:
-        raise DataError(f"{reading.path} is no workbook of Excel ({error}). Save it as .xlsx, or as CSV.") from error
+        reason = " ".join(str(error).split())[:120]
+        raise DataError(f"{path} is no workbook of Excel ({reason}). Save it as .xlsx, or as CSV.") from error
+
+
+def _check_safe(path: Path, content: IO[bytes]) -> None:
+    """Refuse a workbook with entities of its own: they could multiply, or name other files. Excel writes none."""
+    with zipfile.ZipFile(content) as archive:
+        for member in archive.infolist():
+            with archive.open(member) as file:
+                if b"<!DOCTYPE" in file.read(_HEAD):
+                    raise DataError(f"{path} has a DTD in {member.filename}, as no workbook has. Leave it out.")
+
+
+def _find_sheet(workbook: Any, reading: Reading) -> tuple[list[str], Iterator[tuple[int, list[Any]]]]:
+    """The first sheet that has text, or else the first."""
     first: tuple[list[str], Iterator[tuple[int, list[Any]]]] | None = None
     for sheet in workbook.worksheets:
         rows = ((number, [_value(cell) for cell in row]) for number, row in enumerate(sheet.values, 1))
@@ -71,7 +99,11 @@ def read_rows(stream: IO[bytes], reading: Reading) -> tuple[list[str], Iterator[
 def _fit(
     rows: Iterator[tuple[int, list[Any]]], width: int, reading: Reading, names: Sequence[str]
 ) -> Iterator[tuple[int, list[Any]]]:
-    for number, row in rows:
+    while True:
+        with _stopping_at_damage(reading.path):
+            number, row = next(rows, (0, []))
+        if not number:
+            return
         if any(cell is not None for cell in row[width:]):
             reading.report(number, f"{len(row)} cells; expected {width}: {list_names(names)}.")
         elif any(cell is not None for cell in row):

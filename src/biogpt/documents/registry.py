@@ -107,7 +107,6 @@ ENDINGS = {
     ".csv": tables.CSV,
     ".tsv": tables.TSV,
     ".xlsx": excel.NAME,
-    ".xlsm": excel.NAME,
     ".parquet": parquet.NAME,
     ".pubtator": pubtator.NAME,
     ".xml": bioc_xml.NAME,

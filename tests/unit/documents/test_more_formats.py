@@ -194,7 +194,7 @@ class TestReferences:
             ("pyarrow", "a.parquet", ""),
         ):
             monkeypatch.setitem(__import__("sys").modules, module, None)
-            with pytest.raises(MissingExtraError, match=rf"'{module}', which is not installed.*\[files\]"):
+            with pytest.raises(MissingExtraError, match=rf"'{module}', which is not installed.*biogpt\[files\]"):
                 read(write(tmp_path / name, content))
 
 
@@ -405,6 +405,18 @@ class TestTables:
         assert (documents[0].id, documents[0].text) == ("11111111", "Gout.")
         assert documents[0].metadata is not None
         assert documents[0].metadata.year == 2004
+
+    def test_a_workbook_with_entities_is_refused(self, tmp_path: Path) -> None:
+        workbook = openpyxl.Workbook()
+        workbook.active.append(["id", "text"])
+        workbook.active.append([1, "hello"])
+        workbook.save(tmp_path / "good.xlsx")
+        head = '<!DOCTYPE x [<!ENTITY a "ha"><!ENTITY f SYSTEM "file:///etc/hostname">]>'
+        with zipfile.ZipFile(tmp_path / "good.xlsx") as good, zipfile.ZipFile(tmp_path / "bad.xlsx", "w") as bad:
+            for name in good.namelist():
+                bad.writestr(name, (head if "sheet1" in name else "") + good.read(name).decode())
+        with pytest.raises(DataError, match=r"has a DTD in xl/worksheets/sheet1\.xml"):
+            read(tmp_path / "bad.xlsx")
 
     def test_excel_never_makes_a_formula_and_says_what_it_cut(self, tmp_path: Path) -> None:
         path = write(
