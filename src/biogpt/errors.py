@@ -45,8 +45,8 @@ class MissingExtraError(BioGptError, ImportError):
     def __init__(self, module: str, extra: str) -> None:
         self.missing = (module, extra)
         super().__init__(
-            f"This needs the package '{module}', which is not installed. Run, in a clone of biogpt: "
-            f'pip install ".[{extra}]"'
+            f"This needs the package '{module}', which is not installed. Run: pip install \"biogpt[{extra}]\", "
+            f'or in a clone of biogpt: pip install ".[{extra}]"'
         )
 
     def __reduce__(self) -> tuple[type["MissingExtraError"], tuple[str, str]]:

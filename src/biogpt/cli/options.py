@@ -14,12 +14,21 @@ class InputFormat(StrEnum):
 
     text = "text"
     jsonl = "jsonl"
+    json = "json"
     csv = "csv"
     tsv = "tsv"
+    xlsx = "xlsx"
+    parquet = "parquet"
     pubmed = "pubmed"
+    nbib = "nbib"
+    ris = "ris"
+    wos = "wos"
+    jats = "jats"
     pubtator = "pubtator"
     bioc_xml = "bioc-xml"
     bioc_json = "bioc-json"
+    doccano = "doccano"
+    label_studio = "label-studio"
     brat = "brat"
 
 
@@ -29,10 +38,14 @@ class OutputFormat(StrEnum):
     jsonl = "jsonl"
     csv = "csv"
     tsv = "tsv"
+    xlsx = "xlsx"
+    parquet = "parquet"
     pubtator = "pubtator"
     bioc_xml = "bioc-xml"
     bioc_json = "bioc-json"
     brat = "brat"
+    doccano = "doccano"
+    label_studio = "label-studio"
 
 
 class Layout(StrEnum):
@@ -134,6 +147,18 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, with all that is
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Any setting by its name. May be given several times."),
+]
+TextColumn = Annotated[
+    str | None,
+    typer.Option(
+        "--text-column", metavar="NAME", help="Of tables and JSON: what holds the text, where its name is unusual."
+    ),
+]
+TitleColumn = Annotated[
+    str | None, typer.Option("--title-column", metavar="NAME", help="Of tables and JSON: what holds the title.")
+]
+IdColumn = Annotated[
+    str | None, typer.Option("--id-column", metavar="NAME", help="Of tables and JSON: what names the documents.")
 ]
 Unconstrained = Annotated[
     bool, typer.Option("--unconstrained", help="Let the model write freely, whether or not it can be read.")

@@ -30,6 +30,9 @@ def predict(
     input_format: Annotated[
         options.InputFormat | None, typer.Option(help="Of the input, where neither name nor content tells.")
     ] = None,
+    text_column: options.TextColumn = None,
+    title_column: options.TitleColumn = None,
+    id_column: options.IdColumn = None,
     threshold: Annotated[
         float | None,
         typer.Option(
@@ -50,9 +53,9 @@ def predict(
 ) -> None:
     """Find in documents what a model was fine-tuned for.
 
-    Give --task to use the model that is bundled for it, or --model. Reads text, JSON lines, PubMed XML, PubTator, BioC,
-    brat and tables, and writes the same documents with what was found: entities with their spans, relations, answers,
-    each with a score. See docs/predict.md.
+    Give --task to use the model that is bundled for it, or --model. Reads text, JSON, PubMed and PMC XML, exports of
+    reference managers, PubTator, BioC, brat and tables, and writes the same documents with what was found: entities
+    with their spans, relations, answers, each with a score. See docs/predict.md.
     """
     if task is None and model is None:
         raise typer.BadParameter("Give --task or --model: what shall be looked for?")
@@ -65,7 +68,9 @@ def predict(
     from biogpt.mining.local import Target, choose_format, predict_files
 
     found = find_task_model(options.at_revision(model, revision) if model else None, task)
-    inputs = find_inputs(files or ["-"], sys.stdin.buffer, input_format and str(input_format), _say_skipped)
+    chosen = {"text": text_column, "title": title_column, "id": id_column}
+    columns = {field: name for field, name in chosen.items() if name}
+    inputs = find_inputs(files or ["-"], sys.stdin.buffer, input_format and str(input_format), _say_skipped, columns)
     _logger.info("%d input%s", len(inputs), "" if len(inputs) == 1 else "s")
     linker = None
     if is_linked or lexicon is not None:

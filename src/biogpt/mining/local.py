@@ -7,6 +7,7 @@ the caller, and the run goes on. Knows neither what a model is made of nor how a
 
 import contextlib
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -16,6 +17,7 @@ from typing import BinaryIO
 import biogpt
 from biogpt.documents import OUTPUT_FORMATS, Document, Problem, Writer, open_writer, output_format
 from biogpt.documents.html import Heading, PageWriter
+from biogpt.documents.registry import ENDINGS
 from biogpt.documents.tables import item_columns
 from biogpt.documents.types import items_of
 from biogpt.errors import DataError, InputError, suggest
@@ -114,8 +116,11 @@ def choose_format(task: Task, wanted: str | None, path: Path | None, inputs: Seq
     if wanted is not None and wanted not in OUTPUT_FORMATS:
         known = ", ".join(OUTPUT_FORMATS)
         raise InputError(f"Unknown format '{wanted}'.{suggest(wanted, OUTPUT_FORMATS)} Expected one of {known}.")
-    if path is not None and path.suffix == ".gz":
-        raise InputError(f"{path} ends in .gz, but results are written unpacked. Leave out .gz; pack the file later.")
+    if path is not None and path.suffix in (".gz", ".zip"):
+        message = f"results are written unpacked. Leave out {path.suffix}; pack the file later."
+        raise InputError(f"{path} ends in {path.suffix}, but {message}")
+    if wanted is None and path is not None:
+        _check_ending(path)
     needed = task.kind.extracts
     own = {source.format for source in inputs}
     guessed = output_format(path) if path else None
@@ -126,6 +131,21 @@ def choose_format(task: Task, wanted: str | None, path: Path | None, inputs: Seq
         able = ", ".join(name for name, parts in OUTPUT_FORMATS.items() if needed in parts)
         raise InputError(f"{format} cannot say the {needed} that the task '{task.name}' finds. Expected one of {able}.")
     return format
+
+
+def _check_ending(path: Path) -> None:
+    """Raise where the name of an output asks for something that is not written."""
+    ending = path.suffix.lower()
+    if ending in (".html", ".htm"):
+        raise InputError(f"{path} is a web page. Expected a file of data; give the page with --html {path}.")
+    is_name = re.fullmatch(r"\.[a-z][a-z0-9]{1,8}", ending) is not None  # and no number of a version
+    if is_name and output_format(path) is None and not path.is_dir():
+        endings = ", ".join(ending for ending, name in ENDINGS.items() if name in OUTPUT_FORMATS)
+        known = ", ".join(OUTPUT_FORMATS)
+        raise InputError(
+            f"{path} ends in {ending}, which is not written. Expected {endings}, or a format beside the name: --format "
+            f"with one of {known}."
+        )
 
 
 def predict_files(
