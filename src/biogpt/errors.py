@@ -53,6 +53,15 @@ class MissingExtraError(BioGptError, ImportError):
         return type(self), self.missing  # the message alone could not be unpickled when a worker process raises this
 
 
+_MEMORY_SIGNS = ("out of memory", "allocate memory", "not enough memory")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether this is what Python or PyTorch raises where there is not enough memory, of the machine or of a GPU."""
+    name, text = type(error).__name__, str(error).lower()
+    return isinstance(error, MemoryError) or name == "OutOfMemoryError" or any(sign in text for sign in _MEMORY_SIGNS)
+
+
 def suggest(word: str, known: Iterable[str]) -> str:
     """`" Did you mean 'x'?"` for the closest of `known`, or an empty string when nothing is close."""
     close = difflib.get_close_matches(word, list(known), n=1)

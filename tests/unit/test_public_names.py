@@ -38,7 +38,8 @@ SIGNATURES = {
     "Linker.link_document": "self document",
     "evaluate": ("task data *model *predictions *split *constrained *device *batch_size *seed *output *on_progress"),
     "finetune": (
-        "task data output *model *recipe *train_split *dev_fraction *seed *target_format *empty_documents **settings"
+        "task data output *model *recipe *train_split *dev_fraction *seed *device *target_format *empty_documents "
+        "**settings"
     ),
     "load_linker": "lexicon",
     "load_task": "name **settings",

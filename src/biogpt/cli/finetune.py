@@ -13,7 +13,7 @@ from biogpt.cli import console, options
 _OPTIONS = frozenset(
     {
         "task", "data", "output", "model", "recipe", "train_split", "dev_fraction", "seed", "target_format",
-        "empty_documents", "revision",
+        "empty_documents", "revision", "device",
     }
 )  # fmt: skip
 """What has an option of its own and is no setting of a recipe."""
@@ -42,6 +42,7 @@ def finetune(
     empty_documents: options.EmptyDocuments = None,
     target_format: options.TargetFormat = None,
     seed: options.Seed = 0,
+    device: options.Device = "auto",
     revision: options.Revision = None,
     is_json: options.Json = False,
 ) -> None:
@@ -73,6 +74,7 @@ def finetune(
         train_split=train_split,
         dev_fraction=dev_fraction,
         seed=seed,
+        device=device,
         target_format=target_format,
         empty_documents=empty_documents and str(empty_documents),
         **chosen,

@@ -115,6 +115,7 @@ def _output(*other_names: str) -> Any:
 
 Task = Annotated[str, _TASK]
 OptionalTask = Annotated[str | None, _TASK]
+Tasks = Annotated[list[str] | None, _TASK]
 Model = Annotated[str, _MODEL]
 OptionalModel = Annotated[str | None, _MODEL]
 Output = Annotated[Path, _output("--out")]

@@ -17,7 +17,7 @@ def predict(
         list[str] | None,
         typer.Argument(metavar="FILE", help="Documents: files, directories, or - for stdin, the default."),
     ] = None,
-    task: options.OptionalTask = None,
+    task: options.Tasks = None,
     model: options.OptionalModel = None,
     output: options.OptionalOutput = None,
     format: Annotated[
@@ -57,8 +57,11 @@ def predict(
     reference managers, PubTator, BioC, brat and tables, and writes the same documents with what was found: entities
     with their spans, relations, answers, each with a score. See docs/predict.md.
     """
-    if task is None and model is None:
+    tasks = list(dict.fromkeys(task or ()))
+    if not tasks and model is None:
         raise typer.BadParameter("Give --task or --model: what shall be looked for?")
+    if len(tasks) > 1 and model is not None:
+        raise typer.BadParameter("Got --model with several tasks, expected one task: each has a model of its own.")
     if revision is not None and model is None:
         raise typer.BadParameter("--revision says which version of a hub model: give it with --model.")
     if not files and (sys.stdin is None or sys.stdin.isatty()):
@@ -67,7 +70,8 @@ def predict(
     from biogpt.mining.inputs import find_inputs
     from biogpt.mining.local import Target, choose_format, predict_files
 
-    found = find_task_model(options.at_revision(model, revision) if model else None, task)
+    name = options.at_revision(model, revision) if model else None
+    found = [find_task_model(name, wanted) for wanted in (tasks or (None,))]
     chosen = {"text": text_column, "title": title_column, "id": id_column}
     columns = {field: name for field, name in chosen.items() if name}
     inputs = find_inputs(files or ["-"], sys.stdin.buffer, input_format and str(input_format), _say_skipped, columns)
@@ -78,9 +82,12 @@ def predict(
 
         linker = load_linker(lexicon or DEFAULT_LEXICON)
     stream = None if output else sys.stdout.buffer
-    target = Target(choose_format(found.task, format and str(format), output, inputs), output, stream, html)
+    target = Target(
+        choose_format([one.task for one in found], format and str(format), output, inputs), output, stream, html
+    )
     if console.is_watched():
-        console.say(f"{found.label}, a model for {found.task.name}: {found.quality() or 'no score on record'}")
+        for one in found:
+            console.say(f"{one.label}, a model for {one.task.name}: {one.quality() or 'no score on record'}")
     from biogpt.progress import status_line
 
     # Where results are printed they show themselves how far it is.

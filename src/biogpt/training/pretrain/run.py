@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch.utils.data import Dataset
-from transformers import TrainerState, TrainingArguments, set_seed
+from transformers import TrainerState, set_seed
 from transformers.utils import logging as transformers_logging
 
 from biogpt.errors import BioGptError, ConfigError, suggest
@@ -53,7 +53,7 @@ from biogpt.training.run_directory import (
     step_of,
     versions,
 )
-from biogpt.training.trainer import RunTrainer, common_arguments
+from biogpt.training.trainer import RunArguments, RunTrainer, common_arguments
 
 REPORT_FILE = "report.json"
 
@@ -290,7 +290,7 @@ def _make_trainer(
     has_gpu = torch.cuda.is_available()
     model.set_attn_implementation(training.attention or ("sdpa" if has_gpu else "blocked"))
     has_compiler = has_gpu or any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++", "cl"))
-    arguments = TrainingArguments(
+    arguments = RunArguments(
         output_dir=str(recipe.output / CHECKPOINTS),
         max_steps=training.num_steps,
         per_device_train_batch_size=training.sequences_per_device,
