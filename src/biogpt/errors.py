@@ -16,7 +16,15 @@ from collections.abc import Iterable
 
 
 class BioGptError(Exception):
-    """Base of all errors this package raises on purpose."""
+    """Base of all errors this package raises on purpose.
+
+    Examples:
+        >>> try:
+        ...     biogpt.load_task("bc5cdt")
+        ... except biogpt.BioGptError as error:
+        ...     print(error)
+        Unknown task 'bc5cdt'. Did you mean 'bc5cdr'? 'biogpt tasks' lists them; your own ends in .toml.
+    """
 
 
 class InputError(BioGptError, ValueError):
@@ -43,7 +51,7 @@ class MissingExtraError(BioGptError, ImportError):
     """An optional part of the package is not installed."""
 
     def __init__(self, module: str, extra: str) -> None:
-        self.missing = (module, extra)
+        self.missing: tuple[str, str] = (module, extra)
         super().__init__(
             f"This needs the package '{module}', which is not installed. Run: pip install \"biogpt[{extra}]\", "
             f'or in a clone of biogpt: pip install ".[{extra}]"'

@@ -1,9 +1,12 @@
+import doctest
 import inspect
+import io
 import operator
 import subprocess
 import sys
 
 import pytest
+import torch
 
 import biogpt
 
@@ -70,6 +73,18 @@ def test_the_public_names_are_these():
 @pytest.mark.parametrize("name", PUBLIC_NAMES)
 def test_a_public_name_is_there(name):
     assert getattr(biogpt, name).__name__ == name
+
+
+@pytest.mark.parametrize("name", PUBLIC_NAMES)
+def test_a_public_name_has_an_example_that_holds(name):
+    """Those that need files of the reader's own are marked to be skipped; the others are run."""
+    (found,) = doctest.DocTestFinder(recurse=False).find(
+        getattr(biogpt, name), name, module=False, globs={"biogpt": biogpt, "torch": torch}
+    )
+    assert found.examples, f"biogpt.{name} has no example (>>>) in its docstring."
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL, verbose=False)
+    said = io.StringIO()
+    assert runner.run(found, out=said.write).failed == 0, said.getvalue()
 
 
 def test_an_unknown_name_is_an_attribute_error():

@@ -92,7 +92,7 @@ def as_verb(function: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     name="biogpt",
     help=biogpt.__doc__.partition("\n")[0] if biogpt.__doc__ else None,
     no_args_is_help=True,

@@ -18,7 +18,7 @@ from biogpt.documents.writer import Writer
 from biogpt.files import Reading, dump_json
 
 NAME = bioc.JSON
-NO_COLLECTION = {"source": "biogpt", "date": "", "key": "docs/formats.md of biogpt", "infons": {}}
+NO_COLLECTION: dict[str, Any] = {"source": "biogpt", "date": "", "key": "docs/formats.md of biogpt", "infons": {}}
 """What a collection says of itself where the input was none."""
 
 _DOCUMENTS = ("documents", "PubTator3")

@@ -62,6 +62,9 @@ def read_documents(
 ) -> Iterator[Document]:
     """Read the documents of one file, in memory that does not grow with it.
 
+        >>> for document in biogpt.read_documents("corpus.PubTator"):  # doctest: +SKIP
+        ...     print(document.id, len(document.annotations))
+
     Args:
         path: the file; with `.gz` or `.zip` behind its name it is unpacked. For brat, a directory.
         on_problem: called with each record that is skipped; without, each is a `UserWarning`.

@@ -169,7 +169,16 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Extraction:
-    """What a model extracted from one document."""
+    """What a model extracted from one document.
+
+    Examples:
+        >>> extractor = biogpt.Extractor.from_pretrained("bc5cdr")
+        >>> extraction = extractor("Cisplatin-induced renal failure.")
+        >>> extraction.relations[0].roles["disease"].name
+        'renal failure'
+        >>> extraction.to_dict()["format_version"]
+        1
+    """
 
     entities: tuple[Entity, ...] = ()
     """Those that stand for themselves; the ones in relations need not be repeated."""
@@ -254,7 +263,13 @@ def _shifted(entity: Entity, shift: int) -> Entity:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One document of an annotated file. Made by `make_document`."""
+    """One document of an annotated file. Made by `make_document`.
+
+    Examples:
+        >>> document = next(biogpt.read_documents("articles.jsonl"))  # doctest: +SKIP
+        >>> document.id, document.text  # doctest: +SKIP
+        ('1', 'Aspirin and ulcers. Aspirin may cause ulcers.')
+    """
 
     id: str
     text: str

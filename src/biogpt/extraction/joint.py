@@ -21,7 +21,7 @@ class JointExtractor:
     """
 
     def __init__(self, extractors: Sequence[Extractor]) -> None:
-        self.extractors = list(extractors)
+        self.extractors: list[Extractor] = list(extractors)
 
     def extract_documents(self, sources: Sequence[Source]) -> Iterator[Document]:
         """The documents with what all extractors find in them; see `Extractor.extract_documents`."""

@@ -72,8 +72,8 @@ class Pieces:
         self._places, self._counts, before = table.spread(rows)
         self._table, self._rows, self._segments, self._segment_bounds = table, rows, segments, segment_bounds
         self._document_places, self._has_words = document_places, has_words
-        self.bounds = _to_list(before[document_places])
-        self.ids = _to_list(table.ids[self._places])
+        self.bounds: list[int] = _to_list(before[document_places])
+        self.ids: list[int] = _to_list(table.ids[self._places])
 
     @cached_property
     def offsets(self) -> list[tuple[int, int]]:
@@ -303,9 +303,14 @@ class _Table:
     def __init__(self, separators: Sequence[str]) -> None:
         self.rows: dict[str, int] = {}
         # One entry a text.
-        self.widths, self.num_words, self._firsts, self._counts = (_Column() for _ in range(4))
+        self.widths: _Column = _Column()
+        self.num_words: _Column = _Column()
+        self._firsts, self._counts = _Column(), _Column()
         # One entry a piece.
-        self.ids, self.starts, self.ends, self.words = (_Column() for _ in range(4))
+        self.ids: _Column = _Column()
+        self.starts: _Column = _Column()
+        self.ends: _Column = _Column()
+        self.words: _Column = _Column()
         zeros = [0] * len(separators)
         self.add(separators, zeros, zeros, zeros, [], [], [], [])
 
@@ -345,7 +350,7 @@ class _Column:
     """An array that grows at its end."""
 
     def __init__(self) -> None:
-        self.size = 0
+        self.size: int = 0
         self._values: Array = np.zeros(1024, np.int64)
 
     def extend(self, values: Numbers) -> None:

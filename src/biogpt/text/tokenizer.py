@@ -44,6 +44,13 @@ class BioGptTokenizer(PreTrainedTokenizerFast):
 
     Raises:
         DataError: a file is damaged; the message names the line.
+
+    Examples:
+        >>> tokenizer = biogpt.Engine.from_pretrained("mini").tokenizer
+        >>> tokenizer.tokenize("renal failure")
+        ['renal</w>', 'failure</w>']
+        >>> tokenizer("Aspirin")["input_ids"]
+        [2, 32, 7487, 611]
     """
 
     vocab_files_names: ClassVar[dict[str, str]] = {"vocab_file": bpe.VOCABULARY_FILE, "merges_file": bpe.MERGES_FILE}

@@ -29,11 +29,11 @@ class RunTrainer(Trainer):
 
     def __init__(self, precision: str, nan_advice: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.use_bf16 = computes_bf16(precision, self.args.device)
+        self.use_bf16: bool = computes_bf16(precision, self.args.device)
         self.nan_advice = nan_advice
-        self.seconds_before = 0.0
-        self.last_row = (0, 0.0)
-        self.began_at = 0.0
+        self.seconds_before: float = 0.0
+        self.last_row: tuple[int, float] = (0, 0.0)
+        self.began_at: float = 0.0
         self.remove_callback(PrinterCallback)  # it writes to stdout, which is for data
 
     def num_tokens_at(self, step: int) -> int:

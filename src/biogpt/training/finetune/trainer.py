@@ -63,7 +63,7 @@ class FinetuneTrainer(RunTrainer):
         super().__init__(precision=training.precision, nan_advice=NAN_ADVICE, **kwargs)
         self.training = training
         self.plan = plan
-        self.dev = sorted(dev, key=lambda example: len(example.input_ids))
+        self.dev: list[TrainingExample] = sorted(dev, key=lambda example: len(example.input_ids))
         self.num_labels = num_labels
         self.score = score
         self.main_score = main_score
@@ -254,7 +254,7 @@ class KeptWeights(TrainerCallback):
         self.directory = directory
         self.training = training
         self.steps_per_epoch = steps_per_epoch
-        self.num_kept = training.num_averaged if training.result == "average" else 1
+        self.num_kept: int = training.num_averaged if training.result == "average" else 1
 
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
         step, is_last = state.global_step, state.global_step >= state.max_steps

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import Dataset
 from transformers import TrainerState, set_seed
 from transformers.utils import logging as transformers_logging
@@ -224,8 +225,8 @@ class TokenBlocks(Dataset[dict[str, torch.Tensor]]):
         self.blocks = blocks
         self.num_examples = num_examples
         self.seed = seed
-        self.epoch = -1
-        self.order = np.empty(0, dtype=np.int64)
+        self.epoch: int = -1
+        self.order: NDArray[np.int64] = np.empty(0, dtype=np.int64)
 
     def __len__(self) -> int:
         return self.num_examples
