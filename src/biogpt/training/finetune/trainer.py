@@ -67,7 +67,7 @@ class FinetuneTrainer(RunTrainer):
         self.num_labels = num_labels
         self.score = score
         self.main_score = main_score
-        self.loss_is_scaled_for_ga = True  # each batch's loss is divided by the weight of the whole step already
+        self.loss_is_scaled_for_ga: bool = True  # each batch's loss is divided by the weight of the whole step already
 
     @property
     def trained_model(self) -> Any:

@@ -178,7 +178,7 @@ def _compare_vocabularies(path: Path, expected: BioGptTokenizer, got: BioGptToke
         num_shared = len(expected.encoder.items() & got.encoder.items())
         raise ConfigError(
             f"Got a corpus whose vocabulary is not that of the model in {path} ({num_shared} of "
-            f"{len(expected.encoder)} pieces have the same id), expected the same pieces, ids and merges. Set "
+            f"{len(expected.encoder)} tokens have the same id), expected the same tokens, ids and merges. Set "
             "corpus.tokenizer to the directory of the model that is started from, and prepare the corpus anew."
         )
 
