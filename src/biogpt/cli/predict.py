@@ -22,13 +22,13 @@ def predict(
     output: options.OptionalOutput = None,
     format: Annotated[
         options.OutputFormat | None,
-        typer.Option(help="Of the output; by default the input's where possible."),
+        typer.Option(help="The format of the output; by default that of the input if possible."),
     ] = None,
     html: Annotated[
-        Path | None, typer.Option(metavar="PAGE.html", help="Make a page, too, with what was found highlighted.")
+        Path | None, typer.Option(metavar="PAGE.html", help="Also write a web page with the results highlighted.")
     ] = None,
     input_format: Annotated[
-        options.InputFormat | None, typer.Option(help="Of the input, where neither name nor content tells.")
+        options.InputFormat | None, typer.Option(help="The format of the input, if it cannot be detected.")
     ] = None,
     text_column: options.TextColumn = None,
     title_column: options.TitleColumn = None,
@@ -36,7 +36,10 @@ def predict(
     threshold: Annotated[
         float | None,
         typer.Option(
-            min=0, max=1, metavar="X", help="Leave out what has a lower score; by default the model's own threshold."
+            min=0,
+            max=1,
+            metavar="X",
+            help="Leave out results with a lower score; by default the threshold of the model.",
         ),
     ] = None,
     is_linked: Annotated[
@@ -51,19 +54,20 @@ def predict(
     device: options.Device = "auto",
     revision: options.Revision = None,
 ) -> None:
-    """Find in documents what a model was fine-tuned for.
+    """Extract entities, relations, labels or answers from documents.
 
-    Give --task to use the model that is bundled for it, or --model. Reads text, JSON, PubMed and PMC XML, exports of
-    reference managers, PubTator, BioC, brat and tables, and writes the same documents with what was found: entities
-    with their spans, relations, answers, each with a score. See docs/predict.md.
+    --task uses the model that is bundled for a task, --model any other. With several tasks (-t bc5cdr -t ncbi_disease)
+    the output has the results of all. Reads text, JSON, PubMed and PMC XML, exports of reference managers, PubTator,
+    BioC, brat and tables, and writes the same documents with their results: entities with their spans, relations,
+    answers, each with a score. See docs/predict.md.
     """
     tasks = list(dict.fromkeys(task or ()))
     if not tasks and model is None:
-        raise typer.BadParameter("Give --task or --model: what shall be looked for?")
+        raise typer.BadParameter("Give --task or --model.")
     if len(tasks) > 1 and model is not None:
         raise typer.BadParameter("Got --model with several tasks, expected one task: each has a model of its own.")
     if revision is not None and model is None:
-        raise typer.BadParameter("--revision says which version of a hub model: give it with --model.")
+        raise typer.BadParameter("--revision is of a hub model. Give it with --model.")
     if not files and (sys.stdin is None or sys.stdin.isatty()):
         raise typer.BadParameter("Give files, a directory, or documents on stdin.")
     from biogpt.extraction.task_models import find_task_model

@@ -50,6 +50,8 @@ class FinetuneTrainer(RunTrainer):
         kwargs: the Trainer's own.
     """
 
+    control: Any  # set by the Trainer
+
     def __init__(
         self,
         training: Recipe,
@@ -92,7 +94,7 @@ class FinetuneTrainer(RunTrainer):
         if self.score is not None and judges_by_dev(self.training):
             metrics["eval_score"] = self.ask_model(self.score)[self.main_score]
         self.log(metrics)
-        control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)  # type: ignore[has-type]
+        control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         self.control = control
         self.skip_time(time.monotonic() - began_at)
         return metrics
