@@ -18,9 +18,7 @@ def convert(
     ] = options.Layout.hf,
     vocabulary_path: Annotated[
         Path | None,
-        typer.Option(
-            "--vocabulary", metavar="DIR", help="The directory of dict.txt and bpecodes, if not that of the weights."
-        ),
+        typer.Option("--vocabulary", metavar="DIR", help="Directory of dict.txt and bpecodes, if another."),
     ] = None,
     revision: options.Revision = None,
 ) -> None:

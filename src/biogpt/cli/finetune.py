@@ -26,12 +26,8 @@ def finetune(
     model: options.Model = "mini",
     epochs: Annotated[int | None, typer.Option(metavar="N", help="Passes over the data.")] = None,
     learning_rate: Annotated[float | None, typer.Option(metavar="X", help="The peak learning rate.")] = None,
-    head: Annotated[
-        options.HeadChoice | None, typer.Option(help="Whether the model writes its answers or classifies.")
-    ] = None,
-    peft: Annotated[
-        options.PeftChoice | None, typer.Option(help="Train a small adapter instead of all weights.")
-    ] = None,
+    head: Annotated[options.HeadChoice | None, typer.Option(help="Write the answers, or classify.")] = None,
+    peft: Annotated[options.PeftChoice | None, typer.Option(help="Train a small adapter only.")] = None,
     patience: Annotated[
         int | None, typer.Option(metavar="N", help="Stop after N evaluations on dev without a new best score.")
     ] = None,

@@ -20,14 +20,12 @@ if TYPE_CHECKING:
 def generate(
     prompts: Annotated[
         list[str] | None,
-        typer.Argument(metavar="PROMPT", help="Texts to continue; without any, they are read from stdin."),
+        typer.Argument(metavar="PROMPT", help="Texts to continue; by default read from stdin."),
     ] = None,
     model: options.Model = "mini",
     input_path: Annotated[
         Path | None,
-        typer.Option(
-            "--input", metavar="FILE", help="Prompts, one per line, or JSONL with a field 'prompt' or 'text'."
-        ),
+        typer.Option("--input", metavar="FILE", help="One prompt per line, or JSONL with 'prompt' or 'text'."),
     ] = None,
     is_json: options.Json = False,
     max_new_tokens: Annotated[
@@ -40,7 +38,7 @@ def generate(
         float,
         typer.Option(
             metavar="X",
-            help="Below 1 is more deterministic, above 1 more random; 0 always takes the most probable token.",
+            help="Below 1 is more deterministic, above 1 more random; 0 is greedy.",
         ),
     ] = GenerationSettings.temperature,
     top_k: Annotated[
@@ -63,9 +61,9 @@ def generate(
 ) -> None:
     """Continue texts.
 
-    Each prompt is printed with its continuation, one line per completion; a single completion is printed while it is generated.
-    With --json each line is an object with the prompt, the text, its tokens, its score and why it stopped. --set
-    overrides the option of the same name.
+    Each prompt is printed with its continuation, one line per completion; a single completion is printed while it is
+    generated. With --json each line is an object with the prompt, the text, its tokens, its score and why it
+    stopped. --set overrides the option of the same name.
     """
     if prompts and input_path:
         raise typer.BadParameter("Give prompts as arguments or with --input, not both.")

@@ -124,9 +124,7 @@ OptionalOutput = Annotated[Path | None, _output()]
 Revision = Annotated[
     str | None, typer.Option("--revision", metavar="NAME", help="The branch, tag or commit of a hub model.")
 ]
-Data = Annotated[
-    Path, typer.Option("--data", metavar="PATH", help="The directory of the data set, or one of its files.")
-]
+Data = Annotated[Path, typer.Option("--data", metavar="PATH", help="Directory of the data set, or one of its files.")]
 Device = Annotated[
     str,
     typer.Option(
@@ -139,7 +137,7 @@ BatchSize = Annotated[
         "--batch-size",
         min=1,
         metavar="N",
-        help="Number of texts that the model processes at once. More is faster but needs more memory.",
+        help="Texts that are processed at once. More is faster but needs more memory.",
     ),
 ]
 Seed = Annotated[
@@ -171,7 +169,7 @@ Unconstrained = Annotated[
 ]
 EmptyDocuments = Annotated[
     EmptyDocumentsChoice | None,
-    typer.Option("--empty-documents", help="Whether documents without relations are part of the data."),
+    typer.Option("--empty-documents", help="Keep or drop documents without relations."),
 ]
 TargetFormat = Annotated[
     str | None,

@@ -39,7 +39,7 @@ def predict(
             min=0,
             max=1,
             metavar="X",
-            help="Leave out results with a lower score; by default the threshold of the model.",
+            help="Leave out results with a lower score; by default that of the model.",
         ),
     ] = None,
     is_linked: Annotated[

@@ -11,9 +11,7 @@ from biogpt.cli import console, options
 
 
 def pretrain(
-    recipe_path: Annotated[
-        Path, typer.Argument(metavar="CONFIG.toml", help="A TOML file that describes the run; see docs/pretraining.md.")
-    ],
+    recipe_path: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="The settings; see docs/pretraining.md.")],
     is_json: options.Json = False,
 ) -> None:
     """Pre-train a model from files of documents.

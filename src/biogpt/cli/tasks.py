@@ -8,7 +8,7 @@ import typer
 def tasks(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="TASK", help="A task's name or TOML file; without one, all tasks are listed."),
+        typer.Argument(metavar="TASK", help="Name or TOML file; by default all are listed."),
     ] = None,
 ) -> None:
     """List the tasks, or show one with an example.
