@@ -20,7 +20,7 @@ SIGNATURES = {
     "BioGptModel": None,
     "BioGptTokenizer": None,
     "Completion": "prompt text token_ids tokens token_scores score stop_reason",
-    "Document": "id text parts passages annotations relations format native collection extraction",
+    "Document": "id text parts passages annotations relations metadata format native collection extraction",
     "Engine": "model tokenizer batch_size",
     "Engine.from_pretrained": "model *dtype *device *batch_size",
     "Engine.generate": "self prompts settings **changes",
@@ -47,7 +47,7 @@ SIGNATURES = {
     "load_linker": "lexicon",
     "load_task": "name **settings",
     "pretrain": "recipe",
-    "read_documents": "path on_problem format *on_read",
+    "read_documents": "path on_problem format *columns *on_read",
     "register_auto_classes": "",
     "write_documents": "documents path format",
 }
