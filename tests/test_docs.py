@@ -29,7 +29,10 @@ FILES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
 FILE = re.compile(r"^```\w+ file=(\S+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 BLOCK = re.compile(r"^```(python|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-SHORTER = {"epochs = 12,": "epochs = 4, num_averaged = 1,", "epochs=8)": "epochs=2)"}
+SHORTER = {
+    "epochs = 12\ntokens_per_step = 1024\n": "epochs = 4\nnum_averaged = 1\ntokens_per_step = 256\n",
+    "epochs=8)": "epochs=2)",
+}
 """What of examples and notebooks trains for long -> what trains for a few seconds."""
 
 
@@ -68,13 +71,23 @@ def cut_short(path: Path) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if blocks(path)], ids=lambda path: path.name)
+ELSEWHERE = {"add-a-task.md": "integration/test_tasks.py", "formats.md": "unit/documents/test_formats_page.py"}
+"""Pages that are run where all that they show is compared, too."""
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in FILES if blocks(path) and path.name not in ELSEWHERE], ids=lambda path: path.name
+)
 def test_code_blocks_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = blocks(path)
     assert found
     monkeypatch.chdir(tmp_path)
     shutil.copytree(ROOT / "examples" / "finetuning", "examples/finetuning")
     cut_short(Path("examples/finetuning/triage.toml"))
+    for name, num_rows in {"train.csv": 100, "test.csv": 10}.items():
+        table = Path("examples/finetuning", name)
+        lines = table.read_text(encoding="utf-8").splitlines(keepends=True)
+        table.write_text("".join(lines[: num_rows + 1]), encoding="utf-8")
     for name, text in FILE.findall(path.read_text(encoding="utf-8")):
         Path(name).write_text(text, encoding="utf-8")
     for _, text in (block for block in found if block[0] == "console"):
@@ -128,6 +141,11 @@ def test_the_navigation_has_every_page_and_ends_with_the_log() -> None:
     found = [path.relative_to(docs).with_suffix("").as_posix() for path in [*docs.glob("*.md"), *NOTEBOOKS]]
     assert sorted(pages) == sorted(found)
     assert (pages[0], pages[-1]) == ("index", "log")
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_pages_that_are_run_elsewhere_are(name: str) -> None:
+    assert f'"{name}"' in (ROOT / "tests" / ELSEWHERE[name]).read_text(encoding="utf-8")
 
 
 def test_links_lead_somewhere() -> None:

@@ -25,8 +25,10 @@ _HOMES = {
     "Extraction": "biogpt.documents",
     "Extractor": "biogpt.extraction.extractor",
     "GenerationSettings": "biogpt.decoding.settings",
+    "Linker": "biogpt.extraction.linking",
     "evaluate": "biogpt.evaluation.runs",
     "finetune": "biogpt.training.public",
+    "load_linker": "biogpt.extraction.linking",
     "load_task": "biogpt.tasks.task",
     "pretrain": "biogpt.training.public",
     "read_documents": "biogpt.documents",
@@ -54,9 +56,11 @@ __all__ = [
     "Extraction",
     "Extractor",
     "GenerationSettings",
+    "Linker",
     "__version__",
     "evaluate",
     "finetune",
+    "load_linker",
     "load_task",
     "pretrain",
     "read_documents",
@@ -71,6 +75,7 @@ if TYPE_CHECKING:
     from biogpt.errors import BioGptError
     from biogpt.evaluation.runs import evaluate
     from biogpt.extraction.extractor import Extractor
+    from biogpt.extraction.linking import Linker, load_linker
     from biogpt.model.auto import register_auto_classes
     from biogpt.model.config import BioGptConfig
     from biogpt.model.modeling import (

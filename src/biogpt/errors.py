@@ -16,7 +16,15 @@ from collections.abc import Iterable
 
 
 class BioGptError(Exception):
-    """Base of all errors this package raises on purpose."""
+    """Base of all errors this package raises on purpose.
+
+    Examples:
+        >>> try:
+        ...     biogpt.load_task("bc5cdt")
+        ... except biogpt.BioGptError as error:
+        ...     print(error)
+        Unknown task 'bc5cdt'. Did you mean 'bc5cdr'? 'biogpt tasks' lists them; your own ends in .toml.
+    """
 
 
 class InputError(BioGptError, ValueError):
@@ -43,14 +51,23 @@ class MissingExtraError(BioGptError, ImportError):
     """An optional part of the package is not installed."""
 
     def __init__(self, module: str, extra: str) -> None:
-        self.missing = (module, extra)
+        self.missing: tuple[str, str] = (module, extra)
         super().__init__(
-            f"This needs the package '{module}', which is not installed. Run, in a clone of biogpt: "
-            f'pip install ".[{extra}]"'
+            f"This needs the package '{module}', which is not installed. Run: pip install \"biogpt[{extra}]\", "
+            f'or in a clone of biogpt: pip install ".[{extra}]"'
         )
 
     def __reduce__(self) -> tuple[type["MissingExtraError"], tuple[str, str]]:
         return type(self), self.missing  # the message alone could not be unpickled when a worker process raises this
+
+
+_MEMORY_SIGNS = ("out of memory", "allocate memory", "not enough memory")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether this is what Python or PyTorch raises where there is not enough memory, of the machine or of a GPU."""
+    name, text = type(error).__name__, str(error).lower()
+    return isinstance(error, MemoryError) or name == "OutOfMemoryError" or any(sign in text for sign in _MEMORY_SIGNS)
 
 
 def suggest(word: str, known: Iterable[str]) -> str:

@@ -10,10 +10,11 @@ import io
 import json
 import os
 import re
+import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, BinaryIO, NoReturn
 
@@ -46,6 +47,8 @@ class Reading:
     path: Path
     on_problem: Callable[[Problem], None]
     on_deletion: Callable[[str], None] = lambda _: None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Which column or key holds which field, where the user has said it."""
 
     def report(self, place: int | str, message: str) -> None:
         """Hand a record that cannot be used to the caller.
@@ -80,15 +83,57 @@ def open_stored(path: Path) -> IO[bytes]:
 
 
 def unpack(path: Path, stored: IO[bytes], on_read: Callable[[int], None] | None = None) -> IO[bytes]:
-    """The content of a stored file: what a name ending in `.gz` says is packed, unpacked.
+    """The content of a stored file: what a name ending in `.gz` or `.zip` says is packed, unpacked.
 
     Args:
         path: the file's name.
         stored: the file, as `open_stored` gives it.
         on_read: called with the number of stored bytes that were read since the last call.
+
+    Raises:
+        DataError: a zip archive with several files.
     """
     counted = io.BufferedReader(_CountedFile(stored, on_read), 1 << 18) if on_read else stored
-    return gzip.GzipFile(fileobj=counted) if path.name.lower().endswith(".gz") else counted  # type: ignore[return-value]
+    if not is_zip(path):
+        is_packed = path.name.lower().endswith(".gz")
+        return gzip.GzipFile(fileobj=counted) if is_packed else counted  # type: ignore[return-value]
+    members = list(open_members(path, counted))
+    if len(members) > 1:
+        raise DataError(f"{path} holds {len(members)} files. Expected one; unpack it.")
+    return members[0][1]()
+
+
+def is_zip(path: Path) -> bool:
+    """Whether a name says that the file is a zip archive."""
+    return path.name.lower().endswith(".zip")
+
+
+def open_members(path: Path, stored: IO[bytes]) -> Iterator[tuple[Path, Callable[[], IO[bytes]]]]:
+    """The files in a zip archive, by name, each with what opens it; hidden ones are left out.
+
+    Raises:
+        DataError: it is no zip archive, is encrypted, or holds no file.
+    """
+    with reporting_damage(path):
+        archive = zipfile.ZipFile(stored)
+        members = [member for member in archive.infolist() if _is_content(member)]
+        if not members:
+            raise DataError(f"{path} holds no files. Fetch it again, or leave it out.")
+        if any(member.flag_bits & 1 for member in members):
+            raise DataError(f"{path} is encrypted. Unpack it, and give what it holds.")
+        for member in sorted(members, key=lambda member: member.filename):
+            name = Path(member.filename)
+            yield path / name, lambda member=member, name=name: unpack(name, archive.open(member))  # type: ignore[misc]
+
+
+def _is_content(member: zipfile.ZipInfo) -> bool:
+    parts = member.filename.split("/")
+    return not member.is_dir() and not any(part.startswith((".", "__MACOSX")) for part in parts)
+
+
+def seekable(stream: IO[bytes]) -> IO[bytes]:
+    """A stream in which one can go back: itself where that is one, else its content in memory."""
+    return stream if stream.seekable() and not isinstance(stream, gzip.GzipFile) else io.BytesIO(stream.read())
 
 
 @contextmanager
@@ -96,6 +141,8 @@ def reporting_damage(path: Path) -> Iterator[None]:
     """Turn what reading a damaged file raises into one `DataError`."""
     try:
         yield
+    except zipfile.BadZipFile as error:
+        raise DataError(f"{path}: the zip archive is damaged ({error}). Fetch the file again.") from error
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         message = f"the gzip stream is damaged or cut off ({error}). Fetch the file again, or leave it out."
         raise DataError(f"{path}: {message}") from error
@@ -113,6 +160,15 @@ class _CountedFile(io.RawIOBase):
 
     def readable(self) -> bool:
         return True
+
+    def seekable(self) -> bool:
+        return self._stored.seekable()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._stored.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._stored.tell()
 
     def readinto(self, buffer: Any) -> int:
         count: int = self._stored.readinto(buffer)  # type: ignore[attr-defined]
@@ -233,7 +289,7 @@ def parse_rows(texts: Iterable[str], delimiter: str) -> Any:
 
 
 def read_table(
-    texts: Iterable[str], reading: Reading, delimiter: str
+    texts: Iterable[str], reading: Reading, delimiter: str, num_before: int = 0
 ) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
     """The names of a table's columns, and its rows, each with the number of its first line.
 
@@ -244,13 +300,14 @@ def read_table(
         texts: the table's lines, e.g. from `decoded_lines`.
         reading: whom to report to.
         delimiter: what stands between two cells.
+        num_before: lines of the file that stand before these.
 
     Raises:
         DataError: the names of the columns cannot be read.
     """
     rows = parse_rows(texts, delimiter)
     header = read_header(reading.path, rows)
-    return header, _read_rows(rows, reading, header)
+    return header, _read_rows(rows, reading, header, num_before)
 
 
 def read_header(path: Path, rows: Any) -> list[str]:
@@ -266,9 +323,9 @@ def read_header(path: Path, rows: Any) -> list[str]:
     return header
 
 
-def _read_rows(rows: Any, reading: Reading, header: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+def _read_rows(rows: Any, reading: Reading, header: Sequence[str], num_before: int) -> Iterator[tuple[int, list[str]]]:
     while True:
-        number = rows.line_num + 1
+        number = num_before + rows.line_num + 1
         try:
             row = next(rows)
         except StopIteration:
@@ -365,18 +422,26 @@ def sync(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def peek(path: Path) -> bytes:
+def peek(path: Path, may_be_packed: bool = False) -> bytes:
     """The first bytes of a file's content, `HEAD_BYTES` or what there is.
+
+    Args:
+        path: the file.
+        may_be_packed: its content may be packed once more, as a workbook is.
 
     Raises:
         DataError: the file cannot be opened, its gzip stream is damaged already here, or it is packed in another way.
     """
     with open_stored(path) as stored, reporting_damage(path):
-        head = unpack(path, stored).read(HEAD_BYTES)
+        content = next(open_members(path, stored))[1]() if is_zip(path) else unpack(path, stored)
+        head = content.read(HEAD_BYTES)
+    if may_be_packed:
+        return head
     packed = next((name for mark, name in _PACKED_MARKS if head.startswith(mark)), "")
     if packed:
-        advice = "Add .gz to its name." if packed == "gzip" else "Unpack it; save a spreadsheet as CSV."
-        raise DataError(f"{path} is packed ({packed}). Expected text, or a name ending in .gz. {advice}")
+        advice = {"gzip": "Add .gz to its name.", "zip": "Add .zip to its name; a workbook's ends in .xlsx."}
+        message = f"Expected text, or a name ending in .gz or .zip. {advice.get(packed, 'Unpack it.')}"
+        raise DataError(f"{path} is packed ({packed}). {message}")
     return head
 
 
@@ -414,7 +479,7 @@ def check_encoding(path: Path, head: bytes) -> None:
 
 _PACKED_MARKS = (
     (b"\x1f\x8b", "gzip"),
-    (b"PK\x03\x04", "zip, or a spreadsheet"),
+    (b"PK\x03\x04", "zip"),
     (b"BZh", "bzip2"),
     (b"\xfd7zXZ", "xz"),
 )

@@ -80,8 +80,8 @@ class ProgressBars(AbstractContextManager["ProgressBars"]):
     """
 
     def __init__(self, unit: str = "", is_wanted: bool = True) -> None:
-        self.console = Console(stderr=True)
-        self.is_shown = is_wanted and self.console.is_terminal and not _is_quiet()
+        self.console: Console = Console(stderr=True)
+        self.is_shown: bool = is_wanted and self.console.is_terminal and not _is_quiet()
         """Whether anyone sees the bars."""
         # rich would otherwise take stdout over and print the data beside the bar.
         self._progress = Progress(

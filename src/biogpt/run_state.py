@@ -33,16 +33,16 @@ class RunState:
     """
 
     def __init__(self, paths: Sequence[Path], settings: Mapping[str, Any]) -> None:
-        self.paths = list(paths)
-        self.note_path = note_path(self.paths[0])
+        self.paths: list[Path] = list(paths)
+        self.note_path: Path = note_path(self.paths[0])
         self.settings: dict[str, Any] = json.loads(json.dumps(settings))
-        self.num_records = 0
+        self.num_records: int = 0
         """How many records the outputs hold."""
-        self.positions = [0] * len(self.paths)
+        self.positions: list[int] = [0] * len(self.paths)
         """How long each output is with them."""
         self.facts: dict[str, Any] = {}
         """What else the run has noted down."""
-        self.is_complete = False
+        self.is_complete: bool = False
         there = [path for path in self.paths if path.is_file() or (path.is_dir() and any(path.iterdir()))]
         if self.note_path.exists():
             self._read()

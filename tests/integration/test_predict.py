@@ -18,6 +18,7 @@ from biogpt.mining.inputs import find_inputs
 from biogpt.mining.local import Target, choose_format, predict_files
 
 TEXTS = list(DOCUMENTS)
+NUM_ABSTRACTS = 100  # a run of them is killed before its end
 
 
 def command(*arguments: object) -> list[str]:
@@ -114,9 +115,21 @@ def test_results_appear_while_input_is_still_to_come(tuned_model_paths):
     assert process.returncode == 0
 
 
+@pytest.fixture(scope="module")
+def whole(tuned_model_paths, tmp_path_factory) -> Path:
+    """A folder with many abstracts and what a run that nothing interrupts makes of them."""
+    folder = tmp_path_factory.mktemp("whole")
+    source = write_abstracts(folder / "in.jsonl", NUM_ABSTRACTS)
+    found, inputs = find_task_model(tuned_model_paths["bc5cdr"]), find_inputs([source], sys.stdin.buffer)
+    predict_files(
+        found, inputs, Target("bioc-json", folder / "whole.json", page_path=folder / "whole.html"), batch_size=4
+    )
+    return folder
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(tuned_model_paths, tmp_path, how):
-    source = write_abstracts(tmp_path / "in.jsonl", 160)
+def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(tuned_model_paths, whole, tmp_path, how):
+    source = whole / "in.jsonl"
     settings = ["--model", tuned_model_paths["bc5cdr"], source, "--format", "bioc-json", "--batch-size", 4]
     settings += ["--html", tmp_path / "broken.html"]
     output, note = tmp_path / "broken.json", tmp_path / "broken.json.run.json"
@@ -128,16 +141,13 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(tuned_model_paths, tm
     process.communicate()
     assert process.returncode == (130 if how == signal.SIGINT else -how)
     num_done = json.loads(note.read_text())["num_records"]
-    assert 12 <= num_done < 160
+    assert 12 <= num_done < NUM_ABSTRACTS
     done = run("predict", *settings, "--output", output)
     assert done.returncode == 0, done.stderr
     assert f"({num_done} of them from before)" in done.stderr
-    found, inputs = find_task_model(tuned_model_paths["bc5cdr"]), find_inputs([source], sys.stdin.buffer)
-    target = Target("bioc-json", tmp_path / "whole.json", page_path=tmp_path / "whole.html")
-    predict_files(found, inputs, target, batch_size=4)
-    assert (tmp_path / "broken.html").read_bytes() == (tmp_path / "whole.html").read_bytes()
-    assert output.read_bytes() == (tmp_path / "whole.json").read_bytes()
-    assert [record.id for record in read_documents(output, print)] == [str(index) for index in range(160)]
+    assert (tmp_path / "broken.html").read_bytes() == (whole / "whole.html").read_bytes()
+    assert output.read_bytes() == (whole / "whole.json").read_bytes()
+    assert [record.id for record in read_documents(output, print)] == [str(index) for index in range(NUM_ABSTRACTS)]
 
 
 @pytest.mark.data

@@ -105,12 +105,21 @@ def test_more_processes_give_the_same_bytes(place: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for left processes in /proc")
-@pytest.mark.parametrize(("num_workers", "how"), [(1, signal.SIGKILL), (2, signal.SIGKILL), (2, signal.SIGINT)])
-def test_a_killed_run_goes_on_and_gives_the_same_bytes(place: Path, num_workers: int, how: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    ("num_workers", "how", "marks"),
+    [
+        (1, signal.SIGKILL, ("work/source-00001.json", "train-00018.bin")),
+        (2, signal.SIGKILL, ("work/words-00012.json", "train-00002.bin")),
+        (2, signal.SIGINT, ("work/source-00001.json", "train-00018.bin")),
+    ],
+)
+def test_a_killed_run_goes_on_and_gives_the_same_bytes(
+    place: Path, num_workers: int, how: signal.Signals, marks: tuple[str, ...]
+) -> None:
     name = f"killed-{num_workers}-{how.name}"
     finished: dict[Path, int] = {}
     # Each run is ended as soon as it has done a little more than the one before.
-    for mark in ("work/source-00001.json", "work/words-00012.json", "train-00002.bin", "train-00018.bin"):
+    for mark in marks:
         line = command(place, name, num_workers)
         with subprocess.Popen(line, cwd=place, stderr=subprocess.PIPE, start_new_session=True) as process:
             try:

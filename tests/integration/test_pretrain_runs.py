@@ -196,7 +196,7 @@ def test_a_model_is_not_trained_on_the_ids_of_another_vocabulary(unbroken: Path,
     (tmp_path / "recipe.toml").write_text(f"{head}[model]\n{start}{tail.split('[training]')[1]}")
     result = run(tmp_path / "recipe.toml")
     assert result.returncode == 1
-    assert "998 of 1000 pieces have the same id" in result.stderr
+    assert "998 of 1000 tokens have the same id" in result.stderr
     assert not (tmp_path / "run").exists()
 
 

@@ -1,9 +1,12 @@
+import doctest
 import inspect
+import io
 import operator
 import subprocess
 import sys
 
 import pytest
+import torch
 
 import biogpt
 
@@ -17,7 +20,7 @@ SIGNATURES = {
     "BioGptModel": None,
     "BioGptTokenizer": None,
     "Completion": "prompt text token_ids tokens token_scores score stop_reason",
-    "Document": "id text parts passages annotations relations format native collection extraction",
+    "Document": "id text parts passages annotations relations metadata format native collection extraction",
     "Engine": "model tokenizer batch_size",
     "Engine.from_pretrained": "model *dtype *device *batch_size",
     "Engine.generate": "self prompts settings **changes",
@@ -25,20 +28,26 @@ SIGNATURES = {
     "Engine.stream": "self prompt settings **changes",
     "Engine.score_ids": "self prompt_ids continuations",
     "Extraction": "entities relations labels warnings annotator text",
-    "Extractor": "predictor name *threshold *constrained",
-    "Extractor.from_pretrained": "model task *device *batch_size *threshold *constrained",
+    "Extractor": "predictor name *threshold *constrained *linker",
+    "Extractor.from_pretrained": "model task *device *batch_size *threshold *constrained *link",
     "Extractor.__call__": "self texts",
     "Extractor.pipe": "self texts batch_size",
     "GenerationSettings": (
         "*max_new_tokens *min_new_tokens *temperature *top_k *top_p *num_beams *num_return_sequences *seed"
     ),
+    "Linker": "lexicon min_similarity",
+    "Linker.__call__": "self name type other_form",
+    "Linker.from_lexicon": "lexicon",
+    "Linker.link_document": "self document",
     "evaluate": ("task data *model *predictions *split *constrained *device *batch_size *seed *output *on_progress"),
     "finetune": (
-        "task data output *model *recipe *train_split *dev_fraction *seed *target_format *empty_documents **settings"
+        "task data output *model *recipe *train_split *dev_fraction *seed *device *target_format *empty_documents "
+        "**settings"
     ),
+    "load_linker": "lexicon",
     "load_task": "name **settings",
     "pretrain": "recipe",
-    "read_documents": "path on_problem format *on_read",
+    "read_documents": "path on_problem format *columns *on_read",
     "register_auto_classes": "",
     "write_documents": "documents path format *on_loss",
 }
@@ -64,6 +73,18 @@ def test_the_public_names_are_these():
 @pytest.mark.parametrize("name", PUBLIC_NAMES)
 def test_a_public_name_is_there(name):
     assert getattr(biogpt, name).__name__ == name
+
+
+@pytest.mark.parametrize("name", PUBLIC_NAMES)
+def test_a_public_name_has_an_example_that_holds(name):
+    """Those that need files of the reader's own are marked to be skipped; the others are run."""
+    (found,) = doctest.DocTestFinder(recurse=False).find(
+        getattr(biogpt, name), name, module=False, globs={"biogpt": biogpt, "torch": torch}
+    )
+    assert found.examples, f"biogpt.{name} has no example (>>>) in its docstring."
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL, verbose=False)
+    said = io.StringIO()
+    assert runner.run(found, out=said.write).failed == 0, said.getvalue()
 
 
 def test_an_unknown_name_is_an_attribute_error():

@@ -27,7 +27,7 @@ from biogpt.cli.models import models
 from biogpt.cli.predict import predict
 from biogpt.cli.pretrain import pretrain
 from biogpt.cli.tasks import tasks
-from biogpt.errors import BioGptError
+from biogpt.errors import BioGptError, is_out_of_memory
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
@@ -49,11 +49,25 @@ def plain_endings() -> Iterator[None]:
     except BrokenPipeError:
         _silence_stdout()
         raise SystemExit(0) from None
+    except (MemoryError, RuntimeError) as error:
+        if not _is_of_hardware(error):
+            raise
+        _silence_stdout()
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        advice = "give a smaller --batch-size, a smaller model, or another --device"
+        problem = "There is not enough memory" if is_out_of_memory(error) else "The device failed"
+        print(f"biogpt: {problem} ({reason}). What is written is kept: {advice}.", file=sys.stderr)
+        raise SystemExit(1) from None
     except OSError as error:
         _silence_stdout()
-        place, reason = error.filename or "the output", error.strerror or error
-        print(f"biogpt: Cannot read or write {place}: {reason}. Check the path and the disk's space.", file=sys.stderr)
+        place, why = error.filename or "the output", error.strerror or error
+        print(f"biogpt: Cannot read or write {place}: {why}. Check the path and the disk's space.", file=sys.stderr)
         raise SystemExit(1) from None
+
+
+def _is_of_hardware(error: Exception) -> bool:
+    """Whether the machine is to blame, not the program: no memory, or a GPU that fails."""
+    return is_out_of_memory(error) or type(error).__name__ == "AcceleratorError" or "CUDA error" in str(error)
 
 
 def as_verb(function: Callable[..., None]) -> Callable[..., None]:
@@ -78,7 +92,7 @@ def as_verb(function: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     name="biogpt",
     help=biogpt.__doc__.partition("\n")[0] if biogpt.__doc__ else None,
     no_args_is_help=True,

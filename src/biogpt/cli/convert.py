@@ -12,19 +12,19 @@ def convert(
     source: Annotated[
         str, typer.Argument(metavar="SRC", help="A model's name, directory or hub id, or a fairseq checkpoint.pt.")
     ],
-    destination: Annotated[Path, typer.Argument(metavar="DST", help="The directory to make.")],
+    destination: Annotated[Path, typer.Argument(metavar="DST", help="The directory to write.")],
     layout: Annotated[
         options.Layout, typer.Option("--to", help="Hugging Face's layout, or fairseq's.")
     ] = options.Layout.hf,
     vocabulary_path: Annotated[
         Path | None,
-        typer.Option("--vocabulary", metavar="DIR", help="Where dict.txt and bpecodes lie, if not beside the weights."),
+        typer.Option("--vocabulary", metavar="DIR", help="Directory of dict.txt and bpecodes, if another."),
     ] = None,
     revision: options.Revision = None,
 ) -> None:
     """Convert a model between Hugging Face's layout and fairseq's.
 
-    Nothing that a file holds is run, and neither fairseq nor omegaconf is needed. The destination is printed.
+    No code in the files is run, and neither fairseq nor omegaconf is needed. Prints the destination.
     """
     from biogpt.model.conversion import convert as convert_model
 

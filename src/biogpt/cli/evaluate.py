@@ -12,7 +12,7 @@ def evaluate(
     task: options.Task,
     data: options.Data,
     predictions: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="JSONL, JSON, CSV, PubTator, or a completion per line.")
+        Path | None, typer.Option(metavar="FILE", help="JSONL, JSON, CSV, PubTator, or one completion per line.")
     ] = None,
     model: options.OptionalModel = None,
     is_unconstrained: options.Unconstrained = False,
@@ -26,10 +26,10 @@ def evaluate(
     revision: options.Revision = None,
     seed: options.Seed = 0,
 ) -> None:
-    """Score a fine-tuned model, or predictions that someone made.
+    """Score a fine-tuned model, or a file of predictions.
 
-    Prints each figure with its 95 % interval beside the published one, and what could not be read. --output names a
-    directory for report.json, report.md, report.png and a model's predictions. Published figures were reached with
+    Prints each score with its 95 % interval and the published one, and what could not be parsed. --output names a
+    directory for report.json, report.md, report.png and a model's predictions. Published scores are those of
     --unconstrained.
     """
     if (predictions is None) == (model is None):

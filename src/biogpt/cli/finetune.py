@@ -13,7 +13,7 @@ from biogpt.cli import console, options
 _OPTIONS = frozenset(
     {
         "task", "data", "output", "model", "recipe", "train_split", "dev_fraction", "seed", "target_format",
-        "empty_documents", "revision",
+        "empty_documents", "revision", "device",
     }
 )  # fmt: skip
 """What has an option of its own and is no setting of a recipe."""
@@ -25,11 +25,11 @@ def finetune(
     output: options.Output,
     model: options.Model = "mini",
     epochs: Annotated[int | None, typer.Option(metavar="N", help="Passes over the data.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(metavar="X", help="Its peak.")] = None,
-    head: Annotated[options.HeadChoice | None, typer.Option(help="Write the answer, or classify.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(metavar="X", help="The peak learning rate.")] = None,
+    head: Annotated[options.HeadChoice | None, typer.Option(help="Write the answers, or classify.")] = None,
     peft: Annotated[options.PeftChoice | None, typer.Option(help="Train a small adapter only.")] = None,
     patience: Annotated[
-        int | None, typer.Option(metavar="N", help="Stop after N evaluations on dev without a new best.")
+        int | None, typer.Option(metavar="N", help="Stop after N evaluations on dev without a new best score.")
     ] = None,
     settings: options.Set = None,
     recipe: Annotated[
@@ -37,19 +37,20 @@ def finetune(
     ] = None,
     train_split: Annotated[str, typer.Option(metavar="NAME", help="The split to train on.")] = "train",
     dev_fraction: Annotated[
-        float | None, typer.Option(metavar="X", help="Hold out this part of it, rather than use the dev split.")
+        float | None, typer.Option(metavar="X", help="Hold out this fraction of it instead of using the dev split.")
     ] = None,
     empty_documents: options.EmptyDocuments = None,
     target_format: options.TargetFormat = None,
     seed: options.Seed = 0,
+    device: options.Device = "auto",
     revision: options.Revision = None,
     is_json: options.Json = False,
 ) -> None:
     """Fine-tune a model for a task.
 
-    Settings that are not given are those of the task's recipe for the model's size (biogpt/tasks/recipes); recipe.json
-    says which it was. A run that was killed is resumed by the same command. Under torchrun it uses all processes:
-    torchrun --nproc-per-node 8 -m biogpt finetune ... In the end the scores on dev are shown.
+    Settings that are not given come from the recipe of the task for the size of the model (biogpt/tasks/recipes), which
+    recipe.json names. The same command resumes a run that was killed. It can run under torchrun:
+    torchrun --nproc-per-node 8 -m biogpt finetune ... At the end it prints the scores on dev.
     """
     named = {"epochs": epochs, "learning_rate": learning_rate, "head": head, "peft": peft, "patience": patience}
     chosen: dict[str, Any] = {
@@ -73,6 +74,7 @@ def finetune(
         train_split=train_split,
         dev_fraction=dev_fraction,
         seed=seed,
+        device=device,
         target_format=target_format,
         empty_documents=empty_documents and str(empty_documents),
         **chosen,

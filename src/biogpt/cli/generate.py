@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 
 def generate(
     prompts: Annotated[
-        list[str] | None, typer.Argument(metavar="PROMPT", help="Texts to continue; without any, stdin is read.")
+        list[str] | None,
+        typer.Argument(metavar="PROMPT", help="Texts to continue; by default read from stdin."),
     ] = None,
     model: options.Model = "mini",
     input_path: Annotated[
         Path | None,
-        typer.Option("--input", metavar="FILE", help="Prompts, one a line, or JSONL with a field 'prompt' or 'text'."),
+        typer.Option("--input", metavar="FILE", help="One prompt per line, or JSONL with 'prompt' or 'text'."),
     ] = None,
     is_json: options.Json = False,
     max_new_tokens: Annotated[
@@ -36,7 +37,8 @@ def generate(
     temperature: Annotated[
         float,
         typer.Option(
-            metavar="X", help="Below 1 is more deterministic, above 1 more random; 0: always the most probable token."
+            metavar="X",
+            help="Below 1 is more deterministic, above 1 more random; 0 is greedy.",
         ),
     ] = GenerationSettings.temperature,
     top_k: Annotated[
@@ -59,9 +61,9 @@ def generate(
 ) -> None:
     """Continue texts.
 
-    Each prompt is printed with its continuation, one line per completion; a single completion is printed as it is made.
-    With --json a line of JSON has the prompt, the text, its tokens, its score and why it stopped. A setting that --set
-    gives takes the place of the option of that name.
+    Each prompt is printed with its continuation, one line per completion; a single completion is printed while it is
+    generated. With --json each line is an object with the prompt, the text, its tokens, its score and why it
+    stopped. --set overrides the option of the same name.
     """
     if prompts and input_path:
         raise typer.BadParameter("Give prompts as arguments or with --input, not both.")

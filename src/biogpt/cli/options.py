@@ -14,12 +14,21 @@ class InputFormat(StrEnum):
 
     text = "text"
     jsonl = "jsonl"
+    json = "json"
     csv = "csv"
     tsv = "tsv"
+    xlsx = "xlsx"
+    parquet = "parquet"
     pubmed = "pubmed"
+    nbib = "nbib"
+    ris = "ris"
+    wos = "wos"
+    jats = "jats"
     pubtator = "pubtator"
     bioc_xml = "bioc-xml"
     bioc_json = "bioc-json"
+    doccano = "doccano"
+    label_studio = "label-studio"
     brat = "brat"
 
 
@@ -29,10 +38,14 @@ class OutputFormat(StrEnum):
     jsonl = "jsonl"
     csv = "csv"
     tsv = "tsv"
+    xlsx = "xlsx"
+    parquet = "parquet"
     pubtator = "pubtator"
     bioc_xml = "bioc-xml"
     bioc_json = "bioc-json"
     brat = "brat"
+    doccano = "doccano"
+    label_studio = "label-studio"
 
 
 class Layout(StrEnum):
@@ -78,14 +91,14 @@ _TASK = typer.Option(
     "--task",
     "-t",
     metavar="TASK",
-    help="A task's name ('biogpt tasks' lists them), or a TOML file of your own.",
+    help="The name of a task (see 'biogpt tasks'), or the path of a TOML file.",
     autocompletion=_complete_task,
 )
 _MODEL = typer.Option(
     "--model",
     "-m",
     metavar="MODEL",
-    help="A bundled model ('biogpt models' lists them), a directory, or a Hugging Face hub id.",
+    help="A bundled model (see 'biogpt models'), a directory, or a Hugging Face hub id.",
     autocompletion=_complete_model,
 )
 
@@ -96,55 +109,72 @@ def _output(*other_names: str) -> Any:
         "-o",
         *other_names,
         metavar="PATH",
-        help="Where to write. A run that was killed is resumed by the same command.",
+        help="The output. The same command resumes a run that was killed.",
     )
 
 
 Task = Annotated[str, _TASK]
 OptionalTask = Annotated[str | None, _TASK]
+Tasks = Annotated[list[str] | None, _TASK]
 Model = Annotated[str, _MODEL]
 OptionalModel = Annotated[str | None, _MODEL]
 Output = Annotated[Path, _output("--out")]
 OptionalOutput = Annotated[Path | None, _output()]
 
 Revision = Annotated[
-    str | None, typer.Option("--revision", metavar="NAME", help="Of a hub model: a branch, a tag or a commit.")
+    str | None, typer.Option("--revision", metavar="NAME", help="The branch, tag or commit of a hub model.")
 ]
-Data = Annotated[Path, typer.Option("--data", metavar="PATH", help="The data set's directory, or one file of it.")]
+Data = Annotated[Path, typer.Option("--data", metavar="PATH", help="Directory of the data set, or one of its files.")]
 Device = Annotated[
     str,
     typer.Option(
-        "--device", metavar="DEVICE", help="Where to run, such as cpu or cuda:1; by default a GPU where there is one."
+        "--device", metavar="DEVICE", help="The device, such as cpu or cuda:1; by default a GPU if there is one."
     ),
 ]
 BatchSize = Annotated[
     int,
     typer.Option(
-        "--batch-size", min=1, metavar="N", help="Texts that the model reads at once. More is faster, and needs memory."
+        "--batch-size",
+        min=1,
+        metavar="N",
+        help="Texts that are processed at once. More is faster but needs more memory.",
     ),
 ]
 Seed = Annotated[
-    int, typer.Option("--seed", min=0, metavar="N", help="Of all that is random: the same seed, the same result.")
+    int, typer.Option("--seed", min=0, metavar="N", help="The random seed. The same seed gives the same result.")
 ]
 Verbose = Annotated[
-    int, typer.Option("--verbose", "-v", count=True, help="Say what is done; twice: in detail.", show_default=False)
+    int, typer.Option("--verbose", "-v", count=True, help="Print more; twice for debug output.", show_default=False)
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only: no progress, no notes, no warnings.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, with all that is known.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
+Json = Annotated[bool, typer.Option("--json", help="Print all results as JSON.")]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Any setting by its name. May be given several times."),
+    typer.Option("--set", metavar="KEY=VALUE", help="Any setting by name; can be repeated."),
+]
+TextColumn = Annotated[
+    str | None,
+    typer.Option(
+        "--text-column", metavar="NAME", help="Of tables and JSON: what holds the text, where its name is unusual."
+    ),
+]
+TitleColumn = Annotated[
+    str | None, typer.Option("--title-column", metavar="NAME", help="Of tables and JSON: what holds the title.")
+]
+IdColumn = Annotated[
+    str | None, typer.Option("--id-column", metavar="NAME", help="Of tables and JSON: what names the documents.")
 ]
 Unconstrained = Annotated[
-    bool, typer.Option("--unconstrained", help="Let the model write freely, whether or not it can be read.")
+    bool, typer.Option("--unconstrained", help="Do not constrain generation to the template of the task.")
 ]
 EmptyDocuments = Annotated[
-    EmptyDocumentsChoice | None, typer.Option("--empty-documents", help="Whether documents without relations count.")
+    EmptyDocumentsChoice | None,
+    typer.Option("--empty-documents", help="Keep or drop documents without relations."),
 ]
 TargetFormat = Annotated[
     str | None,
     typer.Option(
-        "--target-format", metavar="NAME", help="How answers are put into words; 'biogpt tasks TASK' lists the formats."
+        "--target-format", metavar="NAME", help="The format of answers; 'biogpt tasks TASK' lists the formats."
     ),
 ]
 

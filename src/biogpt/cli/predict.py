@@ -17,23 +17,29 @@ def predict(
         list[str] | None,
         typer.Argument(metavar="FILE", help="Documents: files, directories, or - for stdin, the default."),
     ] = None,
-    task: options.OptionalTask = None,
+    task: options.Tasks = None,
     model: options.OptionalModel = None,
     output: options.OptionalOutput = None,
     format: Annotated[
         options.OutputFormat | None,
-        typer.Option(help="Of the output; by default the input's where possible."),
+        typer.Option(help="The format of the output; by default that of the input if possible."),
     ] = None,
     html: Annotated[
-        Path | None, typer.Option(metavar="PAGE.html", help="Make a page, too, with what was found highlighted.")
+        Path | None, typer.Option(metavar="PAGE.html", help="Also write a web page with the results highlighted.")
     ] = None,
     input_format: Annotated[
-        options.InputFormat | None, typer.Option(help="Of the input, where neither name nor content tells.")
+        options.InputFormat | None, typer.Option(help="The format of the input, if it cannot be detected.")
     ] = None,
+    text_column: options.TextColumn = None,
+    title_column: options.TitleColumn = None,
+    id_column: options.IdColumn = None,
     threshold: Annotated[
         float | None,
         typer.Option(
-            min=0, max=1, metavar="X", help="Leave out what has a lower score; by default the model's own threshold."
+            min=0,
+            max=1,
+            metavar="X",
+            help="Leave out results with a lower score; by default that of the model.",
         ),
     ] = None,
     passages: Annotated[
@@ -52,21 +58,32 @@ def predict(
         ),
     ] = False,
     is_recursive: Annotated[bool, typer.Option("--recursive", help="Read the folders in a folder, too.")] = False,
+    is_linked: Annotated[
+        bool, typer.Option("--link", help="Find MeSH identifiers for the names of chemicals and diseases.")
+    ] = False,
+    lexicon: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Find identifiers in this lexicon instead: TSV, SSSOM, OBO or MeSH XML."),
+    ] = None,
     is_unconstrained: options.Unconstrained = False,
     batch_size: options.BatchSize = 8,
     device: options.Device = "auto",
     revision: options.Revision = None,
 ) -> None:
-    """Find in documents what a model was fine-tuned for.
+    """Extract entities, relations, labels or answers from documents.
 
-    Give --task to use the model that is bundled for it, or --model. Reads text, JSON lines, PubMed XML, PubTator, BioC,
-    brat and tables, and writes the same documents with what was found: entities with their spans, relations, answers,
-    each with a score. See docs/predict.md.
+    --task uses the model that is bundled for a task, --model any other. With several tasks (-t bc5cdr -t ncbi_disease)
+    the output has the results of all. Reads text, JSON, PubMed and PMC XML, exports of reference managers, PubTator,
+    BioC, brat and tables, and writes the same documents with their results: entities with their spans, relations,
+    answers, each with a score. See docs/predict.md.
     """
-    if task is None and model is None:
-        raise typer.BadParameter("Give --task or --model: what shall be looked for?")
+    tasks = list(dict.fromkeys(task or ()))
+    if not tasks and model is None:
+        raise typer.BadParameter("Give --task or --model.")
+    if len(tasks) > 1 and model is not None:
+        raise typer.BadParameter("Got --model with several tasks, expected one task: each has a model of its own.")
     if revision is not None and model is None:
-        raise typer.BadParameter("--revision says which version of a hub model: give it with --model.")
+        raise typer.BadParameter("--revision is of a hub model. Give it with --model.")
     if not files and (sys.stdin is None or sys.stdin.isatty()):
         raise typer.BadParameter("Give files, a directory, or documents on stdin.")
     chosen = _parse_passages(passages)
@@ -74,15 +91,27 @@ def predict(
     from biogpt.mining.inputs import find_inputs
     from biogpt.mining.local import Target, choose_format, predict_files
 
-    found = find_task_model(options.at_revision(model, revision) if model else None, task)
+    name = options.at_revision(model, revision) if model else None
+    found = [find_task_model(name, wanted) for wanted in (tasks or (None,))]
+    given = {"text": text_column, "title": title_column, "id": id_column}
     inputs = find_inputs(
-        *(files or ["-"], sys.stdin.buffer, input_format and str(input_format), _say_skipped), is_recursive=is_recursive
+        *(files or ["-"], sys.stdin.buffer, input_format and str(input_format), _say_skipped),
+        columns={field: name for field, name in given.items() if name},
+        is_recursive=is_recursive,
     )
     _logger.info("%d input%s", len(inputs), "" if len(inputs) == 1 else "s")
+    linker = None
+    if is_linked or lexicon is not None:
+        from biogpt.extraction.linking import DEFAULT_LEXICON, load_linker
+
+        linker = load_linker(lexicon or DEFAULT_LEXICON)
     stream = None if output else sys.stdout.buffer
-    target = Target(choose_format(found.task, format and str(format), output, inputs), output, stream, html)
+    target = Target(
+        choose_format([one.task for one in found], format and str(format), output, inputs), output, stream, html
+    )
     if console.is_watched():
-        console.say(f"{found.label}, a model for {found.task.name}: {found.quality() or 'no score on record'}")
+        for one in found:
+            console.say(f"{one.label}, a model for {one.task.name}: {one.quality() or 'no score on record'}")
     from biogpt.progress import status_line
 
     # Where results are printed they show themselves how far it is.
@@ -97,6 +126,7 @@ def predict(
                 batch_size=batch_size,
                 passages=chosen,
                 is_fixing_offsets=is_fixing_offsets,
+                linker=linker,
                 on_problem=lambda problem: status.print(_skipped(problem)),
                 on_progress=lambda summary: status.update(str(summary)),
             )

@@ -11,13 +11,13 @@ from biogpt.cli import console, options
 
 
 def pretrain(
-    recipe_path: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="The run: see docs/pretraining.md.")],
+    recipe_path: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="The settings; see docs/pretraining.md.")],
     is_json: options.Json = False,
 ) -> None:
     """Pre-train a model from files of documents.
 
-    A run that was killed is resumed by the same command. Under torchrun it uses all processes:
-    torchrun --nproc-per-node 8 -m biogpt pretrain CONFIG.toml. In the end the scores are shown.
+    The same command resumes a run that was killed. It can run under torchrun:
+    torchrun --nproc-per-node 8 -m biogpt pretrain CONFIG.toml. At the end it prints the scores.
     """
     from biogpt.training.pretrain.recipe import read_recipe
     from biogpt.training.public import pretrain as pretrain_model

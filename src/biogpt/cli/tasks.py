@@ -7,7 +7,8 @@ import typer
 
 def tasks(
     name: Annotated[
-        str | None, typer.Argument(metavar="TASK", help="A task's name or TOML file; without it, all are listed.")
+        str | None,
+        typer.Argument(metavar="TASK", help="Name or TOML file; by default all are listed."),
     ] = None,
 ) -> None:
     """List the tasks, or show one with an example.

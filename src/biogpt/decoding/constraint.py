@@ -457,25 +457,25 @@ def _neighbours(grammar: Grammar) -> set[str]:
 
 
 def _split_words(ids: Sequence[int], tokenizer: BioGptTokenizer) -> list[tuple[str, Ids]]:
-    """Each word of some ids, as Moses writes it; a special token, or a word with an unknown piece, has no ids."""
+    """Each word of some ids, as Moses writes it; a special token, or a word with an unknown token, has no ids."""
     special = set(tokenizer.all_special_ids)
     words: list[tuple[str, Ids]] = []
-    piece_ids: list[int] = []
+    token_ids: list[int] = []
     text, is_known = "", True
-    for index, piece in zip(ids, tokenizer.convert_ids_to_tokens(list(ids)), strict=True):
+    for index, token in zip(ids, tokenizer.convert_ids_to_tokens(list(ids)), strict=True):
         if index == tokenizer.unk_token_id:
             is_known = False
         elif index in special:
             words.append(("", ()))
             text, is_known = "", True
-            piece_ids.clear()
+            token_ids.clear()
         else:
-            text += piece.removesuffix(WORD_END)
-            piece_ids.append(index)
-            if piece.endswith(WORD_END):
-                words.append((text, tuple(piece_ids) if is_known else ()))
+            text += token.removesuffix(WORD_END)
+            token_ids.append(index)
+            if token.endswith(WORD_END):
+                words.append((text, tuple(token_ids) if is_known else ()))
                 text, is_known = "", True
-                piece_ids.clear()
+                token_ids.clear()
     return words
 
 

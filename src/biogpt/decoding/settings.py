@@ -38,6 +38,13 @@ class GenerationSettings:
 
     Raises:
         InputError: a number is impossible, alone or beside another.
+
+    Examples:
+        >>> biogpt.GenerationSettings(max_new_tokens=40, temperature=0).is_sampling
+        False
+        >>> biogpt.GenerationSettings(top_p=2)
+        Traceback (most recent call last):
+        biogpt.errors.InputError: Got top_p = 2, expected a number above 0 and at most 1.
     """
 
     max_new_tokens: int = 100

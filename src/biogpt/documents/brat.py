@@ -151,7 +151,7 @@ class BratWriter(Writer):
         self._names.add(name.lower())
         line = f"{name}\t{' '.join(document.id.split())}\n".encode()
         self.stream.write(line)
-        self.position += len(line)
+        self.position: int = self.position + len(line)
 
     def flush(self) -> None:
         """Make sure that all files so far are on the disk."""

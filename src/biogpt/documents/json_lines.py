@@ -1,16 +1,17 @@
-"""JSON lines: one object a line, with some of title, abstract, body and text.
+"""JSON lines: one object a line, with some of title, abstract, body and text, under usual names (`field_names`).
 
-What else an object holds is kept but not understood. In the output, `text` is what the model read and all spans count
-its characters; what was found stands under `items`, one flat object each, and `warnings`. Annotations and relations
-that a file of another format had stand under `annotations` and `relations`. A name that the object already has is never
-overwritten: ours then begins with `predicted_`. Nothing that can be found is left out.
+What is known of the article (`Metadata`) is read, too; what else an object holds is kept but not understood. In the
+output, `text` is what the model read and all spans count its characters; what was found stands under `items`, one flat
+object each, and `warnings`. Annotations and relations that a file of another format had stand under `annotations` and
+`relations`. A name that the object already has is never overwritten: ours then begins with `predicted_`. Nothing that
+can be found is left out.
 """
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import IO, Any
 
+from biogpt.documents.field_names import IDS, TEXTS, clean_pmid, find_fields, metadata_of
 from biogpt.documents.types import (
     ABSTRACT,
     ALL,
@@ -33,28 +34,46 @@ from biogpt.files import Reading, dump_json, read_json_lines
 
 NAME = "jsonl"
 
-_DIGITS = re.compile(r"[0-9]{1,18}")
+_KEPT = (NAME, "json", "doccano")  # formats of objects, which are kept whole
+
+NO_TEXT = "no text; expected some in title, abstract or text."
 
 
 def read_articles(stream: IO[bytes], reading: Reading) -> Iterator[Article]:
     """The documents of a stream of JSON lines."""
-    for _, _, article in _read(stream, reading):
+    for _, _, article in read_objects(stream, reading):
         yield article
 
 
 def read_documents(stream: IO[bytes], reading: Reading) -> Iterator[Document]:
     """The documents of a stream of JSON lines. `annotations` and `relations` are read as this module writes them."""
-    for number, fields, article in _read(stream, reading):
-        document = make_document(article.id, passages_of(fields, article), format=NAME, native=fields)
+    for number, fields, article in read_objects(stream, reading):
+        document = document_of(fields, article, NAME, reading.columns)
         if not document.text:
-            reading.report(number, "no text; expected some in title, abstract or text.")
+            reading.report(number, NO_TEXT)
             continue
         yield replace(document, annotations=_annotations(fields, document), relations=_relations(fields))
 
 
-def passages_of(fields: dict[str, Any], article: Article) -> tuple[Passage, ...]:
-    """The passages of an article, as its object has them; a body stands behind the abstract."""
-    if is_plain(fields):
+def document_of(fields: dict[str, Any], article: Article, format: str, columns: Mapping[str, str]) -> Document:
+    """The document of an object, as a format that keeps the object whole."""
+    passages = passages_of(fields, article, columns)
+    metadata = metadata_of(fields, find_fields(fields, columns))
+    return make_document(article.id, passages, metadata=metadata, format=format, native=fields)
+
+
+def passages_of(
+    fields: Mapping[str, Any], article: Article, columns: Mapping[str, str] | None = None
+) -> tuple[Passage, ...]:
+    """The passages of an article, as its object has them; a body stands behind the abstract.
+
+    Args:
+        fields: the object.
+        article: what `article_of_fields` read of it.
+        columns: field -> key, where the user has said it.
+    """
+    names = find_fields(fields, columns)
+    if not any(fields.get(names[name]) for name in TEXT_FIELDS if name in names):
         return (Passage(article.abstract),)
     passages = title_and_abstract(article.title, article.abstract)
     if not article.title.strip() and not article.abstract.strip():
@@ -62,11 +81,6 @@ def passages_of(fields: dict[str, Any], article: Article) -> tuple[Passage, ...]
     if not article.body:
         return passages
     return (*passages, Passage(article.body, "", passages[-1].offset + len(passages[-1].text) + 1))
-
-
-def is_plain(fields: dict[str, Any]) -> bool:
-    """Whether all that is read stands in `text`."""
-    return not any(fields.get(name) for name in TEXT_FIELDS)
 
 
 def _annotations(fields: dict[str, Any], document: Document) -> tuple[Annotation, ...]:
@@ -113,44 +127,50 @@ def _score(entry: dict[str, Any]) -> float | None:
     return None if score is None else float(score)
 
 
-def _read(stream: IO[bytes], reading: Reading) -> Iterator[tuple[int, dict[str, Any], Article]]:
+def read_objects(stream: IO[bytes], reading: Reading) -> Iterator[tuple[int, dict[str, Any], Article]]:
+    """The objects of a stream that have text: the line, the object, and the article in it."""
     for number, fields in read_json_lines(stream, reading):
         try:
-            article = article_of_fields(fields, f"{reading.path.name}:{number}")
+            article = article_of_fields(fields, f"{reading.path.name}:{number}", reading.columns)
         except ValueError as error:
             reading.report(number, str(error))
         else:
             yield number, fields, article
 
 
-def article_of_fields(fields: object, fallback_id: str) -> Article:
+def article_of_fields(fields: object, fallback_id: str, columns: Mapping[str, str] | None = None) -> Article:
     """The document in one JSON object.
+
+    Args:
+        fields: the object.
+        fallback_id: for an object without an id.
+        columns: field -> key, where the user has said it.
 
     Raises:
         ValueError: what is wrong with the object.
     """
     if not isinstance(fields, dict):
         raise ValueError(f"a JSON {type(fields).__name__}; expected an object with title, abstract, body or text.")
-    texts = {name: _string(fields, name) for name in (*TEXT_FIELDS, "text") if name in fields}
+    names = find_fields(fields, columns)
+    texts = {name: _string(fields, names[name], True) for name in TEXTS if name in names}
     if not texts:
-        near = next((hint for name in fields if (hint := suggest(str(name).lower(), (*TEXT_FIELDS, "text")))), "")
+        near = next((hint for name in fields if (hint := suggest(str(name).lower(), TEXTS))), "")
         raise ValueError(f"has none of title, abstract, body and text.{near}")
-    pmid = _string(fields, "pmid").strip()
-    ids = (_string(fields, name).strip() for name in ("id", "pmid", "pmcid"))
+    ids = (_string(fields, names[name]).strip() for name in IDS if name in names)
     return Article(
         id=next(filter(None, ids), fallback_id),
         title=texts.get("title", ""),
         abstract=texts.get("abstract") or ("" if texts.get("title") or texts.get("body") else texts.get("text", "")),
         body=texts.get("body", ""),
-        pmid=pmid if _DIGITS.fullmatch(pmid) else "",
+        pmid=clean_pmid(fields.get(names.get("pmid"))),
     )
 
 
-def _string(fields: dict[Any, Any], name: str) -> str:
+def _string(fields: dict[Any, Any], name: str, is_text: bool = False) -> str:
     value = fields.get(name)
     if value is None:
         return ""
-    if isinstance(value, int) and not isinstance(value, bool) and name not in (*TEXT_FIELDS, "text"):
+    if isinstance(value, int) and not isinstance(value, bool) and not is_text:
         return str(value)
     if not isinstance(value, str):
         raise ValueError(f"'{name}' is a {type(value).__name__}; expected a string.")
@@ -170,10 +190,10 @@ class JsonLinesWriter(Writer):
 
 def fields_of(document: Document) -> dict[str, Any]:
     """A document as one object."""
-    is_ours = document.format == NAME
+    is_ours = document.format in _KEPT
     fields = dict(document.native) if is_ours else _described(document)
     shift = 0
-    if is_ours and is_plain(fields):
+    if is_ours and [fields.get("text")] == [passage.text for passage in document.passages]:
         shift = document.parts[0].offset
     elif document.extraction is not None and fields.get("text") != document.text:
         fields[free_name("text", fields)] = document.text
@@ -199,6 +219,8 @@ def _described(document: Document) -> dict[str, Any]:
     if body and len(fields) > 1:
         fields["body"] = body
     fields["text"] = document.text
+    if document.metadata is not None:
+        fields |= document.metadata.to_dict()
     if document.annotations:
         fields["annotations"] = annotations_as_objects(document)
     if document.relations:

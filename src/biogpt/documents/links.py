@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from biogpt.documents.tables import Row
 from biogpt.documents.types import Document
 
 _PMID = re.compile(r"[1-9][0-9]{0,7}")
@@ -34,7 +35,7 @@ def pmid_of(document: Document) -> str:
 
 def _said(document: Document) -> Iterator[Any]:
     native = document.native
-    yield getattr(getattr(document, "metadata", None), "pmid", "")
+    yield document.metadata.pmid if document.metadata else ""
     if document.format == "bioc-json" and isinstance(native, dict):
         yield native.get("pmid")
         units = [native, *(native.get("passages") or ())]
@@ -44,8 +45,8 @@ def _said(document: Document) -> Iterator[Any]:
             return  # the id is that of PubMed Central
     elif isinstance(native, dict):
         yield from _values(native)
-    elif isinstance(native, tuple) and len(native) == 2 and isinstance(native[0], list):
-        yield from _values(dict(zip(native[0], native[1], strict=False)))
+    elif isinstance(native, Row):
+        yield from _values(dict(zip(native.header, native.cells, strict=False)))
     if document.format in ("pubmed", "pubtator", "bioc-xml", "bioc-json") or _NAMED.fullmatch(document.id):
         yield document.id
 

@@ -10,11 +10,12 @@ from typing import Any
 
 from biogpt.documents import brat, pubtator
 from biogpt.documents.offsets import find_counting, is_in_unread_passage
+from biogpt.documents.registry import OUTPUT_FORMATS
+from biogpt.documents.tables import FORMATS, Row
 from biogpt.documents.types import TEXT_FIELDS, Document, EntityRelation
 
-_TABLES = ("csv", "tsv")
 _BIOC = ("bioc-xml", "bioc-json")
-_OPEN = (*_TABLES, "jsonl", "xlsx", "parquet")
+_OPEN = (*FORMATS, "jsonl", "json")
 """Formats with keys or columns of the user's own."""
 _KNOWN_KEYS = {
     *TEXT_FIELDS,
@@ -110,9 +111,11 @@ def losses_of_reading(document: Document) -> Iterator[Loss]:
         size = sum(len(passage.text) for passage in unread)
         kind = "documents with text that was not read, beside title and abstract (--passages all reads it)"
         yield Loss(kind, f"{size:,} characters of document {document.id}")
-    names = tuple(name for name, value in _own_values(document) if _is_unread_text(document, value))
+    # The columns of a table are named as it is opened; see `biogpt.documents.tables`.
+    values = [] if document.format in FORMATS else _own_values(document)
+    names = tuple(name for name, value in values if _is_unread_text(document, value))
     if names:
-        yield Loss("documents with text in columns or keys that were not read", f"document {document.id}", names)
+        yield Loss("documents with text under keys that were not read", f"document {document.id}", names)
 
 
 def losses_of_writing(document: Document, format: str) -> Iterator[Loss]:
@@ -128,10 +131,14 @@ def losses_of_writing(document: Document, format: str) -> Iterator[Loss]:
         yield from _losses_of_conversion(document, format)
     if extraction is None:
         return
+    able = OUTPUT_FORMATS[format]
+    for name, part, lost in (
+        ("labels and answers", "labels", extraction.labels),
+        ("warnings", "warnings", extraction.warnings),
+    ):
+        if lost and part not in able:
+            yield Loss(f"{name}, which {format} cannot hold", home, number=len(lost))
     if format in (pubtator.NAME, brat.NAME):
-        for name, lost in (("labels and answers", extraction.labels), ("warnings", extraction.warnings)):
-            if lost:
-                yield Loss(f"{name}, which {format} cannot hold", home, number=len(lost))
         for relation in extraction.relations:
             if not _has_two(relation, is_located=format == brat.NAME):
                 yield Loss(_no_pair(format), f"{_described(relation)} in {home}")
@@ -167,7 +174,7 @@ def _losses_of_conversion(document: Document, format: str) -> Iterator[Loss]:
 
 def _others(document: Document, format: str) -> Iterator[str]:
     """The names of what a document has besides text, annotations and relations."""
-    metadata = getattr(document, "metadata", None)
+    metadata = document.metadata
     if metadata is not None and format in (*_BIOC, pubtator.NAME, brat.NAME):
         yield from (name for name in metadata.to_dict() if name != "pmid")
     if document.format in _OPEN:
@@ -189,8 +196,8 @@ def _own_values(document: Document) -> list[tuple[str, Any]]:
         return []
     if isinstance(native, dict):
         return [(str(name), value) for name, value in native.items()]
-    if isinstance(native, tuple) and len(native) == 2:
-        return list(zip(native[0], native[1], strict=False))
+    if isinstance(native, Row):
+        return list(zip(native.header, native.cells, strict=False))
     return []
 
 

@@ -1,4 +1,4 @@
-"""PubMed XML: titles and abstracts of citations, the rest of them left alone.
+"""PubMed XML: titles, abstracts and what is known of citations (`Metadata`), the rest of them left alone.
 
 XML indentation aside, text is kept as the file has it. An abstract's section labels are kept as `LABEL: `.
 """
@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import IO, Any
 
-from biogpt.documents.types import Article, Document, make_document, title_and_abstract
+from biogpt.documents.field_names import clean_doi, clean_pmcid, find_year
+from biogpt.documents.types import Article, Document, Metadata, make_document, title_and_abstract
 from biogpt.documents.xml_stream import find_entity, forget, parse, stopping_at_bad_xml
 from biogpt.errors import DataError
 from biogpt.files import Reading
@@ -18,10 +19,27 @@ _BLANKS = re.compile(r"[ \t\r\n]+")
 _DIGITS = re.compile(r"[0-9]{1,18}")
 ROOTS = ("PubmedArticleSet", "MedlineCitationSet", "PubmedBookArticleSet", "PubmedArticle", "MedlineCitation")
 _CITATIONS = ("MedlineCitation", "BookDocument")
+_WRAPPERS = ("PubmedArticle", "PubmedBookArticle")
+_YEARS = (
+    "Article/Journal/JournalIssue/PubDate/Year",
+    "Article/Journal/JournalIssue/PubDate/MedlineDate",
+    "Article/ArticleDate/Year",
+    "Book/PubDate/Year",
+    "Book/PubDate/MedlineDate",
+    "ContributionDate/Year",
+)
+_JOURNALS = ("Article/Journal/Title", "MedlineJournalInfo/MedlineTA", "Book/BookTitle")
+_IS_RETRACTED = "Retracted Publication"
 
 
 def read_articles(stream: IO[bytes], reading: Reading) -> Iterator[Article]:
     """The documents of a stream of PubMed XML. Withdrawn PMIDs are told to the reading."""
+    for _, article in _read(stream, reading):
+        yield article
+
+
+def _read(stream: IO[bytes], reading: Reading) -> Iterator[tuple[Any, Article]]:
+    """Each article with its citation."""
     number = 0
     is_first = True
     with stopping_at_bad_xml(reading):
@@ -34,14 +52,23 @@ def read_articles(stream: IO[bytes], reading: Reading) -> Iterator[Article]:
             if element.tag == "DeleteCitation":
                 for pmid in element.iterfind("PMID"):
                     reading.on_deletion((pmid.text or "").strip())
-            elif element.tag in _CITATIONS:
+            elif element.tag in _CITATIONS and not _is_wrapped(element):
                 number += 1
-                article = _article_of_citation(element, number, reading)
-                if article is not None:
-                    yield article
-            elif element.tag not in ("PubmedArticle", "PubmedBookArticle"):
+                if (article := _article_of_citation(element, number, reading)) is not None:
+                    yield element, article
+            elif element.tag in _WRAPPERS:  # its identifiers stand behind the citation
+                for citation in element.iterchildren(*_CITATIONS):
+                    number += 1
+                    if (article := _article_of_citation(citation, number, reading)) is not None:
+                        yield citation, article
+            else:
                 continue
             forget(element)
+
+
+def _is_wrapped(citation: Any) -> bool:
+    parent = citation.getparent()
+    return parent is not None and parent.tag in _WRAPPERS
 
 
 def _check_root(tag: str, reading: Reading) -> None:
@@ -103,9 +130,44 @@ def _section_text(element: Any) -> str:
 
 def read_documents(stream: IO[bytes], reading: Reading) -> Iterator[Document]:
     """The documents of a stream of PubMed XML."""
-    for article in read_articles(stream, reading):
-        document = make_document(article.id, title_and_abstract(article.title, article.abstract), format=NAME)
+    for citation, article in _read(stream, reading):
+        passages = title_and_abstract(article.title, article.abstract)
+        document = make_document(article.id, passages, metadata=_metadata(citation, article.pmid), format=NAME)
         if document.text:
             yield document
         else:
             reading.report(f"PMID {article.id}", "neither a title nor an abstract; expected at least one.")
+
+
+def _metadata(citation: Any, pmid: str) -> Metadata:
+    types = _texts(citation, "Article/PublicationTypeList/PublicationType") or _texts(citation, "PublicationType")
+    comments = citation.iterfind("CommentsCorrectionsList/CommentsCorrections")
+    wrapper = citation.getparent() if _is_wrapped(citation) else citation
+    ids = {
+        entry.get("IdType", ""): entry.text
+        for entry in (
+            *wrapper.iterfind("PubmedBookData/ArticleIdList/ArticleId"),
+            *wrapper.iterfind("PubmedData/ArticleIdList/ArticleId"),
+            *citation.iterfind("ArticleIdList/ArticleId"),
+        )
+    }
+    dois = (
+        entry.text
+        for entry in citation.iterfind("Article/ELocationID")
+        if entry.get("EIdType") == "doi" and entry.get("ValidYN") != "N"
+    )
+    return Metadata(
+        pmid=pmid,
+        pmcid=clean_pmcid(ids.get("pmc")),
+        doi=clean_doi(next(dois, None) or ids.get("doi")),
+        year=next((year for place in _YEARS if (year := find_year(citation.findtext(place)))), None),
+        journal=next((text for place in _JOURNALS for text in _texts(citation, place)), ""),
+        language=next(iter(_texts(citation, "Article/Language") or _texts(citation, "Language")), ""),
+        mesh_headings=_texts(citation, "MeshHeadingList/MeshHeading/DescriptorName"),
+        publication_types=types,
+        is_retracted=_IS_RETRACTED in types or any(entry.get("RefType") == "RetractionIn" for entry in comments),
+    )
+
+
+def _texts(element: Any, place: str) -> tuple[str, ...]:
+    return tuple(text for entry in element.iterfind(place) if (text := _element_text(entry)))

@@ -6,7 +6,7 @@ A document's `text` is what a model reads. Everything here counts characters (Un
 
 import re
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from biogpt.documents.highlight import highlight
@@ -21,6 +21,32 @@ TEXT_FIELDS = ("title", "abstract", "body")
 """The fields of an `Article` that hold its text, in reading order."""
 
 _ENDS_IN_WORD = re.compile(r"\w$")
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """What a file says of an article besides its text. What it does not say is empty."""
+
+    pmid: str = ""
+    """In digits."""
+    pmcid: str = ""
+    """With `PMC` in front."""
+    doi: str = ""
+    """Without `https://doi.org/`."""
+    year: int | None = None
+    """Of publication."""
+    journal: str = ""
+    language: str = ""
+    """As the file has it: PubMed says `eng`, others `en` or `English`."""
+    mesh_headings: tuple[str, ...] = ()
+    """The descriptors, without their qualifiers."""
+    publication_types: tuple[str, ...] = ()
+    is_retracted: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """What is known, as a plain object that JSON can hold."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items() if value}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +96,8 @@ class Passage:
     """Where the file counts its first character."""
     path: tuple[int, ...] = ()
     """Where it stands in the document: its place among the passages, and in BioC maybe its sentence there."""
+    section: str = ""
+    """The kind of section in an article's full text, in PMC's words: `INTRO`, `METHODS`, `RESULTS`, `FIG`, ..."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +189,16 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Extraction:
-    """What a model extracted from one document."""
+    """What a model extracted from one document.
+
+    Examples:
+        >>> extractor = biogpt.Extractor.from_pretrained("bc5cdr")
+        >>> extraction = extractor("Cisplatin-induced renal failure.")
+        >>> extraction.relations[0].roles["disease"].name
+        'renal failure'
+        >>> extraction.to_dict()["format_version"]
+        1
+    """
 
     entities: tuple[Entity, ...] = ()
     """Those that stand for themselves; the ones in relations need not be repeated."""
@@ -246,7 +283,13 @@ def _shifted(entity: Entity, shift: int) -> Entity:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One document of an annotated file. Made by `make_document`."""
+    """One document of an annotated file. Made by `make_document`.
+
+    Examples:
+        >>> document = next(biogpt.read_documents("articles.jsonl"))  # doctest: +SKIP
+        >>> document.id, document.text  # doctest: +SKIP
+        ('1', 'Aspirin and ulcers. Aspirin may cause ulcers.')
+    """
 
     id: str
     text: str
@@ -257,6 +300,8 @@ class Document:
     """All text of the file's document, also what the model does not read."""
     annotations: tuple[Annotation, ...] = ()
     relations: tuple[Relation, ...] = ()
+    metadata: Metadata | None = None
+    """What the file says of it besides; None for formats that say nothing."""
     format: str = ""
     """The name of the format it was read from."""
     native: Any = field(default=None, repr=False, compare=False)

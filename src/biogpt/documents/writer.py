@@ -27,11 +27,11 @@ class Writer:
     """
 
     def __init__(self, target: str | Path | BinaryIO, position: int = 0) -> None:
-        self.position = position
+        self.position: int = position
         """How many bytes the whole documents take."""
-        self.last = b""
+        self.last: bytes = b""
         """The last bytes of them."""
-        self.is_owner = isinstance(target, str | Path)
+        self.is_owner: bool = isinstance(target, str | Path)
         if not isinstance(target, str | Path):
             self.stream: BinaryIO = target
             return

@@ -33,7 +33,7 @@ def open_writer(
     if format not in WRITERS:
         known = ", ".join(WRITERS)
         raise InputError(f"Unknown format '{format}'.{suggest(format, WRITERS)} Expected one of {known}.")
-    if format in tables.DELIMITERS:
+    if format in tables.FORMATS:
         return WRITERS[format](target, position, columns=columns)
     return WRITERS[format](target, position)
 

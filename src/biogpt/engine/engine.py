@@ -44,7 +44,14 @@ DTYPES = {"auto": torch.float32, "float32": torch.float32, "bfloat16": torch.bfl
 
 @dataclass(frozen=True)
 class Completion:
-    """What a model wrote after a prompt."""
+    """What a model wrote after a prompt.
+
+    Examples:
+        >>> engine = biogpt.Engine.from_pretrained("mini")
+        >>> completion = engine.generate("Aspirin reduces the risk of", max_new_tokens=2, temperature=0)[0]
+        >>> completion.text, completion.stop_reason
+        (' cardiovascular disease', 'length')
+    """
 
     prompt: str
     """The prompt as it was given."""
@@ -131,6 +138,11 @@ class Engine:
         tokenizer: the model's own.
         batch_size: how many completions are made at once. More is faster and takes more memory; it does not change what
             comes out (beyond the rounding of floating-point sums).
+
+    Examples:
+        >>> engine = biogpt.Engine.from_pretrained("mini")
+        >>> engine.generate("Aspirin reduces the risk of", max_new_tokens=2, temperature=0)[0].text
+        ' cardiovascular disease'
     """
 
     def __init__(self, model: BioGptForCausalLM, tokenizer: BioGptTokenizer, batch_size: int = 8) -> None:

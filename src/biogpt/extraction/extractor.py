@@ -15,6 +15,7 @@ from biogpt.documents.json_lines import article_of_fields, passages_of
 from biogpt.documents.types import Passage, make_document
 from biogpt.errors import InputError
 from biogpt.extraction.conversion import CUT, Source, make_examples, read_extraction, source_fields
+from biogpt.extraction.linking import DEFAULT_LEXICON, Linker, load_linker
 from biogpt.extraction.predictor import LABEL_THRESHOLD, Predictor
 from biogpt.extraction.task_models import TaskModel, find_task_model, names_task
 from biogpt.tasks.task import Task
@@ -37,13 +38,21 @@ class Extractor:
         threshold: probability threshold: what has a lower score is left out. By default the one that fine-tuning found
             best on dev, which the predictor's task has.
         constrained: constrain what is generated to the task's template, so that it can always be read.
+        linker: finds identifiers for the names of entities; see `biogpt.load_linker`. Without one, entities have the
+            identifiers that the document's own annotations give them, or none.
 
     Raises:
         InputError: the threshold is no probability.
     """
 
     def __init__(
-        self, predictor: Predictor, name: str, *, threshold: float | None = None, constrained: bool = True
+        self,
+        predictor: Predictor,
+        name: str,
+        *,
+        threshold: float | None = None,
+        constrained: bool = True,
+        linker: Linker | None = None,
     ) -> None:
         check_threshold(threshold)
         self.predictor = predictor
@@ -51,6 +60,7 @@ class Extractor:
         self.name = name
         self.threshold = threshold
         self.constrained = constrained
+        self.linker = linker
 
     def __repr__(self) -> str:
         return f"Extractor({self.name!r}, task={self.task.name!r})"
@@ -65,6 +75,7 @@ class Extractor:
         batch_size: int = 8,
         threshold: float | None = None,
         constrained: bool = True,
+        link: bool | str | Path | Linker = False,
     ) -> Self:
         """An extractor with a model from disk or from the Hugging Face hub, in float32.
 
@@ -76,15 +87,21 @@ class Extractor:
             batch_size: texts that the model reads at once. More is faster and takes more memory.
             threshold: see the class.
             constrained: see the class.
+            link: find identifiers for names: True for MeSH, the name or file of a lexicon, or a `Linker`.
 
         Raises:
-            InputError: there is no such task, no model is bundled for it, or the model is not one of that task.
+            InputError: there is no such task, no model is bundled for it, the model is not one of that task, or there
+                is no such lexicon.
+            DataError: the file is not a lexicon.
             CheckpointError: there is no such model, or its files are damaged or do not fit together.
         """
         if task is None and model is not None and names_task(model):
             task, model = str(model), None
         found = find_task_model(model, task)
-        return cls.of(found, device=device, batch_size=batch_size, threshold=threshold, constrained=constrained)
+        linker = _as_linker(link)  # before the model is loaded: it may be refused
+        return cls.of(
+            found, device=device, batch_size=batch_size, threshold=threshold, constrained=constrained, linker=linker
+        )
 
     @classmethod
     def of(
@@ -95,6 +112,7 @@ class Extractor:
         batch_size: int = 8,
         threshold: float | None = None,
         constrained: bool = True,
+        linker: Linker | None = None,
     ) -> Self:
         """An extractor with a model that `find_task_model` has found; see `from_pretrained`."""
         check_threshold(threshold)
@@ -105,7 +123,7 @@ class Extractor:
             lowest = threshold if kind.threshold_of == "items" else max(threshold, MIN_SEARCH_THRESHOLD)
             found = replace(found, task=found.task.with_inference(threshold=lowest))
         predictor = Predictor.of(found, device, batch_size)
-        return cls(predictor, found.label, threshold=threshold, constrained=constrained)
+        return cls(predictor, found.label, threshold=threshold, constrained=constrained, linker=linker)
 
     @overload
     def __call__(  # type: ignore[overload-overlap]  # a string is an iterable of strings, too
@@ -145,7 +163,9 @@ class Extractor:
         if batch_size is not None:
             own = self.predictor
             predictor = Predictor(own.task, own.model, own.tokenizer, batch_size)
-            other = Extractor(predictor, self.name, threshold=self.threshold, constrained=self.constrained)
+            other = Extractor(
+                predictor, self.name, threshold=self.threshold, constrained=self.constrained, linker=self.linker
+            )
             return other.pipe(texts)
         fields = source_fields(self.task)
         numbered = enumerate(texts, start=1)
@@ -176,7 +196,8 @@ class Extractor:
                 extraction = replace(extraction, warnings=(*extraction.warnings, CUT))
             if self.threshold is not None:
                 extraction = extraction.above(self.threshold)
-            yield document.with_extraction(extraction)
+            found = document.with_extraction(extraction)
+            yield found if self.linker is None else self.linker.link_document(found)
 
 
 MIN_SEARCH_THRESHOLD = 0.01
@@ -187,6 +208,12 @@ def check_threshold(threshold: float | None) -> None:
     """Raise an `InputError` unless this is a probability, or None."""
     if threshold is not None and not 0 <= threshold <= 1:
         raise InputError(f"Got threshold {threshold}, expected a probability from 0 to 1.")
+
+
+def _as_linker(link: bool | str | Path | Linker) -> Linker | None:
+    if isinstance(link, bool):
+        return load_linker(DEFAULT_LEXICON) if link else None
+    return link if isinstance(link, Linker) else load_linker(link)
 
 
 def _placed_in_given_text(document: Document) -> Extraction:

@@ -5,12 +5,11 @@ columns of a user's own table) take them from JSON lines and tables. Knows nothi
 """
 
 import codecs
-import csv
+import io
 import json
-import tempfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,17 +22,17 @@ from biogpt.documents import (
     read_documents,
     read_stream,
 )
-from biogpt.documents.tables import DELIMITERS, IDS, looks_like_table
+from biogpt.documents.field_names import IDS, choose_columns
+from biogpt.documents.registry import ROW_READERS, detect_content
+from biogpt.documents.tables import DELIMITERS, Row, as_cell, has_parts, looks_like_table
 from biogpt.documents.types import Passage, make_document
 from biogpt.errors import DataError, InputError, suggest
 from biogpt.files import (
     Reading,
     check_encoding,
-    decoded_lines,
     open_stored,
     peek,
     read_json_lines,
-    read_table,
     reporting_damage,
     unpack,
 )
@@ -46,7 +45,7 @@ STDIN = "-"
 _TEXT = "text"
 _GZIP = b"\x1f\x8b"
 _HEAD = 1 << 16  # bytes that are looked at before anything is read
-_WITH_FIELDS = ("jsonl", *DELIMITERS)
+_WITH_FIELDS = ("jsonl", *ROW_READERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +60,13 @@ class Input:
     """The columns or keys that make the text that is read; none: the file has its text as its format says."""
     id_field: str = "id"
     """The column or key that holds the id, before those that are always looked at."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """`text`, `title` and `id` by the column or key that holds them, where the user has said it."""
 
     def describe(self) -> list[Any]:
         """What tells whether a later run is given the same: the name, and the size where it has one."""
-        return [str(self.path), self.path.stat().st_size if self.path.is_file() else None, self.format]
+        columns = [dict(self.columns)] if self.columns else []
+        return [str(self.path), self.path.stat().st_size if self.path.is_file() else None, self.format, *columns]
 
 
 def find_inputs(
@@ -72,6 +74,7 @@ def find_inputs(
     stdin: IO[bytes],
     format: str | None = None,
     on_problem: Callable[[Problem], None] = lambda problem: None,
+    columns: Mapping[str, str] | None = None,
     *,
     is_recursive: bool = False,
 ) -> list[Input]:
@@ -85,6 +88,7 @@ def find_inputs(
         stdin: what `-` stands for.
         format: of all of them; by default each one's name and content tell.
         on_problem: called with each file or directory that is left out.
+        columns: `text`, `title` and `id` by the column or key that holds them, as for `read_documents`.
         is_recursive: read the directories within a directory, too.
 
     Raises:
@@ -107,6 +111,8 @@ def find_inputs(
             inputs.append(Input(path, format or detect_format(path)))
     if not inputs:
         raise DataError(f"{names[0]} has no file that can be read. Expected text, JSON lines, XML, PubTator or tables.")
+    if columns:
+        inputs = [replace(source, columns=columns) for source in inputs]
     return inputs
 
 
@@ -123,14 +129,14 @@ def read_input(source: Input, on_problem: Callable[[Problem], None]) -> Iterator
     """
     if not source.fields:
         if source.stream is None:
-            records = read_documents(source.path, on_problem, source.format)
+            records = read_documents(source.path, on_problem, source.format, columns=source.columns)
         else:
-            records = read_stream(source.stream, source.path, on_problem, source.format)
+            records = read_stream(source.stream, source.path, on_problem, source.format, source.columns)
         for record in records:
             yield record, {}
         return
     with source.stream or open_stored(source.path) as stored, reporting_damage(source.path):
-        read = _read_table if source.format in DELIMITERS else _read_json_lines
+        read = _read_table if source.format in ROW_READERS else _read_json_lines
         yield from read(unpack(source.path, stored), Reading(source.path, on_problem), source)
 
 
@@ -151,11 +157,11 @@ def _prepare(task: Task, source: Input) -> Input:
     parts = slots_of(task.schema.source)
     columns = task.schema.dataset.columns
     head = b"" if source.path.is_dir() else _head_of(source)
-    if source.format in (_TEXT, *_WITH_FIELDS):
+    if source.format in (_TEXT, "jsonl", *DELIMITERS):
         check_encoding(source.path, head)
-    names = _names_in(head, source.format) if parts and source.format in _WITH_FIELDS else []
+    names = _names_in(source, head) if parts and source.format in _WITH_FIELDS else []
     own = tuple(columns.get(part, part) for part in parts)
-    is_table = source.format in DELIMITERS
+    is_table = source.format in ROW_READERS
     known = {_fold(name) if is_table else name for name in names}
     if columns and known.issuperset(_fold(name) if is_table else name for name in own):
         if is_table:
@@ -167,17 +173,17 @@ def _prepare(task: Task, source: Input) -> Input:
                 f"{source.path} is {source.format}, but the task '{task.name}' reads several fields: "
                 f"{', '.join(parts)}. Give JSON lines or CSV that has them."
             )
-        if source.format in DELIMITERS:
+        if is_table:
             _check_columns(source.path, names, parts)
         return replace(source, fields=tuple(parts))
     if source.stream is None:
-        check_documents(source.path, source.format)
+        check_documents(source.path, source.format, choose_columns(**source.columns))
     return source
 
 
 def _head_of(source: Input) -> bytes:
     """The first bytes, unpacked."""
-    return peek(source.path) if source.stream is None else _peek_stream(source.stream)
+    return peek(source.path, source.format == "xlsx") if source.stream is None else _peek_stream(source.stream)
 
 
 def _peek_stream(stream: IO[bytes]) -> bytes:
@@ -198,14 +204,18 @@ def _fold(name: str) -> str:
     return name.strip().lower()
 
 
-def _names_in(head: bytes, format: str) -> list[str]:
+def _names_in(source: Input, head: bytes) -> list[str]:
     """The columns of a table, or the keys of the first object of JSON lines."""
-    lines = head.decode("utf-8-sig", "replace").splitlines() or [""]
     try:
-        if format in DELIMITERS:
-            return [name.strip() for name in next(csv.reader(lines, delimiter=DELIMITERS[format]), [])]
+        if source.format in ROW_READERS:
+            reading = Reading(source.path, lambda problem: None)
+            if source.format in DELIMITERS:
+                return [name.strip() for name in ROW_READERS[source.format](io.BytesIO(head), reading)[0]]
+            with open_stored(source.path) as stored:
+                return ROW_READERS[source.format](unpack(source.path, stored), reading)[0]
+        lines = head.decode("utf-8-sig", "replace").splitlines() or [""]
         first = json.loads(next((line for line in lines if line.strip()), "{}"))
-    except (csv.Error, ValueError, RecursionError):
+    except (DataError, ValueError, RecursionError):
         return []
     return list(first) if isinstance(first, dict) else []
 
@@ -218,13 +228,8 @@ def _open_stdin(stdin: IO[bytes], format: str | None) -> Input:
 
 def _detect(head: bytes) -> str:
     """The format of something that must not be read to its end before its first record is out."""
-    with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / "stdin"
-        path.write_bytes(head)
-        try:
-            return detect_format(path)
-        except DataError:
-            return looks_like_table(head.decode("utf-8-sig", "replace").partition("\n")[0]) or _TEXT
+    found = detect_content(Path("stdin"), head)
+    return found or looks_like_table(head.decode("utf-8-sig", "replace").partition("\n")[0]) or _TEXT
 
 
 def _find_in_directory(
@@ -271,16 +276,17 @@ def _read_json_lines(
 
 
 def _read_table(stream: IO[bytes], reading: Reading, source: Input) -> Iterator[tuple[Document, Mapping[str, str]]]:
-    header, rows = read_table(decoded_lines(stream, reading), reading, DELIMITERS[source.format])
+    header, rows = ROW_READERS[source.format](stream, reading)
     _check_columns(reading.path, header, source.fields)
     for number, row in rows:
-        values = {_fold(name): cell for name, cell in zip(header, row, strict=True)}
+        values = {_fold(name): as_cell(cell) for name, cell in zip(header, row, strict=True)}
         values |= {name: values[_fold(name)] for name in (*source.fields, source.id_field) if _fold(name) in values}
         missing = [name for name in source.fields if not values[name].strip()]
         if missing:
             reading.report(number, f"no text in '{missing[0]}'.")
             continue
-        yield _make_record(values, (header, row), source, f"{reading.path.name}:{number}")
+        native = Row(header, row, not has_parts(header))
+        yield _make_record(values, native, source, f"{reading.path.name}:{number}")
 
 
 def _make_record(

@@ -7,6 +7,7 @@ the caller, and the run goes on. Knows neither what a model is made of nor how a
 
 import contextlib
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -18,10 +19,12 @@ from biogpt.documents import OUTPUT_FORMATS, Document, Problem, Writer, open_wri
 from biogpt.documents.html import Heading, PageWriter
 from biogpt.documents.losses import Losses, losses_of_reading, losses_of_writing
 from biogpt.documents.offsets import fix_offsets
+from biogpt.documents.registry import ENDINGS
 from biogpt.documents.tables import item_columns
 from biogpt.documents.types import choose_passages, items_of
 from biogpt.errors import DataError, InputError, suggest
 from biogpt.extraction.conversion import Source
+from biogpt.extraction.linking import Linker
 from biogpt.extraction.task_models import TaskModel
 from biogpt.mining.inputs import Input, prepare_inputs, read_input
 from biogpt.run_state import RunState
@@ -111,31 +114,59 @@ class Target:
     """Where to make a web page of the results, too."""
 
 
-def choose_format(task: Task, wanted: str | None, path: Path | None, inputs: Sequence[Input]) -> str:
+def choose_format(task: Task | Sequence[Task], wanted: str | None, path: Path | None, inputs: Sequence[Input]) -> str:
     """The format of the output: the wanted one, or what the output's name says, or the inputs' own, or JSON lines.
 
+    Args:
+        task: what is looked for; or several tasks, whose results go into one output.
+        wanted: a format's name.
+        path: the output.
+        inputs: from `find_inputs`.
+
     Raises:
-        InputError: no such format, one that cannot say what the task finds, or an output that is to be packed.
+        InputError: no such format, one that cannot say what a task finds, or an output that is to be packed.
     """
+    tasks = [task] if isinstance(task, Task) else task
     if wanted is not None and wanted not in OUTPUT_FORMATS:
         known = ", ".join(OUTPUT_FORMATS)
         raise InputError(f"Unknown format '{wanted}'.{suggest(wanted, OUTPUT_FORMATS)} Expected one of {known}.")
-    if path is not None and path.suffix == ".gz":
-        raise InputError(f"{path} ends in .gz, but results are written unpacked. Leave out .gz; pack the file later.")
-    needed = task.kind.extracts
+    if path is not None and path.suffix in (".gz", ".zip"):
+        message = f"results are written unpacked. Leave out {path.suffix}; pack the file later."
+        raise InputError(f"{path} ends in {path.suffix}, but {message}")
+    if wanted is None and path is not None:
+        _check_ending(path)
+    needed = {task.kind.extracts for task in tasks}
     own = {source.format for source in inputs}
     guessed = output_format(path) if path else None
-    if guessed is None and len(own) == 1 and needed in OUTPUT_FORMATS.get(next(iter(own)), ()):
+    if guessed is None and len(own) == 1 and needed <= OUTPUT_FORMATS.get(next(iter(own)), frozenset()):
         guessed = next(iter(own))
     format = wanted or guessed or DEFAULT_FORMAT
-    if needed not in OUTPUT_FORMATS[format]:
-        able = ", ".join(name for name, parts in OUTPUT_FORMATS.items() if needed in parts)
-        raise InputError(f"{format} cannot say the {needed} that the task '{task.name}' finds. Expected one of {able}.")
+    for one in tasks:
+        if one.kind.extracts not in OUTPUT_FORMATS[format]:
+            able = ", ".join(name for name, parts in OUTPUT_FORMATS.items() if needed <= parts)
+            raise InputError(
+                f"{format} cannot say the {one.kind.extracts} that the task '{one.name}' finds. Expected one of {able}."
+            )
     return format
 
 
+def _check_ending(path: Path) -> None:
+    """Raise where the name of an output asks for something that is not written."""
+    ending = path.suffix.lower()
+    if ending in (".html", ".htm"):
+        raise InputError(f"{path} is a web page. Expected a file of data; give the page with --html {path}.")
+    is_name = re.fullmatch(r"\.[a-z][a-z0-9]{1,8}", ending) is not None  # and no number of a version
+    if is_name and output_format(path) is None and not path.is_dir():
+        endings = ", ".join(ending for ending, name in ENDINGS.items() if name in OUTPUT_FORMATS)
+        known = ", ".join(OUTPUT_FORMATS)
+        raise InputError(
+            f"{path} ends in {ending}, which is not written. Expected {endings}, or a format beside the name: --format "
+            f"with one of {known}."
+        )
+
+
 def predict_files(
-    found: TaskModel,
+    found: TaskModel | Sequence[TaskModel],
     inputs: Sequence[Input],
     target: Target,
     *,
@@ -143,6 +174,7 @@ def predict_files(
     constrained: bool = True,
     threshold: float | None = None,
     batch_size: int = 8,
+    linker: Linker | None = None,
     passages: str | Sequence[str] | None = None,
     is_fixing_offsets: bool = False,
     on_problem: Callable[[Problem], None] = lambda problem: None,
@@ -151,13 +183,14 @@ def predict_files(
     """Predict what stands in files, and write them with it.
 
     Args:
-        found: the model.
+        found: the model; or several, for different tasks: the output then has what all of them find.
         inputs: from `find_inputs`.
         target: where results go. With a path the run can be taken up again by the same call.
         device: where to run, in PyTorch's terms.
         constrained: constrain what is generated to the task's template.
         threshold: probability threshold: what has a lower score is left out; by default the model's own.
         batch_size: texts that the model reads at once. Results are written after a few such batches.
+        linker: finds identifiers for the names of entities.
         passages: what is read of each document: `"all"`, or types such as `("title", "abstract")`; see
             `biogpt.documents.types.choose_passages`. By default title and abstract, or all text where there is no
             abstract.
@@ -171,10 +204,10 @@ def predict_files(
             probability; or there is no such device.
         DataError: a table lacks columns, the output cannot be written, or the inputs are others than before.
     """
-    task = found.task
+    models = [found] if isinstance(found, TaskModel) else list(found)
     if threshold is not None and not 0 <= threshold <= 1:
         raise InputError(f"Got threshold {threshold}, expected a probability from 0 to 1.")
-    inputs = prepare_inputs(task, inputs)
+    inputs = _prepare_inputs(models, inputs)
     _check_target(inputs, target)
     settings = {
         "constrained": constrained,
@@ -182,8 +215,9 @@ def predict_files(
         "batch_size": batch_size,
         "passages": list(passages) if isinstance(passages, tuple) else passages,
         "is_fixing_offsets": is_fixing_offsets,
+        "lexicon": linker.lexicon.digest if linker else None,
     }
-    run_state = _open_run_state(found, inputs, target, settings)
+    run_state = _open_run_state(models, inputs, target, settings)
     summary = Summary()
 
     def report(problem: Problem) -> None:
@@ -201,17 +235,25 @@ def predict_files(
     if target.page_path is not None:
         _make_parent(target.page_path)
     from biogpt.extraction.extractor import Extractor  # torch, which takes a while: what was typed is checked by now
+    from biogpt.extraction.joint import JointExtractor
 
-    extractor = Extractor.of(found, device=device, batch_size=batch_size, threshold=threshold, constrained=constrained)
+    extractors = [
+        Extractor.of(
+            model, device=device, batch_size=batch_size, threshold=threshold, constrained=constrained, linker=linker
+        )
+        for model in models
+    ]
+    extractor = extractors[0] if len(extractors) == 1 else JointExtractor(extractors)
     if run_state is not None:
         run_state.begin()
         summary.take_up(run_state)
     with contextlib.ExitStack() as stack:
-        outputs = _open_outputs(stack, found, target, run_state)
+        outputs = _open_outputs(stack, models, target, run_state)
         records = read_all()
         seen = _skip(records, run_state)
         # The predictor sorts by length. For that a few records of a tagging task are enough: each is many sentences.
-        group_size = batch_size if task.kind.reads_sentences else extractor.predictor.window_size
+        reads_sentences = any(model.task.kind.reads_sentences for model in models)
+        group_size = batch_size if reads_sentences else extractors[0].predictor.window_size
         while group := list(islice(records, group_size)):
             for record in extractor.extract_documents(group):
                 summary.count(record, target.format)
@@ -234,6 +276,27 @@ def predict_files(
     if run_state is not None:
         run_state.finish()
     return summary
+
+
+def _prepare_inputs(models: Sequence[TaskModel], inputs: Sequence[Input]) -> list[Input]:
+    """The inputs as the tasks read them, which have to read the same of each.
+
+    Raises:
+        InputError: two tasks read different fields.
+    """
+    prepared = [prepare_inputs(model.task, inputs) for model in models]
+    for model, others in zip(models, prepared, strict=True):
+        for one, first in zip(others, prepared[0], strict=True):
+            if (one.fields, one.id_field) != (first.fields, first.id_field):
+                raise InputError(
+                    f"The task '{model.task.name}' reads {_fields_in(one)} of {one.path}, but '{models[0].task.name}' "
+                    f"reads {_fields_in(first)}. Expected tasks that read the same; predict them one by one."
+                )
+    return prepared[0]
+
+
+def _fields_in(source: Input) -> str:
+    return ", ".join(source.fields) or "the text"
 
 
 def _check_target(inputs: Sequence[Input], target: Target) -> None:
@@ -269,7 +332,7 @@ def _check_unchanged(records: Iterator[Source], run_state: RunState) -> None:
 
 
 def _open_run_state(
-    found: TaskModel, inputs: Sequence[Input], target: Target, settings: Mapping[str, Any]
+    models: Sequence[TaskModel], inputs: Sequence[Input], target: Target, settings: Mapping[str, Any]
 ) -> RunState | None:
     """The note on the run, where its output is one that can be taken up again."""
     if target.path is None:
@@ -277,9 +340,9 @@ def _open_run_state(
     settings = {
         **settings,
         "inputs": [source.describe() for source in inputs],
-        "task": found.task.name,
-        "model": found.name,
-        "model_files": found.fingerprint(),
+        "task": _one_or_all([model.task.name for model in models]),
+        "model": _one_or_all([model.name for model in models]),
+        "model_files": _one_or_all([model.fingerprint() for model in models]),
         "format": target.format,
         "page": str(target.page_path) if target.page_path else None,
         "biogpt": biogpt.__version__,
@@ -287,27 +350,41 @@ def _open_run_state(
     return RunState([path for path in (target.path, target.page_path) if path], settings)
 
 
+def _one_or_all(values: list[str]) -> str | list[str]:
+    return values[0] if len(values) == 1 else values
+
+
 def _open_outputs(
-    stack: contextlib.ExitStack, found: TaskModel, target: Target, run_state: RunState | None
+    stack: contextlib.ExitStack, models: Sequence[TaskModel], target: Target, run_state: RunState | None
 ) -> list[Writer]:
     """The writers of the run, closed with `stack`."""
-    task = found.task
+    tasks = [model.task for model in models]
     positions = run_state.positions if run_state else [0, 0]
     place = target.path or target.stream
     assert place is not None
-    outputs = [open_writer(place, target.format, position=positions[0], columns=_columns(task))]
+    outputs = [open_writer(place, target.format, position=positions[0], columns=_columns(tasks))]
     if target.page_path is not None:
-        heading = Heading(task.schema.title, found.label, found.quality(), task.kind.entity_types(task.schema))
+        heading = Heading(
+            "; ".join(task.schema.title for task in tasks),
+            ", ".join(model.label for model in models),
+            "; ".join(filter(None, (model.quality() for model in models))),
+            tuple(dict.fromkeys(name for task in tasks for name in task.kind.entity_types(task.schema))),
+        )
         outputs.append(PageWriter(target.page_path, positions[-1], heading=heading))
     return [stack.enter_context(output) for output in outputs]
 
 
-def _columns(task: Task) -> tuple[str, ...]:
-    """The columns that a table needs for the task's items."""
-    if task.kind.extracts == "entities":
-        return item_columns(has_mentions=True)
-    roles = task.kind.role_slots(task.schema)
-    return item_columns(roles, [name for name in task.schema.slots if name not in roles])
+def _columns(tasks: Sequence[Task]) -> tuple[str, ...]:
+    """The columns that a table needs for the tasks' items."""
+    has_mentions = any(task.kind.extracts == "entities" for task in tasks)
+    roles: dict[str, None] = {}
+    values: dict[str, None] = {}
+    for task in tasks:
+        if task.kind.extracts != "entities":
+            own = task.kind.role_slots(task.schema)
+            roles |= dict.fromkeys(own)
+            values |= dict.fromkeys(name for name in task.schema.slots if name not in own)
+    return tuple(dict.fromkeys(item_columns(list(roles), list(values), has_mentions)))
 
 
 def _read_all(inputs: Sequence[Input], summary: Summary, report: Callable[[Problem], None]) -> Iterator[Source]:

@@ -29,6 +29,9 @@ def register_auto_classes() -> None:
     Where PEFT is installed, it also learns which layers LoRA adapts unless told otherwise (queries and values, as for
     models alike). For this process, from now on; calling it again changes nothing. Importing `biogpt` never does this
     by itself.
+
+        >>> biogpt.register_auto_classes()  # doctest: +SKIP
+        >>> transformers.AutoModelForCausalLM.from_pretrained("out")  # doctest: +SKIP
     """
     AutoConfig.register(BioGptConfig.model_type, BioGptConfig, exist_ok=True)
     AutoModel.register(BioGptConfig, BioGptModel, exist_ok=True)

@@ -77,6 +77,13 @@ class BioGptConfig(PreTrainedConfig):
 
     Raises:
         ConfigError: (also a `ValueError`) a value that no network can have, named.
+
+    Examples:
+        >>> biogpt.BioGptConfig.preset("mini").hidden_size
+        320
+        >>> biogpt.BioGptConfig(hidden_size=0)
+        Traceback (most recent call last):
+        biogpt.errors.ConfigError: hidden_size=0: expected at least 1.
     """
 
     model_type = "biogpt"

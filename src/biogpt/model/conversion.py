@@ -112,23 +112,23 @@ def _write_fairseq(
             f"{FAIRSEQ_LAYER_NORM_EPS} and one of {', '.join(_FAIRSEQ_ACTIVATIONS)}, all that fairseq has. Keep it "
             "in Hugging Face's layout."
         )
-    pieces = sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().__getitem__)
+    tokens = sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().__getitem__)
     num_learned = 0
-    while pieces[-1].startswith("learned") and not pieces[-1].endswith(_WORD_END):
-        pieces.pop()
+    while tokens[-1].startswith("learned") and not tokens[-1].endswith(_WORD_END):
+        tokens.pop()
         num_learned += 1
     num_special = len(SPECIAL_TOKENS)
-    strange = sorted(set(tokenizer.get_added_vocab()) & set(pieces[num_special:]))
-    if strange or tuple(pieces[:num_special]) != SPECIAL_TOKENS:
+    strange = sorted(set(tokenizer.get_added_vocab()) & set(tokens[num_special:]))
+    if strange or tuple(tokens[:num_special]) != SPECIAL_TOKENS:
         raise CheckpointError(
-            f"{codes_file.parent}: the vocabulary has {(strange or pieces)[0]!r} where fairseq has no place for it, "
+            f"{codes_file.parent}: the vocabulary has {(strange or tokens)[0]!r} where fairseq has no place for it, "
             f"expected {', '.join(SPECIAL_TOKENS)} first and no other added tokens than learned1, learned2, ... at the "
             "end. Convert the model it was made from."
         )
     names = [
-        piece.removesuffix(_WORD_END) if piece.endswith(_WORD_END) else f"{piece}@@" for piece in pieces[num_special:]
+        token.removesuffix(_WORD_END) if token.endswith(_WORD_END) else f"{token}@@" for token in tokens[num_special:]
     ]
-    # How often a piece occurs is lost in Hugging Face's layout, and fairseq does not use it.
+    # How often a token occurs is lost in Hugging Face's layout, and fairseq does not use it.
     _write_lines(path / checkpoint.DICTIONARY_FILE, [f"{name} 1" for name in names])
     merges = codes_file.read_text(encoding="utf-8").splitlines()
     if all(len(merge.split(" ")) == 2 for merge in merges):

@@ -248,7 +248,17 @@ class BioGptPreTrainedModel(PreTrainedModel):
 
 
 class BioGptModel(BioGptPreTrainedModel):
-    """The decoder without a head: token ids to hidden states."""
+    """The decoder without a head: token ids to hidden states.
+
+    Args:
+        config: every number that shapes the network.
+
+    Examples:
+        >>> config = biogpt.BioGptConfig.preset("mini", num_hidden_layers=1)
+        >>> model = biogpt.BioGptModel(config).eval()
+        >>> model(torch.tensor([[2, 32, 7487, 611]])).last_hidden_state.shape
+        torch.Size([1, 4, 320])
+    """
 
     def __init__(self, config: BioGptConfig) -> None:
         config.check_network()
@@ -462,7 +472,17 @@ def _is_known(num_past: int | torch.Tensor) -> bool:
 
 
 class BioGptForCausalLM(BioGptPreTrainedModel, BioGptGenerationMixin):
-    """The decoder with a language-model head that shares the token embedding's matrix."""
+    """The decoder with a language-model head that shares the token embedding's matrix.
+
+    Args:
+        config: every number that shapes the network.
+
+    Examples:
+        >>> config = biogpt.BioGptConfig.preset("mini", num_hidden_layers=1)
+        >>> model = biogpt.BioGptForCausalLM(config).eval()
+        >>> model(torch.tensor([[2, 32, 7487, 611]])).logits.shape
+        torch.Size([1, 4, 8192])
+    """
 
     _tied_weights_keys = {"output_projection.weight": "biogpt.embed_tokens.weight"}  # noqa: RUF012, transformers' form
 
@@ -529,7 +549,17 @@ class BioGptForCausalLM(BioGptPreTrainedModel, BioGptGenerationMixin):
 
 
 class BioGptForTokenClassification(BioGptPreTrainedModel):
-    """The decoder with a label for every token, as for named entities."""
+    """The decoder with a label for every token, as for named entities.
+
+    Args:
+        config: every number that shapes the network; `num_labels` says how many labels there are.
+
+    Examples:
+        >>> config = biogpt.BioGptConfig.preset("mini", num_hidden_layers=1, num_labels=3)
+        >>> model = biogpt.BioGptForTokenClassification(config).eval()
+        >>> model(torch.tensor([[2, 32, 7487, 611]])).logits.shape
+        torch.Size([1, 4, 3])
+    """
 
     accepts_loss_kwargs = False  # tells Trainer that the loss is the mean over this batch
 
@@ -591,7 +621,17 @@ class BioGptForTokenClassification(BioGptPreTrainedModel):
 
 
 class BioGptForSequenceClassification(BioGptPreTrainedModel):
-    """The decoder with labels or values for a whole text, read off its last token, the only one that has seen all."""
+    """The decoder with labels or values for a whole text, read off its last token, the only one that has seen all.
+
+    Args:
+        config: every number that shapes the network; `num_labels` says how many labels there are.
+
+    Examples:
+        >>> config = biogpt.BioGptConfig.preset("mini", num_hidden_layers=1, num_labels=3)
+        >>> model = biogpt.BioGptForSequenceClassification(config).eval()
+        >>> model(torch.tensor([[2, 32, 7487, 611]])).logits.shape
+        torch.Size([1, 3])
+    """
 
     accepts_loss_kwargs = False  # tells Trainer that the loss is the mean over this batch
 

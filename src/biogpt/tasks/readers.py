@@ -24,6 +24,7 @@ from biogpt.files import (
     read_text,
     reporting_damage,
 )
+from biogpt.tasks.annotations import is_annotated, read_annotations
 from biogpt.tasks.example import Example, Item
 from biogpt.tasks.iob import read_tags
 from biogpt.tasks.kinds.registry import find_kind
@@ -36,7 +37,7 @@ _WORKBOOKS = (".xlsx", ".xls", ".ods")
 def read(schema: Schema, path: Path, split: str) -> list[Example]:
     """Read one split; see `Task.read`."""
     file = find_file(schema, path, split)
-    examples = list(READERS[schema.dataset.reader](schema, file, split))
+    examples = list(READERS[_reader_for(schema, file)](schema, file, split))
     if schema.empty_documents == "drop":
         examples = [example for example in examples if example.items]
     seen: set[str] = set()
@@ -52,23 +53,31 @@ def read(schema: Schema, path: Path, split: str) -> list[Example]:
 def find_file(schema: Schema, path: Path, split: str) -> Path:
     """The file of a split: `path` itself, or in the directory `path` the one that the schema names."""
     files = schema.dataset.files
-    if not path.is_dir():
+    if not path.is_dir() or is_annotated(path):
         if path.suffix.lower() in _WORKBOOKS:
             raise DataError(f"{path} is a workbook, which is not read. Save its sheet as CSV and give that file.")
-        if not path.is_file():
+        if not path.exists():
             raise DataError(f"There is no file or directory {path}. Expected the data of the task '{schema.name}'.")
         return path
     if split not in files:
         known = ", ".join(files) or "(none: give a file, not a directory)"
         raise InputError(f"The task '{schema.name}' has no split '{split}'.{suggest(split, files)} Known: {known}.")
     file = path / files[split]
-    if not file.is_file():
+    if not file.is_file() and not is_annotated(file):
         there = sorted(entry.name for entry in path.iterdir())[:8]
         raise DataError(
             f"{path} has no file '{files[split]}', where the split '{split}' of the task '{schema.name}' should be. "
             f"There: {', '.join(there) or '(nothing)'}."
         )
     return file
+
+
+def _reader_for(schema: Schema, file: Path) -> str:
+    """The schema's own reader, unless the file holds annotated documents and the task is one that learns from them."""
+    reader = schema.dataset.reader
+    is_own_pubtator = reader == "linked_documents" and "pubtator" in file.name.lower()
+    can_be = schema.kind in ("tagging", "relation") and not is_own_pubtator
+    return "annotations" if can_be and is_annotated(file) else reader
 
 
 def read_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
@@ -393,6 +402,7 @@ def _delimiter(text: str) -> str:
 
 
 READERS: dict[str, Callable[[Schema, Path, str], Iterator[Example]]] = {
+    "annotations": read_annotations,
     "linked_documents": _read_linked_documents,
     "triple_documents": _read_triple_documents,
     "questions": _read_questions,

@@ -20,6 +20,7 @@ from biogpt.tasks.schema import Schema
 from biogpt.tasks.template import slots_of
 
 READER_FIELDS: dict[str, tuple[str, ...]] = {
+    "annotations": (),
     "labelled_lines": (),
     "linked_documents": (),
     "prompts": (),

@@ -15,6 +15,7 @@ from biogpt.errors import ConfigError, DataError, InputError, suggest
 from biogpt.tasks import readers
 from biogpt.tasks.example import Example, Item, Prediction
 from biogpt.tasks.inference import InferenceSettings
+from biogpt.tasks.kinds.kind import Kind
 from biogpt.tasks.kinds.registry import find_kind
 from biogpt.tasks.mentions import find_mentions
 from biogpt.tasks.metrics import Counts, Pair
@@ -31,10 +32,10 @@ class Task:
 
     def __init__(self, schema: Schema, inference: InferenceSettings | None = None) -> None:
         self.schema = schema
-        self.inference = inference or InferenceSettings()
+        self.inference: InferenceSettings = inference or InferenceSettings()
         """How a fine-tuned model is asked; without one, the defaults."""
-        self.name = schema.name
-        self.kind = find_kind(schema.kind)
+        self.name: str = schema.name
+        self.kind: Kind = find_kind(schema.kind)
         """What differs between the kinds of tasks; its methods take the schema."""
         self.kind.check_schema(schema)
 
@@ -146,6 +147,11 @@ def load_task(name: str | Path, **settings: str | int) -> Task:
     Raises:
         InputError: no such task, setting or file.
         ConfigError: the schema cannot work; the message says why.
+
+    Examples:
+        >>> task = biogpt.load_task("bc5cdr")
+        >>> task.target(task.example()).split(";")[0]
+        'the relation between cisplatin and nephrotoxicity exists'
     """
     file = read_task_file(find_task_file(name), **settings)
     return Task(file.schema, file.inference)

@@ -1,6 +1,6 @@
 """The backend of `BioGptTokenizer`: stands where transformers' fast tokenizers have a `tokenizers.Tokenizer`.
 
-`tokenizers` has no Moses, so its `Tokenizer` cannot turn text into these pieces; our `Encoder` does that. All the rest
+`tokenizers` has no Moses, so its `Tokenizer` cannot turn text into these tokens; our `Encoder` does that. All the rest
 is left to `tokenizers`: what becomes of a vocabulary when tokens are added to it, and of an encoding when it is paired,
 cut into overlapping parts, or looked into. `Encoding` gives the plain lists that most callers want straight from the
 encoder's arrays, and turns into a `tokenizers.Encoding` when anything else is asked of it.
@@ -19,7 +19,7 @@ from tokenizers.processors import TemplateProcessing
 
 from biogpt.errors import InputError
 from biogpt.text.bpe import Vocabulary
-from biogpt.text.encoder import Article, Encoder, Pieces, Segment
+from biogpt.text.encoder import Article, Encoder, Segment, Tokens
 
 # What is left to the `tokenizers.Tokenizer` within. Its other attributes would not tell the truth (as serialisation).
 _INNER = frozenset(
@@ -61,8 +61,8 @@ class Backend:
     """The part of `tokenizers.Tokenizer` that transformers uses.
 
     Args:
-        vocabulary: pieces and merges.
-        unknown_token: the piece that stands for what the vocabulary lacks.
+        vocabulary: tokens and merges.
+        unknown_token: the token that stands for what the vocabulary lacks.
     """
 
     def __init__(self, vocabulary: Vocabulary, unknown_token: str) -> None:
@@ -144,9 +144,9 @@ class Backend:
     def encode_ids(self, texts: Iterable[str]) -> list[list[int]]:
         """The ids of each text, without a separator."""
         return [
-            pieces.ids[first:last]
-            for pieces in self._encoder.encode(map(self._segments, texts))
-            for first, last in pairwise(pieces.bounds)
+            tokens.ids[first:last]
+            for tokens in self._encoder.encode(map(self._segments, texts))
+            for first, last in pairwise(tokens.bounds)
         ]
 
     def encode(
@@ -170,9 +170,9 @@ class Backend:
         documents = map(self._word_segments if is_pretokenized else self._segments, texts)
         separator_id = self._separator_id if add_special_tokens else None
         singles = (
-            Encoding(self, pieces, first, last, separator_id)
-            for pieces in self._encoder.encode(documents, is_pretokenized)
-            for first, last in pairwise(pieces.bounds)
+            Encoding(self, tokens, first, last, separator_id)
+            for tokens in self._encoder.encode(documents, is_pretokenized)
+            for first, last in pairwise(tokens.bounds)
         )
         encodings: list[Encoding | tokenizers.Encoding] = []
         for size in sizes:
@@ -190,15 +190,15 @@ class Backend:
         return self._inner.post_process(first, second[0] if second else None, parts[0].has_separator)
 
     def _to_rust(self, part: "Encoding") -> tokenizers.Encoding:
-        """The pieces of a text as a `tokenizers.Encoding`. It can only be made from its serialised form."""
-        pieces, first, last, length, truncation = part.source
-        ids = pieces.ids[first:last]
+        """The tokens of a text as a `tokenizers.Encoding`. It can only be made from its serialised form."""
+        tokens, first, last, length, truncation = part.source
+        ids = tokens.ids[first:last]
         state = {
             "ids": ids,
             "type_ids": [0] * len(ids),
             "tokens": list(map(self.id_to_token, ids)),
-            "words": pieces.words[first:last],
-            "offsets": pieces.offsets[first:last],
+            "words": tokens.words[first:last],
+            "offsets": tokens.offsets[first:last],
             "special_tokens_mask": [0] * len(ids),
             "attention_mask": [1] * len(ids),
             "overflowing": [],
@@ -269,7 +269,7 @@ class Encoding:
 
     Args:
         backend: what made it.
-        pieces: holds its pieces, numbers `first` to `last` (not included).
+        tokens: holds its tokens, numbers `first` to `last` (not included).
         separator_id: what stands before them, if anything.
     """
 
@@ -281,16 +281,16 @@ class Encoding:
         "_num_right",
         "_num_separators",
         "_padding",
-        "_pieces",
         "_rust",
         "_separator_id",
         "_start",
         "_stop",
+        "_tokens",
         "_truncation",
     )
 
-    def __init__(self, backend: Backend, pieces: Pieces, first: int, last: int, separator_id: int | None) -> None:
-        self._backend, self._pieces, self._separator_id = backend, pieces, separator_id
+    def __init__(self, backend: Backend, tokens: Tokens, first: int, last: int, separator_id: int | None) -> None:
+        self._backend, self._tokens, self._separator_id = backend, tokens, separator_id
         self._first, self._last = first, last
         self._start, self._stop = first, last  # what is left after cutting
         self._num_separators = 0 if separator_id is None else 1
@@ -300,7 +300,7 @@ class Encoding:
         self._rust: tokenizers.Encoding | None = None
 
     def cut(self, length: int, truncation: Truncation) -> None:
-        """Leave `length` pieces. Not for encodings that are padded already."""
+        """Leave `length` tokens. Not for encodings that are padded already."""
         if length < self._last - self._first:
             self._truncation = truncation
             if truncation.direction == "left":
@@ -310,13 +310,13 @@ class Encoding:
 
     @property
     def has_separator(self) -> bool:
-        """Whether a separator stands before the pieces."""
+        """Whether a separator stands before the tokens."""
         return self._num_separators > 0
 
     @property
-    def source(self) -> tuple[Pieces, int, int, int, Truncation | None]:
-        """The pieces, first, last, how many to leave of them, and how to cut, if that is not all of them."""
-        return self._pieces, self._first, self._last, self._stop - self._start, self._truncation
+    def source(self) -> tuple[Tokens, int, int, int, Truncation | None]:
+        """The tokens, first, last, how many to leave of them, and how to cut, if that is not all of them."""
+        return self._tokens, self._first, self._last, self._stop - self._start, self._truncation
 
     def to_rust(self) -> tokenizers.Encoding:
         """The same as a `tokenizers.Encoding`; from now on this object only passes on what is asked of it."""
@@ -343,7 +343,7 @@ class Encoding:
         return self._num_left + self._num_separators + self._stop - self._start + self._num_right
 
     def _frame(self, values: list[Any], separator: Any, padding: Any) -> list[Any]:
-        """Put the separator's and the padding's values about those of the pieces."""
+        """Put the separator's and the padding's values about those of the tokens."""
         framed = values[self._start : self._stop]
         if self._num_separators:
             framed.insert(0, separator)
@@ -351,12 +351,12 @@ class Encoding:
             framed = [padding] * self._num_left + framed + [padding] * self._num_right
         return framed
 
-    def _fill(self, piece: Any, separator: Any, padding: Any) -> list[Any]:
-        """As `_frame`, with the same value for all pieces."""
+    def _fill(self, token: Any, separator: Any, padding: Any) -> list[Any]:
+        """As `_frame`, with the same value for all tokens."""
         return (
             [padding] * self._num_left
             + [separator] * self._num_separators
-            + [piece] * (self._stop - self._start)
+            + [token] * (self._stop - self._start)
             + [padding] * self._num_right
         )
 
@@ -370,21 +370,21 @@ class Encoding:
         """The id of each token."""
         if self._rust is not None:
             return list(self._rust.ids)
-        return self._frame(self._pieces.ids, self._separator_id, self._padding.get("pad_id"))
+        return self._frame(self._tokens.ids, self._separator_id, self._padding.get("pad_id"))
 
     @property
     def offsets(self) -> list[tuple[int, int]]:
         """The place of each token in the text; (0, 0) for separator and padding."""
         if self._rust is not None:
             return list(self._rust.offsets)
-        return self._frame(self._pieces.offsets, (0, 0), (0, 0))
+        return self._frame(self._tokens.offsets, (0, 0), (0, 0))
 
     @property
     def word_ids(self) -> list[int | None]:
         """The number of each token's word; None for separator and padding."""
         if self._rust is not None:
             return list(self._rust.word_ids)
-        return self._frame(self._pieces.words, None, None)
+        return self._frame(self._tokens.words, None, None)
 
     @property
     def type_ids(self) -> list[int]:

@@ -1,7 +1,7 @@
-"""Byte-pair encoding: the vocabulary (pieces and merges) in its file formats, and how one is learned from words.
+"""Byte-pair encoding: the vocabulary (tokens and merges) in its file formats, and how one is learned from words.
 
-A piece that ends a word ends in `</w>`. Two formats are read: Hugging Face's `vocab.json` + `merges.txt`, and fairseq's
-`dict.txt` + `bpecodes`, where `foo@@` is the piece `foo` and `foo` the piece `foo</w>`.
+A token that ends a word ends in `</w>`. Two formats are read: Hugging Face's `vocab.json` + `merges.txt`, and fairseq's
+`dict.txt` + `bpecodes`, where `foo@@` is the token `foo` and `foo` the token `foo</w>`.
 This module knows nothing of how text is split into words, and never imports torch.
 """
 
@@ -22,7 +22,7 @@ from biogpt.errors import DataError, InputError
 StrPath = str | PathLike[str]
 
 SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>")
-"""The pieces with the ids 0 to 3: fairseq's begin, padding, end and unknown."""
+"""The tokens with the ids 0 to 3: fairseq's begin, padding, end and unknown."""
 
 VOCABULARY_FILE = "vocab.json"
 MERGES_FILE = "merges.txt"
@@ -31,20 +31,20 @@ WORD_END = "</w>"
 
 
 class Vocabulary(NamedTuple):
-    """Pieces and merges."""
+    """Tokens and merges."""
 
     ids: dict[str, int]
-    """The id of each piece."""
+    """The id of each token."""
     merges: list[tuple[str, str]]
-    """Pairs of pieces that become one, the first to be merged first."""
+    """Pairs of tokens that become one, the first to be merged first."""
 
 
 def read_vocabulary(vocabulary_path: StrPath, merges_path: StrPath) -> Vocabulary:
     """Read Hugging Face's layout.
 
     Args:
-        vocabulary_path: JSON, piece -> id.
-        merges_path: two pieces a line (a third column, fairseq's count, is ignored).
+        vocabulary_path: JSON, token -> id.
+        merges_path: two tokens a line (a third column, fairseq's count, is ignored).
 
     Raises:
         DataError: a file is damaged; the message names the line.
@@ -54,20 +54,20 @@ def read_vocabulary(vocabulary_path: StrPath, merges_path: StrPath) -> Vocabular
         pairs = json.loads(text, object_pairs_hook=_Pairs)
     except json.JSONDecodeError as error:
         raise _damage(
-            vocabulary_path, error.lineno, f"is not JSON ({error.msg})", "an object of pieces and ids"
+            vocabulary_path, error.lineno, f"is not JSON ({error.msg})", "an object of tokens and ids"
         ) from None
     if not isinstance(pairs, _Pairs):
-        raise _damage(vocabulary_path, 1, f"is a JSON {type(pairs).__name__}", "an object of pieces and ids")
+        raise _damage(vocabulary_path, 1, f"is a JSON {type(pairs).__name__}", "an object of tokens and ids")
     ids: dict[str, int] = {}
     seen: set[int] = set()
-    for piece, number in pairs:
+    for token, number in pairs:
         if type(number) is not int or number < 0:
             raise _damage(
-                vocabulary_path, _line_of(text, piece), f"gives {piece!r} the id {number!r}", "a whole number"
+                vocabulary_path, _line_of(text, token), f"gives {token!r} the id {number!r}", "a whole number"
             )
-        if piece in ids or number in seen:
-            raise _damage(vocabulary_path, _line_of(text, piece), f"repeats {piece!r} or its id {number}", "each once")
-        ids[piece] = number
+        if token in ids or number in seen:
+            raise _damage(vocabulary_path, _line_of(text, token), f"repeats {token!r} or its id {number}", "each once")
+        ids[token] = number
         seen.add(number)
     _require_special_tokens(vocabulary_path, ids)
     return Vocabulary(ids, _read_merges(merges_path))
@@ -77,21 +77,21 @@ def read_fairseq_vocabulary(dictionary_path: StrPath, codes_path: StrPath) -> Vo
     """Read fairseq's layout; the ids are the special tokens', then the dictionary's order.
 
     Args:
-        dictionary_path: `piece count` lines.
-        codes_path: `piece piece count` lines.
+        dictionary_path: `token count` lines.
+        codes_path: `token token count` lines.
 
     Raises:
         DataError: a file is damaged; the message names the line.
     """
-    ids = {piece: index for index, piece in enumerate(SPECIAL_TOKENS)}
+    ids = {token: index for index, token in enumerate(SPECIAL_TOKENS)}
     for number, line in _lines(dictionary_path):
         name, _, count = line.rpartition(" ")
         if not name or not count.isdecimal():
-            raise _damage(dictionary_path, number, f"is {line[:80]!r}", "'piece count'")
-        piece = name.removesuffix("@@") if name.endswith("@@") else name + WORD_END
-        if piece in ids:
-            raise _damage(dictionary_path, number, f"repeats the piece {name!r}", "each once")
-        ids[piece] = len(ids)
+            raise _damage(dictionary_path, number, f"is {line[:80]!r}", "'token count'")
+        token = name.removesuffix("@@") if name.endswith("@@") else name + WORD_END
+        if token in ids:
+            raise _damage(dictionary_path, number, f"repeats the token {name!r}", "each once")
+        ids[token] = len(ids)
     return Vocabulary(ids, _read_merges(codes_path))
 
 
@@ -117,9 +117,9 @@ def learn(
 
     Args:
         words: Moses words and how often each occurs. A word may come more than once.
-        vocabulary_size: how many pieces to have in all: the special tokens, the alphabet, one piece per merge.
+        vocabulary_size: how many tokens to have in all: the special tokens, the alphabet, one token per merge.
             Fewer, if the words do not give enough pairs.
-        alphabet_size: how many different characters to have at most, the most frequent ones. Each makes two pieces,
+        alphabet_size: how many different characters to have at most, the most frequent ones. Each makes two tokens,
             within a word and at its end. Others become `<unk>`.
         min_character_count: how often a character has to occur to be in the alphabet.
         min_pair_count: how often a pair has to occur to be merged.
@@ -136,20 +136,20 @@ def learn(
             characters[character] += count
     ranked = sorted(characters, key=lambda character: (-characters[character], character))
     alphabet = sorted(character for character in ranked[:alphabet_size] if characters[character] >= min_character_count)
-    # The trainer numbers pieces as it meets them and breaks ties by number, so they are all given to it beforehand,
+    # The trainer numbers tokens as it meets them and breaks ties by number, so they are all given to it beforehand,
     # sorted, as if they were special: only so does the outcome not depend on the order of its hash tables.
-    pieces = [*SPECIAL_TOKENS, *alphabet, *(character + WORD_END for character in alphabet)]
-    if not alphabet or len(pieces) > vocabulary_size:
+    tokens = [*SPECIAL_TOKENS, *alphabet, *(character + WORD_END for character in alphabet)]
+    if not alphabet or len(tokens) > vocabulary_size:
         raise InputError(
-            f"Cannot learn a vocabulary of {vocabulary_size} pieces: {len(alphabet)} different characters take"
-            f" {len(pieces)} of them. Give words, and a larger vocabulary_size or a smaller alphabet_size."
+            f"Cannot learn a vocabulary of {vocabulary_size} tokens: {len(alphabet)} different characters take"
+            f" {len(tokens)} of them. Give words, and a larger vocabulary_size or a smaller alphabet_size."
         )
     tokenizer = Tokenizer(BPE(end_of_word_suffix=WORD_END))
     tokenizer.pre_tokenizer = WhitespaceSplit()
     trainer = BpeTrainer(
         vocab_size=vocabulary_size,
         min_frequency=min_pair_count,
-        special_tokens=pieces,
+        special_tokens=tokens,
         initial_alphabet=alphabet,
         limit_alphabet=len(alphabet),
         end_of_word_suffix=WORD_END,
@@ -179,7 +179,7 @@ def _read_merges(path: StrPath) -> list[tuple[str, str]]:
     for number, line in _lines(path):
         columns = line.split()
         if len(columns) not in (2, 3) or (len(columns) == 3 and not columns[2].isdecimal()):
-            raise _damage(path, number, f"is {line[:80]!r}", "two pieces, or two pieces and a count")
+            raise _damage(path, number, f"is {line[:80]!r}", "two tokens, or two tokens and a count")
         merges.append((columns[0], columns[1]))
     return merges
 
@@ -205,14 +205,14 @@ def _read_text(path: StrPath) -> str:
         raise _damage(path, line, f"is not UTF-8 (byte {content[error.start]:#04x})", "UTF-8") from None
 
 
-def _line_of(text: str, piece: str) -> int:
-    """The line on which a piece stands (the last one, where it is repeated)."""
-    place = max(text.rfind(json.dumps(piece, ensure_ascii=ascii)) for ascii in (False, True))
+def _line_of(text: str, token: str) -> int:
+    """The line on which a token stands (the last one, where it is repeated)."""
+    place = max(text.rfind(json.dumps(token, ensure_ascii=ascii)) for ascii in (False, True))
     return text.count("\n", 0, max(place, 0)) + 1
 
 
 def _require_special_tokens(path: StrPath, ids: dict[str, int]) -> None:
-    missing = [piece for piece in SPECIAL_TOKENS if piece not in ids]
+    missing = [token for token in SPECIAL_TOKENS if token not in ids]
     if missing:
         raise DataError(
             f"{path} has no {missing[0]!r}; expected {', '.join(SPECIAL_TOKENS)}. Is it BioGPT's vocabulary?"

@@ -1,7 +1,7 @@
 """Texts -> ids with their places, many at once: Moses words, then BPE, remembered by white-space chunk.
 
 Most chunks of a text have been seen before. What became of a chunk is a row of a table; encoding a batch is looking up
-the rows of its chunks and, with numpy, laying out their pieces one after the other. Only new chunks go through Moses'
+the rows of its chunks and, with numpy, laying out their tokens one after the other. Only new chunks go through Moses'
 rules and BPE, all new ones of a batch together. The tables are bounded: when they are full they are emptied.
 This module knows nothing of what special tokens mean, of padding or of truncation, and never imports torch.
 """
@@ -25,11 +25,11 @@ Array = NDArray[np.int64]
 
 _NOT_SPACE = re.compile(r"\S+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_NO_PIECE = "\x00"  # no vocabulary has it, as Moses drops it; stands for lone surrogates, which UTF-8 lacks
+_NO_TOKEN = "\x00"  # no vocabulary has it, as Moses drops it; stands for lone surrogates, which UTF-8 lacks
 _ADDED = " "  # what the key of an added token begins with, as no chunk does
 _BATCH_CHARACTERS = 200_000
-_COMMON_START, _COMMON_WIDTH = 4096, 32  # characters; most pieces begin and are within that
-_FEW = 500  # pieces, for which the detour by ready-made pairs does not pay
+_COMMON_START, _COMMON_WIDTH = 4096, 32  # characters; most tokens begin and are within that
+_FEW = 500  # tokens, for which the detour by ready-made pairs does not pay
 
 
 class Segment(NamedTuple):
@@ -48,12 +48,12 @@ Article = str | Sequence[Segment]
 """A text, or its parts: in order, without overlap."""
 
 
-class Pieces:
-    """The pieces of several documents, in lists; document `i` has those from `bounds[i]` to `bounds[i + 1]`.
+class Tokens:
+    """The tokens of several documents, in lists; document `i` has those from `bounds[i]` to `bounds[i + 1]`.
 
     Args:
-        table: knows the pieces of chunks.
-        rows: where in the table the chunks are. A row of no pieces comes before each segment and at the end.
+        table: knows the tokens of chunks.
+        rows: where in the table the chunks are. A row of no tokens comes before each segment and at the end.
         segments: what the documents consist of.
         segment_bounds: where in `rows` each segment begins, and the length of `rows`.
         document_places: where in `rows` each document begins and the last ends: at the row before its first segment.
@@ -72,12 +72,12 @@ class Pieces:
         self._places, self._counts, before = table.spread(rows)
         self._table, self._rows, self._segments, self._segment_bounds = table, rows, segments, segment_bounds
         self._document_places, self._has_words = document_places, has_words
-        self.bounds = _to_list(before[document_places])
-        self.ids = _to_list(table.ids[self._places])
+        self.bounds: list[int] = _to_list(before[document_places])
+        self.ids: list[int] = _to_list(table.ids[self._places])
 
     @cached_property
     def offsets(self) -> list[tuple[int, int]]:
-        """For each piece the place in its document of the characters that it stands for: first, and after the last."""
+        """For each token the place in its document of the characters that it stands for: first, and after the last."""
         shifts = _chunk_starts(self._table.widths[self._rows], self._segments, self._segment_bounds)
         shifts = shifts.repeat(self._counts)
         starts = self._table.starts[self._places] + shifts
@@ -94,7 +94,7 @@ class Pieces:
 
     @cached_property
     def words(self) -> list[int]:
-        """For each piece the number of its word in the document."""
+        """For each token the number of its word in the document."""
         if self._has_words:
             numbers = [0, *(0 if isinstance(segment, str) else segment.word for segment in self._segments)]
             sizes = np.diff(self._segment_bounds, prepend=0)
@@ -110,26 +110,26 @@ class Encoder:
     """Encodes documents with one vocabulary.
 
     Args:
-        vocabulary: pieces and merges.
+        vocabulary: tokens and merges.
         unknown_id: the id of what the vocabulary lacks.
-        max_remembered: how many chunks and how many pieces their table may hold (about 170 bytes a piece, all told).
+        max_remembered: how many chunks and how many tokens their table may hold (about 170 bytes a token, all told).
     """
 
     def __init__(self, vocabulary: Vocabulary, unknown_id: int, max_remembered: int = 1_000_000) -> None:
         self._arguments = vocabulary, unknown_id, max_remembered
         ids, merges = vocabulary
-        # Some merges make pieces that the vocabulary lacks. They take part in merging, so they get ids past its end
+        # Some merges make tokens that the vocabulary lacks. They take part in merging, so they get ids past its end
         # here, and become the unknown id afterwards.
         end = max(ids.values()) + 1
-        lacking = dict.fromkeys(piece for pair in merges for piece in (*pair, "".join(pair)) if piece not in ids)
+        lacking = dict.fromkeys(token for pair in merges for token in (*pair, "".join(pair)) if token not in ids)
         every_id = {**ids, **dict(zip(lacking, count(end)))}
         model = BPE(vocab=every_id, merges=merges, end_of_word_suffix=WORD_END, unk_token="<unk>", fuse_unk=False)
         self._merger = Tokenizer(model)
-        # The id and the number of characters of each piece that merging gives. An unknown one is always one character.
+        # The id and the number of characters of each token that merging gives. An unknown one is always one character.
         self._final_ids: Array = np.arange(end + len(lacking))
         self._final_ids[end:] = unknown_id
         self._widths: Array = np.ones(end + len(lacking), np.int64)
-        self._widths[list(every_id.values())] = [len(piece.removesuffix(WORD_END)) for piece in every_id]
+        self._widths[list(every_id.values())] = [len(token.removesuffix(WORD_END)) for token in every_id]
         self._final_ids[ids["<unk>"]] = unknown_id
         self._widths[ids["<unk>"]] = 1
         self._max_remembered = max_remembered
@@ -139,7 +139,7 @@ class Encoder:
     def __reduce__(self) -> tuple[Any, ...]:
         return Encoder, self._arguments
 
-    def encode(self, documents: Iterable[Article], has_words: bool = False) -> Iterator[Pieces]:
+    def encode(self, documents: Iterable[Article], has_words: bool = False) -> Iterator[Tokens]:
         """Encode documents, in batches of a convenient size.
 
         Args:
@@ -149,13 +149,13 @@ class Encoder:
         for some in _batches(documents):
             with self._lock:
                 try:
-                    pieces = self._encode(some, has_words)
+                    tokens = self._encode(some, has_words)
                 except BaseException:
                     self._forget()  # the tables may be half-written
                     raise
-            yield pieces
+            yield tokens
 
-    def _encode(self, documents: Sequence[Article], has_words: bool) -> Pieces:
+    def _encode(self, documents: Sequence[Article], has_words: bool) -> Tokens:
         segments: list[str | Segment] = []
         chunks = [""]
         segment_bounds = [1]
@@ -173,11 +173,11 @@ class Encoder:
                 segment_bounds.append(len(chunks))
             document_places.append(len(chunks) - 1)
         rows = self._look_up(chunks, segment_bounds)
-        return Pieces(self._chunks, rows, segments, segment_bounds, np.array(document_places), has_words)
+        return Tokens(self._chunks, rows, segments, segment_bounds, np.array(document_places), has_words)
 
     def _look_up(self, chunks: list[str], bounds: list[int]) -> Array:
         """The row of each chunk in the table; new rows are made as needed."""
-        if max(self._chunks.ids.size, len(self._chunks.rows)) > self._max_remembered:  # some have no pieces
+        if max(self._chunks.ids.size, len(self._chunks.rows)) > self._max_remembered:  # some have no tokens
             self._forget()
         known = self._chunks.rows
         rows = np.fromiter(map(known.get, chunks, repeat(-1)), np.int64, len(chunks))
@@ -263,7 +263,7 @@ class Encoder:
         if not new:
             return
         texts = [moses.ENTITIES.get(word) or word.replace(moses.JOINED_DOT, ".") for word in new]
-        texts = [text if text.isascii() else _SURROGATE.sub(_NO_PIECE, text) for text in texts]
+        texts = [text if text.isascii() else _SURROGATE.sub(_NO_TOKEN, text) for text in texts]
         encoding = self._merger.encode(texts, is_pretokenized=True, add_special_tokens=False)
         ids = np.array(encoding.ids, np.int64)
         counts = np.bincount(np.array(encoding.word_ids, np.int64), minlength=len(new))
@@ -274,7 +274,7 @@ class Encoder:
         starts -= shifts
         ends -= shifts
         if not moses.ENTITIES.keys().isdisjoint(new):
-            # All pieces of an entity stand for the one character that it was.
+            # All tokens of an entity stand for the one character that it was.
             are_entities = np.array([word in moses.ENTITIES for word in new]).repeat(counts)
             starts[are_entities] = 0
             ends[are_entities] = 1
@@ -294,18 +294,23 @@ Numbers = Sequence[int] | Array
 
 
 class _Table:
-    """Texts (chunks or words) with their pieces.
+    """Texts (chunks or words) with their tokens.
 
     Args:
-        separators: what stands between texts. They come first, and have no pieces.
+        separators: what stands between texts. They come first, and have no tokens.
     """
 
     def __init__(self, separators: Sequence[str]) -> None:
         self.rows: dict[str, int] = {}
         # One entry a text.
-        self.widths, self.num_words, self._firsts, self._counts = (_Column() for _ in range(4))
-        # One entry a piece.
-        self.ids, self.starts, self.ends, self.words = (_Column() for _ in range(4))
+        self.widths: _Column = _Column()
+        self.num_words: _Column = _Column()
+        self._firsts, self._counts = _Column(), _Column()
+        # One entry a token.
+        self.ids: _Column = _Column()
+        self.starts: _Column = _Column()
+        self.ends: _Column = _Column()
+        self.words: _Column = _Column()
         zeros = [0] * len(separators)
         self.add(separators, zeros, zeros, zeros, [], [], [], [])
 
@@ -320,7 +325,7 @@ class _Table:
         ends: Numbers,
         words: Numbers,
     ) -> None:
-        """Add texts: how many characters, words and pieces each has, and then of each piece what it is and where."""
+        """Add texts: how many characters, words and tokens each has, and then of each token what it is and where."""
         self.rows.update(zip(texts, count(self.widths.size)))
         self.widths.extend(widths)
         self.num_words.extend(num_words)
@@ -333,7 +338,7 @@ class _Table:
         self.words.extend(words)
 
     def spread(self, rows: Array) -> tuple[Array, Array, Array]:
-        """Where the pieces of the texts in these rows are, how many each has, and how many come before each."""
+        """Where the tokens of the texts in these rows are, how many each has, and how many come before each."""
         counts = self._counts[rows]
         before = _sum_before(counts)
         places = (self._firsts[rows] - before).repeat(counts)
@@ -345,7 +350,7 @@ class _Column:
     """An array that grows at its end."""
 
     def __init__(self) -> None:
-        self.size = 0
+        self.size: int = 0
         self._values: Array = np.zeros(1024, np.int64)
 
     def extend(self, values: Numbers) -> None:

@@ -9,7 +9,7 @@ word. Its rules look only within a white-space separated chunk. Three exceptions
 
 So what a chunk becomes is remembered, and text is mostly looked up. A text with control characters (Moses drops them,
 which may join chunks), with Moses' own marker in it, or with two apostrophes about white space is split as a whole.
-This module knows nothing of pieces, ids or vocabularies, and never imports torch.
+This module knows nothing of tokens, ids or vocabularies, and never imports torch.
 """
 
 import re

@@ -34,7 +34,7 @@ class BioGptTokenizer(PreTrainedTokenizerFast):
     """Moses words, then byte-pair encoding with `</w>` at word ends.
 
     Args:
-        vocab_file: `vocab.json`, pieces and ids.
+        vocab_file: `vocab.json`, tokens and ids.
         merges_file: `merges.txt`, the pairs that are merged.
         unk_token: stands for what the vocabulary lacks.
         bos_token: fairseq's begin of sentence. BioGPT does not use it: texts begin with `sep_token`.
@@ -44,6 +44,13 @@ class BioGptTokenizer(PreTrainedTokenizerFast):
 
     Raises:
         DataError: a file is damaged; the message names the line.
+
+    Examples:
+        >>> tokenizer = biogpt.Engine.from_pretrained("mini").tokenizer
+        >>> tokenizer.tokenize("renal failure")
+        ['renal</w>', 'failure</w>']
+        >>> tokenizer("Aspirin")["input_ids"]
+        [2, 32, 7487, 611]
     """
 
     vocab_files_names: ClassVar[dict[str, str]] = {"vocab_file": bpe.VOCABULARY_FILE, "merges_file": bpe.MERGES_FILE}
@@ -88,17 +95,17 @@ class BioGptTokenizer(PreTrainedTokenizerFast):
 
     @property
     def encoder(self) -> dict[str, int]:
-        """The id of each piece, as transformers' slow BioGPT tokenizer has it."""
+        """The id of each token, as transformers' slow BioGPT tokenizer has it."""
         return dict(self._vocabulary.ids)
 
     @property
     def decoder(self) -> dict[int, str]:
-        """The piece of each id, as transformers' slow BioGPT tokenizer has it."""
-        return {index: piece for piece, index in self._vocabulary.ids.items()}
+        """The token of each id, as transformers' slow BioGPT tokenizer has it."""
+        return {index: token for token, index in self._vocabulary.ids.items()}
 
     @property
     def bpe_ranks(self) -> dict[tuple[str, str], int]:
-        """The rank of each merge of two pieces: the lower is merged first."""
+        """The rank of each merge of two tokens: the lower is merged first."""
         return {pair: rank for rank, pair in enumerate(self._vocabulary.merges)}
 
     @property
@@ -107,7 +114,7 @@ class BioGptTokenizer(PreTrainedTokenizerFast):
         return MOSES_LANGUAGE
 
     def moses_tokenize(self, text: str, lang: str = MOSES_LANGUAGE) -> list[str]:
-        """The Moses words of a text, escaped, before they are cut into pieces.
+        """The Moses words of a text, escaped, before they are cut into tokens.
 
         Raises:
             InputError: another language than English.
@@ -262,7 +269,7 @@ class BioGptTokenizer(PreTrainedTokenizerFast):
 
         Args:
             text_iterator: batches of texts.
-            vocab_size: how many pieces to have.
+            vocab_size: how many tokens to have.
             length: not used.
             new_special_tokens: added to the new tokenizer.
             settings: those of `biogpt.text.bpe.learn`.

@@ -47,10 +47,10 @@ class TrainingProgress(TrainerCallback):
     def __init__(self, directory: Path, curve: Curve = PRETRAINING) -> None:
         self.directory = directory
         self.curve = curve
-        self.bars = ProgressBars("steps", is_wanted=is_main_process())
+        self.bars: ProgressBars = ProgressBars("steps", is_wanted=is_main_process())
         self.bar: Bar | None = None
-        self.started_at = (0, 0.0)
-        self.last_line_at = 0.0
+        self.started_at: tuple[int, float] = (0, 0.0)
+        self.last_line_at: float = 0.0
 
     @contextlib.contextmanager
     def shown(self) -> Iterator[None]:

@@ -58,7 +58,7 @@ class MuonWithAdamW(torch.optim.Optimizer):
         for part, state in zip(self.parts, state_dict["parts"], strict=True):
             part.load_state_dict(state)
         # Loading makes new group dictionaries; the scheduler must go on writing learning rates into the ones in use.
-        self.param_groups = [group for part in self.parts for group in part.param_groups]
+        self.param_groups: list[dict[str, Any]] = [group for part in self.parts for group in part.param_groups]
 
 
 def make_optimizer(model: nn.Module, recipe: OptimizerSettings) -> torch.optim.Optimizer:

@@ -12,7 +12,7 @@ from biogpt.tasks.recipe import FORMER_KEYS, Recipe
 from biogpt.training.finetune.recipe import make_recipe
 from biogpt.training.pretrain.recipe import PretrainRecipe, read_recipe
 
-_ARGUMENTS = ("model", "recipe", "train_split", "dev_fraction", "seed", "target_format", "empty_documents")
+_ARGUMENTS = ("model", "recipe", "train_split", "dev_fraction", "seed", "device", "target_format", "empty_documents")
 
 
 def finetune(
@@ -25,6 +25,7 @@ def finetune(
     train_split: str = "train",
     dev_fraction: float | None = None,
     seed: int = 0,
+    device: str = "auto",
     target_format: str | None = None,
     empty_documents: str | None = None,
     **settings: Any,
@@ -34,9 +35,9 @@ def finetune(
     A killed run is resumed by the same call, with the losses of an unbroken run; a finished one is not trained again.
     Under `torchrun`, call it in every process.
 
-        report = biogpt.finetune("bc5cdr", "data/BC5CDR", "out", epochs=3, learning_rate=1e-3)
-        report["scores"]["f1"]
-        extractor = biogpt.Extractor.from_pretrained("out")
+        >>> report = biogpt.finetune("bc5cdr", "data/BC5CDR", "out", epochs=3, learning_rate=1e-3)  # doctest: +SKIP
+        >>> report["constrained_scores"]["f1"]  # doctest: +SKIP
+        >>> extractor = biogpt.Extractor.from_pretrained("out")  # doctest: +SKIP
 
     Args:
         task: a task's name, or the path of your own TOML file.
@@ -48,6 +49,8 @@ def finetune(
         dev_fraction: the part of the train split that is held out to measure on, from 0 to below 1. By default the
             data set's dev split is used, or a tenth is held out where there is none.
         seed: of new weights and of the order of the data.
+        device: where to train, in PyTorch's terms, such as `cpu` or `cuda:1`; `auto`: GPUs where there are some, else
+            `cpu`.
         target_format: how targets are written, one of the task's formats; by default its first.
         empty_documents: `"drop"` or `"keep"`: whether documents without relations are trained on.
         settings: keys of a recipe, which go before those of the file: `epochs`, `learning_rate`, `head`, `peft`,
@@ -57,7 +60,7 @@ def finetune(
         The report that is also written to `output/finetune.json`: scores and loss on dev, tokens, seconds, versions.
 
     Raises:
-        InputError: there is no such task, or it has no such split.
+        InputError: there is no such task or device, or the task has no such split.
         ConfigError: a setting is unknown or impossible, or the output directory holds another run.
         DataError: the data cannot be read, or there is nothing in it to learn.
         CheckpointError: the model to start from is missing or damaged.
@@ -84,6 +87,7 @@ def finetune(
         train_split=train_split,
         dev_fraction=dev_fraction,
         seed=seed,
+        device=device,
     )
     from biogpt.training.finetune.run import run_recipe
 
@@ -96,8 +100,8 @@ def pretrain(recipe: str | Path | PretrainRecipe) -> dict[str, Any]:
     A killed run is resumed by the same call, with the losses of an unbroken run; what is done is not done again. Under
     `torchrun`, call it in every process.
 
-        report = biogpt.pretrain("run.toml")
-        report["heldout_bits_per_byte"]
+        >>> report = biogpt.pretrain("run.toml")  # doctest: +SKIP
+        >>> report["heldout_bits_per_byte"]  # doctest: +SKIP
 
     Args:
         recipe: the path of a TOML file, or what `read_recipe` made of one.

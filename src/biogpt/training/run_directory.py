@@ -20,7 +20,7 @@ import torch
 from transformers import PreTrainedModel, TrainerCallback
 
 from biogpt.config import check_format_version
-from biogpt.errors import ConfigError, MissingExtraError, TrainingError
+from biogpt.errors import ConfigError, MissingExtraError, TrainingError, is_out_of_memory
 from biogpt.files import read_json, write_json
 from biogpt.model.checkpoint import CONFIG_FORMAT_VERSION
 from biogpt.text.tokenizer import BioGptTokenizer
@@ -32,7 +32,6 @@ FORMAT_VERSION = 1
 
 # What PyTorch and safetensors, which do not raise OSError, say where a file cannot be written.
 _DISK_SIGNS = ("no space left", "inline_container", "pytorchstreamwriter", "file write failed")
-_MEMORY_SIGNS = ("out of memory", "can't allocate memory", "cannot allocate memory")
 
 
 class CheckpointMarker(TrainerCallback):
@@ -117,7 +116,7 @@ def plain_failures(memory_advice: str) -> Iterator[None]:
     except (RuntimeError, OSError, MemoryError) as error:
         text = " ".join(str(error).split())
         kept = "The last complete checkpoint is kept, and the same command goes on from it"
-        if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(s in text.lower() for s in _MEMORY_SIGNS):
+        if is_out_of_memory(error):
             raise TrainingError(
                 f"There is not enough memory ({text[:120]}), expected room for a batch. {kept}: {memory_advice}"
             ) from error

@@ -5,13 +5,16 @@ It knows no task and no corpus.
 
 import math
 import time
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch.utils.data import SequentialSampler
-from transformers import PrinterCallback, Trainer
+from transformers import PrinterCallback, Trainer, TrainingArguments
 
-from biogpt.errors import TrainingError
+from biogpt.errors import InputError, TrainingError
+from biogpt.model.loading import choose_device
 from biogpt.training.run_directory import num_processes
 
 
@@ -26,11 +29,11 @@ class RunTrainer(Trainer):
 
     def __init__(self, precision: str, nan_advice: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.use_bf16 = computes_bf16(precision, self.args.device)
+        self.use_bf16: bool = computes_bf16(precision, self.args.device)
         self.nan_advice = nan_advice
-        self.seconds_before = 0.0
-        self.last_row = (0, 0.0)
-        self.began_at = 0.0
+        self.seconds_before: float = 0.0
+        self.last_row: tuple[int, float] = (0, 0.0)
+        self.began_at: float = 0.0
         self.remove_callback(PrinterCallback)  # it writes to stdout, which is for data
 
     def num_tokens_at(self, step: int) -> int:
@@ -98,10 +101,44 @@ def computes_bf16(precision: str, device: torch.device) -> bool:
     return device.type == "cpu" and bool(getattr(torch.cpu, "_is_avx512_bf16_supported", bool)())
 
 
-def common_arguments(seed: int) -> dict[str, Any]:
-    """Arguments of the Trainer that all our runs share."""
-    has_gpu = torch.cuda.is_available()
+@dataclass
+class RunArguments(TrainingArguments):
+    """The Trainer's arguments, with the device that a run was given; without one, transformers chooses."""
+
+    chosen_device: str = ""
+    """In PyTorch's terms, such as `cpu` or `cuda:1`."""
+
+    @cached_property
+    def _setup_devices(self) -> torch.device:
+        device: torch.device = TrainingArguments._setup_devices.func(self)
+        if not self.chosen_device or device.type == "cpu":
+            return device
+        chosen = torch.device(self.chosen_device)
+        if chosen.type == "cuda":
+            self._n_gpu = 1  # else the Trainer would use all GPUs that it finds
+            torch.cuda.set_device(chosen.index or 0)  # accelerate takes the current one
+            return torch.device("cuda", chosen.index or 0)
+        return chosen
+
+
+def common_arguments(seed: int, device: str = "auto") -> dict[str, Any]:
+    """Arguments of the Trainer that all our runs share.
+
+    Args:
+        seed: of all that is random.
+        device: where to run, in PyTorch's terms; `auto`: all GPUs that there are, else `cpu`.
+
+    Raises:
+        InputError: there is no such device, or several processes are to share one.
+    """
+    chosen = None if device == "auto" else choose_device(device)
+    if chosen is not None and num_processes() > 1 and chosen.type != "cpu":
+        raise InputError(
+            f"Got the device '{device}' for {num_processes()} processes, expected 'auto': each takes a GPU of its own."
+        )
+    has_gpu = torch.cuda.is_available() if chosen is None else chosen.type != "cpu"
     return {
+        "chosen_device": "" if chosen is None else str(chosen),
         "logging_nan_inf_filter": False,
         "seed": seed,
         "data_seed": seed,

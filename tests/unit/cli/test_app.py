@@ -1,11 +1,13 @@
 import importlib.metadata
 import logging
+import os
 import platform
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 from command_line import run
 from safetensors.torch import load_file
 from typer.testing import CliRunner
@@ -64,6 +66,31 @@ def run_ending(error: BaseException) -> int:
 def test_an_error_of_ours_is_one_line_and_code_1(capsys):
     assert run_ending(BioGptError("got this,\nexpected  that.\tDo so.")) == 1
     assert capsys.readouterr() == ("", "biogpt: got this, expected that. Do so.\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (MemoryError(), "not enough memory (MemoryError)"),
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate\n 2 GiB"),
+            "memory (CUDA out of memory. T",
+        ),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "not enough memory (DefaultCPUAlloc"),
+        (RuntimeError("CUDA error: device-side assert triggered"), "The device failed (CUDA error: device-side"),
+    ],
+)
+def test_a_machine_that_fails_is_one_line_with_advice(error, says, capfd):
+    saved = os.dup(1)
+    try:
+        assert run_ending(error) == 1
+    finally:
+        os.dup2(saved, 1)
+        os.close(saved)
+    written = capfd.readouterr().err
+    assert says in written
+    assert "--batch-size" in written
+    assert written.count("\n") == 1
 
 
 def test_other_errors_keep_their_traceback():

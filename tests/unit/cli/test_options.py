@@ -46,7 +46,8 @@ def test_a_flag_is_the_same_in_every_verb():
     for verb, command in get_command(app).commands.items():
         for parameter in command.params:
             if parameter.opts[0][0] == "-":
-                facts = (parameter.name, parameter.help, parameter.metavar, parameter.multiple)
+                is_repeated = parameter.multiple and parameter.name != "task"  # predict alone takes several
+                facts = (parameter.name, parameter.help, parameter.metavar, is_repeated)
                 assert seen.setdefault(parameter.opts[0], facts) == facts, (verb, parameter.opts[0])
     assert {"--model", "--task", "--output", "--device", "--batch-size", "--seed", "--set", "--format"} <= seen.keys()
 
@@ -88,6 +89,8 @@ def test_choices_are_all_that_the_package_knows(choices, known):
         (["finetune", "-t", "hoc", "--data", ".", "-o", "new", "--set", "seed=4"], "expected --seed"),
         (["evaluate", "-t", "hoc", "--data", ".", "--predictions", "x", "--device", "cpu"], "--model"),
         (["predict", "-t", "bc5cdr", "a.txt", "--revision", "v1"], "--model"),
+        (["predict", "-t", "bc5cdr", "-t", "hoc", "-m", "bc5cdr", "a.txt"], "expected one task"),
+        (["finetune", "-t", "hoc", "--data", ".", "-o", "new", "--set", "device=cpu"], "expected --device"),
     ],
 )
 def test_wrong_usage_is_code_2_and_says_what_is_allowed(arguments, allowed):

@@ -92,7 +92,7 @@ class TestJsonLines:
             (b'{"title": ', "not JSON"),
             (b"[1]", "a JSON list; expected an object"),
             (b'{"abstrct": "x"}', "Did you mean 'abstract'?"),
-            (b'{"Title": "x"}', "Did you mean 'title'?"),
+            (b'{"Titles": "x"}', "Did you mean 'title'?"),
             (b'{"pmid": 1}', "has none of title, abstract, body and text"),
             (b'{"title": 3}', "'title' is a int; expected a string"),
             (b'{"title": "x", "id": [1]}', "'id' is a list; expected a string"),

@@ -109,8 +109,7 @@ def test_an_outputs_name_tells_its_format() -> None:
     ("name", "content", "message"),
     [
         ("a", "Some text.", r"Cannot tell what .* holds\. Expected a name ending in .* one of text, jsonl"),
-        ("a.xml", "<article><front/></article>", r"the root element is <article>\. Expected <collection> \(BioC\)"),
-        ("a.nbib.txt", "\nPMID- 123\nTI  - Title\n", r"holds MEDLINE's tagged lines \(nbib\)\. Expected PubMed XML"),
+        ("a.xml", "<html><body/></html>", r"the root element is <html>\. Expected <collection> \(BioC\)"),
         ("a.xml", "", r"a\.xml:1: not well-formed XML"),
         ("a.xml", BIOC_XML[:-3], r"a\.xml:1: not well-formed XML"),
         ("a.xml", b"<collection>\xff</collection>", r"a\.xml:1: not well-formed XML"),
@@ -135,7 +134,7 @@ def test_an_outputs_name_tells_its_format() -> None:
         ("a.csv", b"id,te\xffxt,text\n1,2,3\n", r"a\.csv:1: bytes that are not UTF-8 in the names of the columns"),
         ("a.txt.gz", b"", None),
         ("a.jsonl", gzip.compress(b"{}", mtime=0), r"a\.jsonl is packed \(gzip\)\. .* Add \.gz to its name\."),
-        ("a.xlsx", b"PK\x03\x04...", r"a\.xlsx is packed \(zip, or a spreadsheet\)\. .* as CSV\."),
+        ("a.xlsx", b"PK\x03\x04...", r"a\.xlsx is no workbook of Excel \(.*\)\. Save it"),
     ],
 )
 def test_a_bad_file_stops_in_one_line(tmp_path: Path, name: str, content: str | bytes, message: str | None) -> None:
@@ -295,6 +294,9 @@ SOURCES = {
 }
 
 
+SPOOLED = ("xlsx", "parquet")
+
+
 @pytest.mark.parametrize("written", OUTPUT_FORMATS)
 @pytest.mark.parametrize("source", SOURCES)
 def test_a_killed_run_goes_on(tmp_path: Path, source: str, written: str) -> None:
@@ -311,10 +313,15 @@ def test_a_killed_run_goes_on(tmp_path: Path, source: str, written: str) -> None
         writer.write(record)
     writer.stream.write(b"half a rec")
     writer.stream.close()
-    for record in records[1:]:  # one at a time, each from a new start
+    if written in SPOOLED:  # closing makes the file, and nothing can be added then
         with open_writer(killed, written, position=position) as writer:
-            writer.write(record)
-            position = writer.position
+            for record in records[1:]:
+                writer.write(record)
+    else:
+        for record in records[1:]:  # one at a time, each from a new start
+            with open_writer(killed, written, position=position) as writer:
+                writer.write(record)
+                position = writer.position
     if source == "bioc-json" and written == "bioc-json":  # what stands behind the documents is written by the first run
         assert json.loads(finished.read_text())["documents"] == json.loads(killed.read_text())["documents"]
         assert json.loads(finished.read_text())["source"] == "late"

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from biogpt.documents import Document, Entity, EntityRelation, Extraction, Label, read_documents
 from biogpt.documents.html import Heading, PageWriter, render_page
+from biogpt.documents.tables import Row
 from biogpt.documents.types import Annotation, Passage, Relation, make_document
 
 HEADING = Heading("bc5cdr", "mini & co", "F1 41.2 on dev", ("chemical", "disease"))
@@ -148,7 +149,7 @@ def test_the_policy_allows_the_pages_own_script_and_style_and_no_others() -> Non
         ("pubtator", "7420681", None, "7420681"),
         ("bioc-xml", "7420681", None, "7420681"),
         ("jsonl", "a", {"PMID": 7420681}, "7420681"),
-        ("csv", "a.csv:2", (["Title", "PubMed ID"], ["x", "7420681"]), "7420681"),
+        ("csv", "a.csv:2", Row(["Title", "PubMed ID"], ["x", "7420681"], False), "7420681"),
         ("brat", "PMID-7420681", None, "7420681"),
         ("bioc-json", "PMC1", {"passages": [{"infons": {"article-id_pmid": "7420681"}}]}, "7420681"),
         ("bioc-json", "123", {"passages": [{"infons": {"article-id_pmc": "123"}}]}, ""),

@@ -163,16 +163,16 @@ def test_text_that_is_not_read_is_told_and_can_be(tmp_path: Path) -> None:
         assert choose_passages(back, "all").text == whole.text
 
 
-def test_columns_with_text_that_is_not_read_are_named(tmp_path: Path) -> None:
+def test_keys_with_text_that_is_not_read_are_named(tmp_path: Path) -> None:
     notes = "A long remark of somebody who read the article and thought it worth a few words, which nobody sees here."
-    (tmp_path / "a.csv").write_text(f'id,title,text,Notes,year\n1,Gout,"Ten cases.",{notes.replace(",", "")},2004\n')
-    (document,) = read_documents(tmp_path / "a.csv", refuse)
+    fields = {"id": 1, "title": "Gout", "text": "Ten cases.", "Notes": notes, "grade": "B"}
+    document = read(tmp_path / "a.jsonl", json.dumps(fields))
     assert lines(losses_of_reading(document)) == [
-        "documents with text in columns or keys that were not read (Notes): 1; the first: document 1"
+        "documents with text under keys that were not read (Notes): 1; the first: document 1"
     ]
-    assert lines(losses_of_writing(document, "csv")) == []
+    assert lines(losses_of_writing(document, "jsonl")) == []
     assert lines(losses_of_writing(document, "pubtator")) == [
-        "documents with metadata that pubtator does not hold (Notes, year): 1; the first: document 1"
+        "documents with metadata that pubtator does not hold (Notes, grade): 1; the first: document 1"
     ]
 
 

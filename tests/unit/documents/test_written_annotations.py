@@ -9,10 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pytest
 from bioc import biocjson, biocxml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 from biogpt.documents import (
     OUTPUT_FORMATS,
@@ -181,8 +183,48 @@ def read_table(path: Path) -> list[Mention]:
     return found
 
 
+def read_parquet(path: Path) -> list[Mention]:
+    rows = parquet.read_table(path).to_pylist()
+    return [each for row in rows for each in read_items([without_nulls(row)], row.get("predicted_text", row["text"]))]
+
+
+def read_excel(path: Path) -> list[Mention]:
+    header, *rows = openpyxl.load_workbook(path).active.values
+    found = []
+    for row in rows:
+        item = without_nulls(dict(zip(header, row, strict=True)))
+        for name in ("chemical_spans", "disease_spans"):
+            item[name] = [tuple(map(int, place.split("-"))) for place in filter(None, item.get(name, "").split(";"))]
+        found += read_items([item], item.get("predicted_text", item["text"]))
+    return found
+
+
+def without_nulls(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if value not in (None, "")}
+
+
+def read_doccano(path: Path) -> list[Mention]:
+    fields = json.loads(path.read_text(encoding="utf-8"))
+    entities = fields.get("entities", ())  # of files with relations
+    places = [(each["label"], each["start_offset"], each["end_offset"]) for each in entities]
+    places += [(label, start, end) for start, end, label in fields.get("label", ())]
+    return [(label, squeeze(fields["text"][start:end])) for label, start, end in places]
+
+
+def read_label_studio(path: Path) -> list[Mention]:
+    (task,) = json.loads(path.read_text(encoding="utf-8"))
+    values = [result["value"] for result in task["predictions"][0]["result"] if result["type"] == "labels"]
+    text = task["data"]["text"]
+    assert all(text[value["start"] : value["end"]] == value["text"] for value in values)
+    return [(value["labels"][0], squeeze(value["text"])) for value in values]
+
+
 READERS = {
     "jsonl": read_json_lines,
+    "xlsx": read_excel,
+    "parquet": read_parquet,
+    "doccano": read_doccano,
+    "label-studio": read_label_studio,
     "csv": read_table,
     "tsv": read_table,
     "pubtator": read_pubtator,

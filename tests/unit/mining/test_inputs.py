@@ -33,7 +33,7 @@ def test_a_directory_is_its_files_by_name(folder):
     assert [(source.path.name, source.format) for source in inputs] == [("a.jsonl", "jsonl"), ("b.txt", "text")]
     assert [record.text for record, _ in read_all(inputs)[0]] == ["First.", "Second."]
     assert len(problems) == 2
-    assert "c.pdf: left out: Cannot tell what" in str(problems[0])
+    assert "c.pdf is a PDF. Expected text" in str(problems[0])
     assert "within: left out: a folder in a folder. --recursive reads it" in str(problems[1])
 
 
@@ -198,7 +198,7 @@ def test_columns_of_fields_are_found_whatever_their_case(tmp_path):
     path = tmp_path / "questions.csv"
     path.write_text("PMID,Question,CONTEXT\n7,Does it help?,It did.\n", encoding="utf-8")
     ((record, fields),), problems = read_all(prepare_inputs(QUESTIONS, find_inputs([path], io.BytesIO())))
-    assert (record.native[1][0], fields) == ("7", {"question": "Does it help?", "context": "It did."})
+    assert (record.native.cells[0], fields) == ("7", {"question": "Does it help?", "context": "It did."})
     assert not problems
 
 

@@ -147,8 +147,8 @@ def test_what_is_lost_is_counted_over_all_calls_of_a_run(tuned_model_paths, tmp_
     with pytest.raises(KeyboardInterrupt):
         predict_files(found, inputs, target, batch_size=2, on_progress=stop)
     expected = [
-        "documents with text in columns or keys that were not read (notes): 6; the first: document 0",
-        "documents with metadata that pubtator does not hold (notes, year): 6; the first: document 0",
+        "documents with text under keys that were not read (notes): 6; the first: document 0",
+        "documents with metadata that pubtator does not hold (year, notes): 6; the first: document 0",
     ]
     for _ in range(2):  # taken up, and finished already
         assert predict_files(found, inputs, target, batch_size=2).losses.lines() == expected
@@ -293,3 +293,24 @@ def test_a_finished_run_is_not_given_for_other_documents(tuned_model_paths, tmp_
 def test_results_are_not_written_packed():
     with pytest.raises(InputError, match="written unpacked"):
         choose_format(load_task("bc5cdr"), None, Path("found.jsonl.gz"), [])
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("o.ris", r"o\.ris ends in \.ris, which is not written\. Expected \.jsonl, "),
+        ("o.txt", r"ends in \.txt, which is not written"),
+        ("o.html", r"o\.html is a web page.*--html o\.html"),
+        ("o.csv.gz", r"ends in \.gz, but results are written unpacked"),
+    ],
+)
+def test_an_unknown_ending_of_the_output_is_refused(name, message):
+    task = load_task("bc5cdr")
+    with pytest.raises(InputError, match=message):
+        choose_format(task, None, Path(name), [])
+    if not name.endswith(".gz"):
+        assert choose_format(task, "jsonl", Path(name), []) == "jsonl"
+
+
+def test_a_name_without_an_ending_is_no_unknown_one():
+    assert choose_format(load_task("bc5cdr"), None, Path("found.v1.2"), []) == "jsonl"

@@ -175,7 +175,7 @@ def test_a_vocabulary_that_does_not_fit(fairseq_path, tmp_path):
     with pytest.raises(CheckpointError, match=r"dict\.txt: the vocabulary has \d+ entries, expected \d+ as the model"):
         convert(fairseq_path, tmp_path / "new", "hf")
     (fairseq_path / "dict.txt").write_text("broken\n", encoding="utf-8")
-    with pytest.raises(CheckpointError, match=r"dict\.txt, line 1 is 'broken'; expected 'piece count'"):
+    with pytest.raises(CheckpointError, match=r"dict\.txt, line 1 is 'broken'; expected 'token count'"):
         convert(fairseq_path, tmp_path / "new", "hf")
 
 

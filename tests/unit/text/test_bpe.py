@@ -37,10 +37,10 @@ def test_fairseq_files(tmp_path):
     [
         ("the 900\nfo@@\n", "line 2 is 'fo@@'"),
         ("the 900\nfoo x\n", "line 2 is 'foo x'"),
-        ("the 900\nof 3\nthe 5\n", "line 3 repeats the piece 'the'"),
+        ("the 900\nof 3\nthe 5\n", "line 3 repeats the token 'the'"),
         ("the 900\nof 3", "line 2 has no line end"),
         (b"the 900\nof \xff\n", "line 2 is not UTF-8"),
-        ("<unk> 5\n<s>@@ 3\n", "line 2 repeats the piece '<s>@@'"),
+        ("<unk> 5\n<s>@@ 3\n", "line 2 repeats the token '<s>@@'"),
     ],
 )
 def test_damaged_dictionary(content, message, tmp_path):
@@ -130,5 +130,5 @@ def test_the_alphabet_is_limited_to_the_most_frequent_characters():
 
 @pytest.mark.parametrize(("words", "size"), [({}, 100), ({"abcdef": 5}, 10)])
 def test_learning_needs_words_and_room(words, size):
-    with pytest.raises(InputError, match=f"Cannot learn a vocabulary of {size} pieces"):
+    with pytest.raises(InputError, match=f"Cannot learn a vocabulary of {size} tokens"):
         bpe.learn(words.items(), vocabulary_size=size)

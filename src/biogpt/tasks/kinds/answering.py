@@ -4,11 +4,13 @@ The target is one sentence with the answer. Anything that is not exactly a known
 reference's evaluation counts it as wrong. Predictions for unknown questions have no gold and count nothing.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import ClassVar
 
 from biogpt.tasks.example import Example
 from biogpt.tasks.kinds.labels import LabelKind
-from biogpt.tasks.metrics import ANSWER_METRICS
+from biogpt.tasks.metrics import ANSWER_METRICS, Metric
 from biogpt.tasks.schema import Schema
 from biogpt.text.grammar import Grammar
 
@@ -17,7 +19,7 @@ class AnsweringKind(LabelKind):
     """The answer to a question."""
 
     name = "answering"
-    metrics = ANSWER_METRICS
+    metrics: ClassVar[Mapping[str, Metric]] = ANSWER_METRICS
 
     def target(self, schema: Schema, example: Example) -> str:
         """The sentence with the answer; of a question without one, nothing."""

@@ -5,10 +5,11 @@ unknown examples have no gold and count nothing.
 """
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 from biogpt.tasks.example import Example
 from biogpt.tasks.kinds.labels import LabelKind, label_slot
-from biogpt.tasks.metrics import LABEL_METRICS
+from biogpt.tasks.metrics import LABEL_METRICS, Metric
 from biogpt.tasks.schema import Schema
 from biogpt.text.grammar import Choice, Grammar, Words
 
@@ -17,7 +18,7 @@ class ClassificationKind(LabelKind):
     """Labels of a text."""
 
     name = "classification"
-    metrics = LABEL_METRICS
+    metrics: ClassVar[Mapping[str, Metric]] = LABEL_METRICS
     has_several_labels = True
     separator = "|"
 

@@ -1,10 +1,13 @@
 """Generation: continue a text. There is no right answer; the figures describe what came back."""
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from biogpt.errors import ConfigError
 from biogpt.tasks.example import Example, Item, Prediction
 from biogpt.tasks.kinds.completion import clean
-from biogpt.tasks.kinds.kind import Kind
-from biogpt.tasks.metrics import TEXT_METRICS
+from biogpt.tasks.kinds.kind import Extracts, Kind
+from biogpt.tasks.metrics import TEXT_METRICS, Metric
 from biogpt.tasks.schema import Schema
 
 
@@ -12,8 +15,8 @@ class GenerationKind(Kind):
     """Free text."""
 
     name = "generation"
-    extracts = "labels"
-    metrics = TEXT_METRICS
+    extracts: ClassVar[Extracts] = "labels"
+    metrics: ClassVar[Mapping[str, Metric]] = TEXT_METRICS
     has_template = False
 
     def check_schema(self, schema: Schema) -> None:

@@ -14,6 +14,8 @@ from biogpt.tasks.schema import Schema
 from biogpt.text.grammar import Grammar
 
 Head = Literal["generation", "classification"]
+Extracts = Literal["entities", "relations", "labels"]
+ThresholdOf = Literal["", "items", "sequences"]
 
 
 class Kind(ABC):
@@ -21,7 +23,7 @@ class Kind(ABC):
 
     name: ClassVar[str]
     """As in a schema's `kind`."""
-    extracts: ClassVar[Literal["entities", "relations", "labels"]]
+    extracts: ClassVar[Extracts]
     """What an extraction of this kind consists of."""
     metrics: ClassVar[Mapping[str, Metric]]
     """The metrics of this kind, by name."""
@@ -40,7 +42,7 @@ class Kind(ABC):
     has_augmentation: ClassVar[bool] = False
     """Fine-tuning can replace entities and reorder items: `entity_replacement`, `random_pair_epochs` and
     `shuffle_relations` of a recipe."""
-    threshold_of: ClassVar[Literal["", "items", "sequences"]] = ""
+    threshold_of: ClassVar[ThresholdOf] = ""
     """What a probability threshold decides: which of the items to keep, or, where it is not 0, which of all sequences
     that the grammar allows to give instead of one; nothing by default."""
 

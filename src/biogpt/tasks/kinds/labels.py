@@ -1,20 +1,20 @@
 """Known labels, stated in one sentence: what classification and answering share."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from biogpt.errors import ConfigError
 from biogpt.tasks.example import Example, Item, Prediction
 from biogpt.tasks.kinds.completion import PREAMBLE, clean, quote
-from biogpt.tasks.kinds.kind import Kind
+from biogpt.tasks.kinds.kind import Extracts, Head, Kind
 from biogpt.tasks.schema import Schema
 
 
 class LabelKind(Kind):
     """A kind with one slot of known values. `separator` stands between several labels; none: there is only one."""
 
-    extracts = "labels"
-    heads = ("generation", "classification")
+    extracts: ClassVar[Extracts] = "labels"
+    heads: ClassVar[tuple[Head, ...]] = ("generation", "classification")
     separator = ""
 
     def check_schema(self, schema: Schema) -> None:

@@ -7,15 +7,15 @@ span.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 from biogpt.documents.types import Span
 from biogpt.errors import ConfigError
 from biogpt.tasks.example import NO_ID, Example, Item, Prediction
 from biogpt.tasks.kinds.completion import PREAMBLE, clean, quote
-from biogpt.tasks.kinds.kind import Kind
+from biogpt.tasks.kinds.kind import Extracts, Kind, ThresholdOf
 from biogpt.tasks.mentions import find_mentions, fold
-from biogpt.tasks.metrics import RELATION_METRICS
+from biogpt.tasks.metrics import RELATION_METRICS, Metric
 from biogpt.tasks.schema import Schema
 from biogpt.tasks.template import Reading, Template
 from biogpt.text.grammar import Grammar
@@ -25,11 +25,11 @@ class RelationKind(Kind):
     """Relations between entities of a text."""
 
     name = "relation"
-    extracts = "relations"
-    metrics = RELATION_METRICS
+    extracts: ClassVar[Extracts] = "relations"
+    metrics: ClassVar[Mapping[str, Metric]] = RELATION_METRICS
     needs_gold = False
     has_augmentation = True
-    threshold_of = "sequences"
+    threshold_of: ClassVar[ThresholdOf] = "sequences"
 
     def check_schema(self, schema: Schema) -> None:
         if not schema.sentence:

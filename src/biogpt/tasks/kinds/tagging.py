@@ -5,14 +5,14 @@ output of a token-classification head are read alike. An item is a mention with 
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from biogpt.errors import ConfigError, DataError
 from biogpt.tasks.example import Example, Item, Prediction
 from biogpt.tasks.iob import OUTSIDE, read_tags, tag_names, tags_of, word_spans
 from biogpt.tasks.kinds.completion import quote
-from biogpt.tasks.kinds.kind import Kind
-from biogpt.tasks.metrics import TAG_METRICS
+from biogpt.tasks.kinds.kind import Extracts, Head, Kind, ThresholdOf
+from biogpt.tasks.metrics import TAG_METRICS, Metric
 from biogpt.tasks.schema import Schema
 
 
@@ -20,14 +20,14 @@ class TaggingKind(Kind):
     """Entity mentions, as tags of words."""
 
     name = "tagging"
-    extracts = "entities"
-    metrics = TAG_METRICS
-    heads = ("classification", "generation")
+    extracts: ClassVar[Extracts] = "entities"
+    metrics: ClassVar[Mapping[str, Metric]] = TAG_METRICS
+    heads: ClassVar[tuple[Head, ...]] = ("classification", "generation")
     labels_words = True
     reads_sentences = True
     has_template = False
     needs_gold = False
-    threshold_of = "items"
+    threshold_of: ClassVar[ThresholdOf] = "items"
 
     def check_schema(self, schema: Schema) -> None:
         if schema.sentence:

@@ -58,7 +58,7 @@ class CorpusRecipe:
     fields: tuple[str, ...] = ("title", "abstract")
     """Which parts of a document are trained on. A document that has none of them but a title is left out."""
     vocabulary_size: int = 0
-    """How many pieces to learn from the training part; or 0, and `tokenizer` is given."""
+    """How many tokens to learn from the training part; or 0, and `tokenizer` is given."""
     tokenizer: str = ""
     """A directory with vocab.json and merges.txt to use; or empty, and `vocabulary_size` is given."""
     heldout_fraction: float = 0.01

@@ -40,7 +40,7 @@ from biogpt.text.tokenizer import BioGptTokenizer
 from biogpt.training.corpus import duplicates
 from biogpt.training.corpus.jobs import JobBoard, Tick
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 END_ID = 2
 """The id of `</s>`, which begins each document of the stream."""

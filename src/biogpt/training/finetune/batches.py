@@ -89,8 +89,8 @@ class Plan:
         self._lengths = [np.asarray(one, dtype=np.int64) for one in augmented or [lengths]]
         self._num_once = num_once
         self.seed = seed
-        self.steps_per_epoch = max(1, min(len(lengths), round(sum(lengths) / tokens_per_step)))
-        self.num_steps = num_steps or epochs * self.steps_per_epoch
+        self.steps_per_epoch: int = max(1, min(len(lengths), round(sum(lengths) / tokens_per_step)))
+        self.num_steps: int = num_steps or epochs * self.steps_per_epoch
         self._epoch: tuple[int, list[np.ndarray]] = (-1, [])
 
     def examples_of(self, step: int) -> np.ndarray:
@@ -188,9 +188,9 @@ class PlannedBatches(Dataset[dict[str, torch.Tensor]]):
         self.num_labels = num_labels
         self.token_dropout = token_dropout
         most = max(len(plan.batches_of(step, tokens_per_batch)) for step in range(plan.num_steps))
-        self.accumulation = -(-most // num_processes)
+        self.accumulation: int = -(-most // num_processes)
         """Batches of a step on each process."""
-        self.batches_per_step = self.accumulation * num_processes
+        self.batches_per_step: int = self.accumulation * num_processes
         self._step: tuple[int, list[np.ndarray], float] = (-1, [], 1.0)
 
     def __len__(self) -> int:

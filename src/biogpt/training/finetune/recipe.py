@@ -36,6 +36,8 @@ class FinetuneRecipe:
         dev_fraction: the part of the train split that is held out instead; None: none where the data set has a dev
             split of its own, else a tenth.
         seed: of new weights and of the order of the data.
+        device: where to run, in PyTorch's terms; `auto`: GPUs where there are some, else `cpu`. It decides nothing of
+            what is computed, and is no part of the record.
     """
 
     output: Path
@@ -48,6 +50,7 @@ class FinetuneRecipe:
     dev_split: str = "dev"
     dev_fraction: float | None = None
     seed: int = 0
+    device: str = "auto"
 
     def __post_init__(self) -> None:
         check(self, {"dev_fraction": Limits(0, below=1), "seed": Limits(0, 2**32 - 1)})
@@ -96,7 +99,7 @@ def make_recipe(
         settings: what differs from the task's own settings: keys of `biogpt.tasks.recipe.Recipe`.
         recipe_path: a TOML file with such settings, which those in `settings` go before.
         schema_settings: `target_format`, `empty_documents`; see `load_task`.
-        run: `train_split`, `dev_split`, `dev_fraction`, `seed` of `FinetuneRecipe`.
+        run: `train_split`, `dev_split`, `dev_fraction`, `seed`, `device` of `FinetuneRecipe`.
 
     Raises:
         InputError: no such task.

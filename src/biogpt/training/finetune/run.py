@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import GenerationConfig, TrainerState, TrainingArguments
+from transformers import GenerationConfig, TrainerState
 from transformers.utils import logging as transformers_logging
 
 from biogpt.files import write_json
@@ -65,7 +65,7 @@ from biogpt.training.run_directory import (
 )
 from biogpt.training.run_directory import read_report as read_run_report
 from biogpt.training.schedule import learning_rate_factor
-from biogpt.training.trainer import common_arguments
+from biogpt.training.trainer import RunArguments, common_arguments
 
 _MEMORY_ADVICE = "set tokens_per_batch lower (--recipe), which changes nothing else."
 
@@ -98,6 +98,7 @@ def run_recipe(recipe: FinetuneRecipe) -> dict[str, Any]:
         ConfigError: impossible settings, or an output directory that holds another run.
         DataError: the data cannot be read, or there is nothing in it to learn.
         CheckpointError: the model to start from is missing or damaged.
+        InputError: there is no such device.
         TrainingError: the loss is no number, or memory or disk are full; the last good checkpoint stays.
 
     Warns:
@@ -105,12 +106,13 @@ def run_recipe(recipe: FinetuneRecipe) -> dict[str, Any]:
     """
     require_extra(*(["peft"] if recipe.training.peft else []))
     transformers_logging.disable_progress_bar()  # one bar is enough: TrainingProgress has it
+    arguments = common_arguments(recipe.seed, recipe.device)  # a device that is not there is told before any work
     prepared = prepare(recipe)
     finished = read_report(prepared)
     if finished is not None:
         return finished
     with plain_failures(_MEMORY_ADVICE):
-        trainer, weights = train(prepared)
+        trainer, weights = train(prepared, arguments)
         task, constrained_scores = choose_threshold(prepared, trainer)
         scores = score_dev(prepared, trainer, task, constrained_scores)
         report = make_report(prepared, trainer, scores, weights)
@@ -129,8 +131,12 @@ def read_report(prepared: Prepared) -> dict[str, Any] | None:
     return report if report["steps"] >= prepared.plan.num_steps or report["stopped_early"] else None
 
 
-def train(prepared: Prepared) -> tuple[FinetuneTrainer, str]:
+def train(prepared: Prepared, arguments: Mapping[str, Any]) -> tuple[FinetuneTrainer, str]:
     """Train, or go on training from the last checkpoint.
+
+    Args:
+        prepared: what is trained.
+        arguments: the Trainer's; see `common_arguments`.
 
     Returns:
         The Trainer, whose model has the weights that the run is to leave; and which these are, in words.
@@ -138,7 +144,7 @@ def train(prepared: Prepared) -> tuple[FinetuneTrainer, str]:
     output = prepared.recipe.output
     progress = TrainingProgress(output, DEV_SCORE if judges_by_dev(prepared.training) else DEV_LOSS)
     kept = KeptWeights(output / CHECKPOINTS, prepared.training, prepared.plan.steps_per_epoch)
-    trainer = _make_trainer(prepared, progress, kept)
+    trainer = _make_trainer(prepared, arguments, progress, kept)
     checkpoint = find_checkpoint(output / CHECKPOINTS, is_main_process())
     if checkpoint is not None and _is_last(prepared, checkpoint):
         trainer.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
@@ -148,7 +154,9 @@ def train(prepared: Prepared) -> tuple[FinetuneTrainer, str]:
     return trainer, kept.load_result(trainer.trained_model)
 
 
-def _make_trainer(prepared: Prepared, progress: TrainingProgress, kept: KeptWeights) -> FinetuneTrainer:
+def _make_trainer(
+    prepared: Prepared, common: Mapping[str, Any], progress: TrainingProgress, kept: KeptWeights
+) -> FinetuneTrainer:
     """The Trainer with the model on its device."""
     recipe, training, plan = prepared.recipe, prepared.training, prepared.plan
     is_labelled_whole = isinstance(prepared.model, BioGptForSequenceClassification)
@@ -161,10 +169,10 @@ def _make_trainer(prepared: Prepared, progress: TrainingProgress, kept: KeptWeig
         num_labels,
         training.token_dropout,
     )
-    prepared.model.set_attn_implementation(training.attention or ("sdpa" if torch.cuda.is_available() else "blocked"))
+    prepared.model.set_attn_implementation(training.attention or ("blocked" if common["use_cpu"] else "sdpa"))
     model = prepared.model
     trained = add_lora(model, recipe.model, prepared.tokenizer, training) if training.peft else model
-    arguments = TrainingArguments(
+    arguments = RunArguments(
         output_dir=str(recipe.output / CHECKPOINTS),
         max_steps=plan.num_steps,
         per_device_train_batch_size=1,
@@ -175,7 +183,7 @@ def _make_trainer(prepared: Prepared, progress: TrainingProgress, kept: KeptWeig
         eval_strategy="no",  # EpochEnds asks for evaluations and checkpoints
         save_strategy="no",
         save_total_limit=2,
-        **common_arguments(recipe.seed),
+        **common,
     )
     rate_factor = partial(
         learning_rate_factor,

@@ -50,6 +50,8 @@ class FinetuneTrainer(RunTrainer):
         kwargs: the Trainer's own.
     """
 
+    control: Any  # set by the Trainer
+
     def __init__(
         self,
         training: Recipe,
@@ -63,11 +65,11 @@ class FinetuneTrainer(RunTrainer):
         super().__init__(precision=training.precision, nan_advice=NAN_ADVICE, **kwargs)
         self.training = training
         self.plan = plan
-        self.dev = sorted(dev, key=lambda example: len(example.input_ids))
+        self.dev: list[TrainingExample] = sorted(dev, key=lambda example: len(example.input_ids))
         self.num_labels = num_labels
         self.score = score
         self.main_score = main_score
-        self.loss_is_scaled_for_ga = True  # each batch's loss is divided by the weight of the whole step already
+        self.loss_is_scaled_for_ga: bool = True  # each batch's loss is divided by the weight of the whole step already
 
     @property
     def trained_model(self) -> Any:
@@ -92,7 +94,7 @@ class FinetuneTrainer(RunTrainer):
         if self.score is not None and judges_by_dev(self.training):
             metrics["eval_score"] = self.ask_model(self.score)[self.main_score]
         self.log(metrics)
-        control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)  # type: ignore[has-type]
+        control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         self.control = control
         self.skip_time(time.monotonic() - began_at)
         return metrics
@@ -254,7 +256,7 @@ class KeptWeights(TrainerCallback):
         self.directory = directory
         self.training = training
         self.steps_per_epoch = steps_per_epoch
-        self.num_kept = training.num_averaged if training.result == "average" else 1
+        self.num_kept: int = training.num_averaged if training.result == "average" else 1
 
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
         step, is_last = state.global_step, state.global_step >= state.max_steps

@@ -22,8 +22,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import Dataset
-from transformers import TrainerState, TrainingArguments, set_seed
+from transformers import TrainerState, set_seed
 from transformers.utils import logging as transformers_logging
 
 from biogpt.errors import BioGptError, ConfigError, suggest
@@ -53,7 +54,7 @@ from biogpt.training.run_directory import (
     step_of,
     versions,
 )
-from biogpt.training.trainer import RunTrainer, common_arguments
+from biogpt.training.trainer import RunArguments, RunTrainer, common_arguments
 
 REPORT_FILE = "report.json"
 
@@ -177,7 +178,7 @@ def _compare_vocabularies(path: Path, expected: BioGptTokenizer, got: BioGptToke
         num_shared = len(expected.encoder.items() & got.encoder.items())
         raise ConfigError(
             f"Got a corpus whose vocabulary is not that of the model in {path} ({num_shared} of "
-            f"{len(expected.encoder)} pieces have the same id), expected the same pieces, ids and merges. Set "
+            f"{len(expected.encoder)} tokens have the same id), expected the same tokens, ids and merges. Set "
             "corpus.tokenizer to the directory of the model that is started from, and prepare the corpus anew."
         )
 
@@ -224,8 +225,8 @@ class TokenBlocks(Dataset[dict[str, torch.Tensor]]):
         self.blocks = blocks
         self.num_examples = num_examples
         self.seed = seed
-        self.epoch = -1
-        self.order = np.empty(0, dtype=np.int64)
+        self.epoch: int = -1
+        self.order: NDArray[np.int64] = np.empty(0, dtype=np.int64)
 
     def __len__(self) -> int:
         return self.num_examples
@@ -290,7 +291,7 @@ def _make_trainer(
     has_gpu = torch.cuda.is_available()
     model.set_attn_implementation(training.attention or ("sdpa" if has_gpu else "blocked"))
     has_compiler = has_gpu or any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++", "cl"))
-    arguments = TrainingArguments(
+    arguments = RunArguments(
         output_dir=str(recipe.output / CHECKPOINTS),
         max_steps=training.num_steps,
         per_device_train_batch_size=training.sequences_per_device,

@@ -13,13 +13,14 @@ from peft import PeftModel
 from small_models import make_small_model
 
 from biogpt import BioGptForSequenceClassification, BioGptTokenizer
-from biogpt.errors import BioGptError, ConfigError, DataError, TrainingError
+from biogpt.errors import BioGptError, ConfigError, DataError, InputError, TrainingError
 from biogpt.model.loading import load_causal_lm, load_model
 from biogpt.tasks.encoding import add_learned_tokens, learned_ids
 from biogpt.tasks.example import Example, Item, Prediction
 from biogpt.tasks.recipe_files import find_recipe
 from biogpt.tasks.task import load_task
 from biogpt.tasks.task_directory import read_task_directory
+from biogpt.training import trainer as trainer_module
 from biogpt.training.finetune import prepare as prepare_module
 from biogpt.training.finetune import scoring
 from biogpt.training.finetune.data import encode_examples, read_splits
@@ -378,3 +379,13 @@ def test_nothing_of_the_soft_prompt_is_hidden_from_a_sequence_head(model: Path) 
     assert len(learned) == 5
     assert not learned & set(example.input_ids[: example.num_hideable])
     assert learned == set(example.input_ids[example.num_hideable :])
+
+
+def test_a_run_goes_where_it_is_told(model: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match="Cannot use the device 'abacus'"):
+        run_recipe(recipe_of(model, data, device="abacus"))
+    assert run_recipe(recipe_of(model, data, device="cpu"))["device"] == "cpu"
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(trainer_module, "choose_device", torch.device)
+    with pytest.raises(InputError, match="for 2 processes, expected 'auto'"):
+        trainer_module.common_arguments(0, "cuda:0")
