@@ -70,8 +70,8 @@ def _lead(text: str) -> int:
 
 
 def squeeze(text: str) -> str:
-    """A text without blanks, what XML cannot hold, and full stops: one behind the title is in no file."""
-    return re.sub("[.\x00-\x1f\x7f-\x9f\u2028\u2029\ufffd\ufffe\uffff]", "", "".join(text.split()))
+    """A text without blanks, what XML cannot hold, full stops: one behind the title is in no file; and brackets: around it."""
+    return re.sub("[][.\x00-\x1f\x7f-\x9f\u2028\u2029\ufffd\ufffe\uffff]", "", "".join(text.split()))
 
 
 def expected(record: Document, extraction: Extraction) -> set[Mention]:
