@@ -70,7 +70,7 @@ def _lead(text: str) -> int:
 
 
 def squeeze(text: str) -> str:
-    """A text without blanks, what XML cannot hold, full stops: one behind the title is in no file; and brackets: around it."""
+    """A text without blanks, what XML cannot hold, full stops (one behind the title is in no file) and brackets."""
     return re.sub("[][.\x00-\x1f\x7f-\x9f\u2028\u2029\ufffd\ufffe\uffff]", "", "".join(text.split()))
 
 
