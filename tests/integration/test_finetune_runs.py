@@ -152,15 +152,13 @@ def test_it_ends_with_a_table_and_the_next_command(unbroken: Path, model: Path, 
 
 
 def test_settings_by_name_replace_a_recipe(unbroken: Path, tmp_path: Path, model: Path, data: Path) -> None:
-    lines = RECIPE.strip().replace("epochs = 4", "epochs = 1").splitlines()
-    settings = [part for line in lines for part in ("--set", line)]
+    settings = [part for line in RECIPE.strip().splitlines() for part in ("--set", line)]
     arguments = verb(tmp_path, model, data)
     at = arguments.index("--recipe")
     arguments[at : at + 2] = settings
     result = run_here(*arguments)
     assert result.returncode == 0, result.stderr
-    first = losses(tmp_path)
-    assert first == losses(unbroken)[: len(first)] != []
+    assert losses(tmp_path) == losses(unbroken)
 
 
 def test_a_finished_run_is_not_trained_again(unbroken: Path, model: Path, data: Path) -> None:

@@ -11,10 +11,10 @@ def coins(num_right: int, num_examples: int):
 
 
 def test_the_interval_of_a_share_is_that_of_the_binomial():
-    lower, upper = bootstrap(coins(300, 400), num_resamples=2000)["accuracy"]
-    spread = 1.96 * math.sqrt(0.75 * 0.25 / 400)
-    assert lower == pytest.approx(0.75 - spread, abs=0.006)
-    assert upper == pytest.approx(0.75 + spread, abs=0.006)
+    lower, upper = bootstrap(coins(3000, 4000), num_resamples=2000)["accuracy"]
+    spread = 1.96 * math.sqrt(0.75 * 0.25 / 4000)
+    assert lower == pytest.approx(0.75 - spread, abs=0.001)
+    assert upper == pytest.approx(0.75 + spread, abs=0.001)
 
 
 def test_the_same_seed_gives_the_same_interval_and_another_one_another():

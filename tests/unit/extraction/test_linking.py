@@ -114,7 +114,7 @@ def test_identifiers_stand_in_every_format(tmp_path, format):
         writer.write(OWN.link_document(document.with_extraction(extraction)))
     files = sorted(path.rglob("*")) if path.is_dir() else [path]
     written = b"".join(file.read_bytes() for file in files)
-    if not written.startswith((b"PK", b"PAR1")):
+    if format not in {"xlsx", "parquet", "doccano", "label-studio"}:  # compressed, or without a place for identifiers
         assert b"C1" in written
         assert b"D1" in written
 
