@@ -1,0 +1,60 @@
+"""The cache of keys and values of several rows that are read together: allocated once, grown by doubling.
+
+Shapes: R rows (slots), S tokens that fit, H heads, D size of a head.
+"""
+
+from collections.abc import Sequence
+
+import torch
+
+
+class KeyValueCache:
+    """Keys and values of all layers; row `r`'s token `s` stands at `[r, s]`.
+
+    What stands behind a row's tokens is of no meaning, but always numbers: masked, it adds nothing.
+
+    Args:
+        widths: of each layer, H * D.
+        dtype: of keys and values.
+        device: where they are.
+        num_rows: rows at first.
+        num_tokens: tokens of each at first.
+    """
+
+    def __init__(
+        self, widths: Sequence[int], dtype: torch.dtype, device: torch.device, num_rows: int = 1, num_tokens: int = 64
+    ) -> None:
+        self.num_rows = num_rows
+        self.num_tokens = num_tokens
+        self.keys = [torch.zeros(num_rows, num_tokens, width, dtype=dtype, device=device) for width in widths]
+        self.values = [torch.zeros_like(keys) for keys in self.keys]
+
+    @property
+    def num_bytes(self) -> int:
+        """What it takes of memory."""
+        return 2 * sum(keys.numel() * keys.element_size() for keys in self.keys)
+
+    def reserve(self, num_rows: int, num_tokens: int) -> None:
+        """Make room for so many rows of so many tokens; what is there stays."""
+        if num_rows <= self.num_rows and num_tokens <= self.num_tokens:
+            return
+        num_rows = self.num_rows if num_rows <= self.num_rows else max(num_rows, 2 * self.num_rows)
+        num_tokens = self.num_tokens if num_tokens <= self.num_tokens else max(num_tokens, self.num_tokens * 3 // 2)
+        for tensors in (self.keys, self.values):
+            for index, old in enumerate(tensors):
+                tensors[index] = old.new_zeros(num_rows, num_tokens, old.shape[2])
+                tensors[index][: old.shape[0], : old.shape[1]] = old
+        self.num_rows, self.num_tokens = num_rows, num_tokens
+
+    def move(self, source: int, target: int, num_tokens: int) -> None:
+        """Copy a row's first tokens to another row."""
+        for tensors in (self.keys, self.values):
+            for each in tensors:
+                each[target, :num_tokens] = each[source, :num_tokens]
+
+    def keep(self, row: int, places: Sequence[int]) -> None:
+        """Keep only the tokens of a row at these places, in this order, at its beginning."""
+        chosen = torch.tensor(places, device=self.keys[0].device)
+        for tensors in (self.keys, self.values):
+            for each in tensors:
+                each[row, : len(places)] = each[row, chosen]
