@@ -11,35 +11,35 @@ import logging
 import random
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice, repeat
 from pathlib import Path
-from typing import Any, Literal, Self, overload
+from typing import Any, Self, overload
 
 import torch
-from transformers import GenerationConfig
 
-from biogpt.decoding.constraint import ConstraintState, TokenConstraint
-from biogpt.decoding.sampling import choose_greedily, draw
+from biogpt.decoding.constraint import TokenConstraint
 from biogpt.decoding.settings import GenerationSettings, change_settings
 from biogpt.decoding.text_stream import Continuation
-from biogpt.engine.padding import check_numbers, pad_left
+from biogpt.engine.beams import search_beams
+from biogpt.engine.network import Network, Segment
+from biogpt.engine.processor import DTYPES, check_dtype, choose_dtype
 from biogpt.engine.prompts import check_prompt, shorten
-from biogpt.engine.search import ScoredSequence, search_sequences
-from biogpt.errors import InputError, suggest
-from biogpt.model.cache import make_cache
+from biogpt.engine.scheduler import Row, Scheduler, StopReason
+from biogpt.engine.search import ScoredSequence, SearchRequest, search_sequences
+from biogpt.errors import InputError
 from biogpt.model.checkpoint import load_tokenizer, resolve_model
+from biogpt.model.config import BioGptConfig
 from biogpt.model.loading import choose_device, load_causal_lm
-from biogpt.model.modeling import BioGptForCausalLM
+from biogpt.model.modeling import AnyModel, BioGptForCausalLM
 from biogpt.text.tokenizer import BioGptTokenizer
 
 _logger = logging.getLogger(__name__)
 
-StopReason = Literal["end", "length", "positions"]
-
 DEFAULT_SETTINGS = GenerationSettings()
 
-DTYPES = {"auto": torch.float32, "float32": torch.float32, "bfloat16": torch.bfloat16}
+CACHE_BYTES = 2**30
+"""What the cache of keys and values takes at the most, unless a single text needs more: more texts wait."""
 
 
 @dataclass(frozen=True)
@@ -70,74 +70,18 @@ class Completion:
     """`end`: the model ended the text. `length`: `max_new_tokens` are there. `positions`: the model has none left."""
 
 
-@dataclass
-class _Row:
-    """One completion in the making."""
-
-    prompt: str
-    prompt_ids: list[int]
-    max_new_tokens: int
-    limit_reason: StopReason  # why max_new_tokens is what it is
-    uniforms: random.Random
-    state: ConstraintState | None = None  # of its constraint
-    new_ids: list[int] = field(default_factory=list)  # with the end token, where there is one
-    scores: list[float] = field(default_factory=list)  # of new_ids, but for those that were forced last
-    unread_ids: list[int] = field(default_factory=list)  # what the model has to read next
-    num_forced: int = 0  # how many of them were forced
-    stop_reason: StopReason | None = None
-
-    def begin(self, end_id: int) -> None:
-        """Have the prompt read, and what must follow it."""
-        self.unread_ids = list(self.prompt_ids)
-        self._force(end_id)
-
-    def take(self, token_id: int, scores: Sequence[float], end_id: int) -> int:
-        """Go on by one token.
-
-        Args:
-            token_id: what was chosen.
-            scores: of the tokens that were forced before it, and of itself.
-            end_id: ends the row.
-
-        Returns:
-            How many tokens that the model has read are void from here on, the last ones.
-        """
-        self.new_ids.append(token_id)
-        self.scores += scores
-        num_void = self.state.accept(token_id) if self.state else 0
-        if num_void:
-            # The token before the void ones is read again: what followed it was chosen by what the model said there.
-            del self.new_ids[-num_void:], self.scores[-num_void:]
-        self.unread_ids = [[*self.prompt_ids, *self.new_ids][-1]]
-        if self.new_ids[-1] == end_id:
-            self.stop_reason = "end"
-        elif len(self.new_ids) >= self.max_new_tokens:
-            self.stop_reason = self.limit_reason
-        if self.stop_reason:
-            self.unread_ids = []
-        self._force(end_id)
-        return num_void
-
-    def _force(self, end_id: int) -> None:
-        """Take what must come next, short of the end, so that it is read in one pass."""
-        forced = []
-        if self.state:
-            forced = [index for index in self.state.fast_forward() if index != end_id]
-            for index in forced:
-                self.state.accept(index)
-        self.new_ids += forced
-        self.unread_ids += forced
-        self.num_forced = len(forced)
-
-
 class Engine:
     """Completes texts with one model.
 
     Args:
         model: in evaluation mode, on the device where it shall run.
         tokenizer: the model's own.
-        batch_size: how many completions are made at once. More is faster and takes more memory; it does not change what
-            comes out (beyond the rounding of floating-point sums).
+        batch_size: how many completions are made side by side; one that is finished makes room for the next. More is
+            faster and takes more memory; it does not change what comes out (beyond the rounding of floating-point
+            sums). Their cache of keys and values takes `CACHE_BYTES` at the most: further ones wait.
+        is_int8: compute in int8. The model's own weights are then not used any more but for its embeddings.
+        is_drafting: guess several tokens at once where a choice is greedy, and verify them in one pass. It changes
+            nothing that comes out.
 
     Examples:
         >>> engine = biogpt.Engine.from_pretrained("mini")
@@ -145,21 +89,58 @@ class Engine:
         ' cardiovascular disease'
     """
 
-    def __init__(self, model: BioGptForCausalLM, tokenizer: BioGptTokenizer, batch_size: int = 8) -> None:
+    def __init__(
+        self,
+        model: BioGptForCausalLM,
+        tokenizer: BioGptTokenizer,
+        batch_size: int = 8,
+        *,
+        is_int8: bool = False,
+        is_drafting: bool = True,
+    ) -> None:
         if batch_size < 1:
             raise InputError(f"Got batch_size {batch_size}, expected at least 1.")
-        self.model = model
+        self.network = Network(model, is_int8)
+        self.config: BioGptConfig = model.config
+        self._model = None if is_int8 else model  # else its weights would be held twice
         self.tokenizer = tokenizer
         self.batch_size = batch_size
         self.max_positions: int = model.config.max_position_embeddings
+        self._is_drafting = is_drafting
         self._end_id: int = tokenizer.eos_token_id
         self._pad_id: int = tokenizer.pad_token_id
         # Never written: they are no text. The end token is a special token, too, but the one that means something here.
         self._forbidden_ids = sorted(set(tokenizer.all_special_ids) - {self._end_id})
 
+    @property
+    def model(self) -> BioGptForCausalLM:
+        """The model.
+
+        Raises:
+            InputError: it is computed in int8: its own weights are not kept.
+        """
+        if self._model is None:
+            raise InputError(
+                "The engine computes in int8 and keeps no model in float32. Use the engine itself, or make it with "
+                "dtype='float32'."
+            )
+        return self._model
+
+    def __reduce__(self) -> Any:
+        raise InputError(
+            "An engine cannot be pickled or copied: its weights are packed for this process. Make one in each process "
+            "with Engine.from_pretrained."
+        )
+
     @classmethod
     def from_pretrained(
-        cls, model: str | Path = "mini", *, dtype: str = "auto", device: str = "auto", batch_size: int = 8
+        cls,
+        model: str | Path = "mini",
+        *,
+        dtype: str = "auto",
+        device: str = "auto",
+        batch_size: int = 8,
+        num_threads: int | None = None,
     ) -> Self:
         """An engine with a model from disk or from the Hugging Face hub.
 
@@ -169,25 +150,26 @@ class Engine:
 
         Args:
             model: `mini` (bundled), a directory, or a hub id such as `microsoft/biogpt`.
-            dtype: the type to compute in, `float32` or `bfloat16`; `auto` is `float32`.
+            dtype: the type to compute in, `float32`, `bfloat16` or `int8`; `auto`: the fastest that the processor does
+                well, see docs/engine.md. Small models, such as `mini`, are computed in `float32`.
             device: where to run, in PyTorch's terms; `auto`: `cuda` where there is one, else `cpu`.
             batch_size: see the class.
+            num_threads: of PyTorch, in the whole process; by default as many as there are.
 
         Raises:
             InputError: there is no such type or device.
             CheckpointError: there is no such model, or its files are damaged or do not fit together.
         """
-        if dtype not in DTYPES:
-            raise InputError(
-                f"Unknown dtype '{dtype}'.{suggest(str(dtype), DTYPES)} Expected one of {', '.join(DTYPES)}."
-            )
+        check_dtype(dtype)
+        set_num_threads(num_threads)
         place = choose_device(device)
         path = resolve_model(model)
         loaded = load_causal_lm(path)
         tokenizer = load_tokenizer(path, loaded.config.vocab_size)
-        loaded.to(device=place, dtype=DTYPES[dtype])
-        _logger.info("Loaded %s on %s: %s parameters", model, place, f"{loaded.num_parameters():,}")
-        return cls(loaded, tokenizer, batch_size)
+        num_parameters = loaded.num_parameters()
+        is_int8 = place_model(loaded, place, dtype)
+        _logger.info("Loaded %s: %s parameters", model, f"{num_parameters:,}")
+        return cls(loaded, tokenizer, batch_size, is_int8=is_int8)
 
     @classmethod
     def load(cls, name: str | Path = "mini", device: str | None = None, batch_size: int = 8) -> Self:
@@ -312,30 +294,33 @@ class Engine:
                     f"most {self.max_positions + 1 - len(prompt_ids)}: the model has {self.max_positions} positions. "
                     "Shorten the prompt."
                 )
-        device = self.model.device
-        prompt_cache = make_cache(self.model.config)
-        prompt = torch.tensor([list(prompt_ids)], device=device)
-        first = self.model(input_ids=prompt, cache=prompt_cache, logits_to_keep=1).logits.float()  # (1, 1, V)
-        layers = [(layer.keys, layer.values) for layer in prompt_cache.layers]  # (1, H, S, D) each
+        num_prompt = len(prompt_ids)
+        cache = self.network.make_cache(min(self.batch_size, max(1, len(continuations))), num_prompt)
+        first = self.network.score([Segment(prompt_ids)], cache)  # (1, V)
         scores: dict[int, list[float]] = {}
         by_length = sorted(range(len(continuations)), key=lambda index: len(continuations[index]))
+        num_copies = 1
         for start in range(0, len(by_length), self.batch_size):
             batch = by_length[start : start + self.batch_size]
-            width = len(continuations[batch[-1]])
-            # Padding stands on the right, where no scored token can see it: no mask is needed.
-            targets = torch.full((len(batch), width), self._pad_id, device=device)  # (B, T)
-            for row, index in enumerate(batch):
-                targets[row, : len(continuations[index])] = torch.tensor(list(continuations[index]), device=device)
-            logits = first.expand(len(batch), -1, -1)  # (B, 1, V)
-            if width > 1:
-                cache = tuple(
-                    (keys.expand(len(batch), -1, -1, -1), values.expand(len(batch), -1, -1, -1))
-                    for keys, values in layers
-                )
-                later = self.model(input_ids=targets[:, :-1], cache=cache).logits.float()
-                logits = torch.cat([logits, later], dim=1)  # (B, T, V)
-            values = logits.log_softmax(dim=-1).gather(-1, targets.unsqueeze(-1)).squeeze(-1).tolist()
-            scores |= {index: row[: len(continuations[index])] for index, row in zip(batch, values, strict=True)}
+            read = [index for index in batch if len(continuations[index]) > 1]
+            later = first[:0]
+            if read:
+                cache.reserve(len(read), num_prompt + len(continuations[read[-1]]))
+                for row in range(num_copies, len(read)):
+                    cache.move(0, row, num_prompt)
+                num_copies = max(num_copies, len(read))
+                segments = [
+                    Segment(continuations[index][:-1], row, num_prompt, kept=len(continuations[index]) - 1)
+                    for row, index in enumerate(read)
+                ]
+                later = self.network.score(segments, cache)  # (K, V)
+            place = 0
+            for index in batch:
+                ids = list(continuations[index])
+                logits = torch.cat([first, later[place : place + len(ids) - 1]])  # (T, V)
+                place += len(ids) - 1
+                values = logits[range(len(ids)), ids] - logits.logsumexp(dim=-1)
+                scores[index] = values.tolist()
         return [scores[index] for index in range(len(continuations))]
 
     def search_sequences(
@@ -359,8 +344,26 @@ class Engine:
             raise InputError(f"Got threshold {threshold}, expected above 0 and at most 1.")
         self._check_ids(prompt_ids, "The prompt")
         self._check_room(len(prompt_ids), "The prompt", DEFAULT_SETTINGS)
-        state = constraint.begin(self.max_positions - len(prompt_ids))
-        return search_sequences(self.model, prompt_ids, state, threshold, self._pad_id)
+        return next(self.search_each([prompt_ids], [constraint], threshold))
+
+    def search_each(
+        self, prompts: Sequence[Sequence[int]], constraints: Sequence[TokenConstraint], threshold: float
+    ) -> Iterator[list[ScoredSequence]]:
+        """As `search_sequences` with many prompts, whose searches run side by side; in the prompts' order.
+
+        All prompts are checked before this returns; that nothing can fill a slot is said when its turn comes.
+        """
+        if not 0 < threshold <= 1:
+            raise InputError(f"Got threshold {threshold}, expected above 0 and at most 1.")
+        for number, ids in enumerate(prompts, start=1):
+            name = "The prompt" if len(prompts) == 1 else f"Prompt {number}"
+            self._check_ids(ids, name)
+            self._check_room(len(ids), name, DEFAULT_SETTINGS)
+        requests = (
+            SearchRequest(ids, constraint.begin(self.max_positions - len(ids)), threshold)
+            for ids, constraint in zip(prompts, constraints, strict=True)
+        )
+        return search_sequences(self.network, requests, self.batch_size, CACHE_BYTES)
 
     def stream(self, prompt: str, settings: GenerationSettings = DEFAULT_SETTINGS, **changes: Any) -> Iterator[str]:
         """Complete one prompt, handing over the text as it is made.
@@ -396,7 +399,7 @@ class Engine:
         return ids
 
     def _check_ids(self, ids: Sequence[int], name: str) -> None:
-        num_ids = self.model.config.vocab_size
+        num_ids = self.config.vocab_size
         if len(ids) == 0 or not all(0 <= index < num_ids for index in ids):
             wrong = next((index for index in ids if not 0 <= index < num_ids), "none")
             raise InputError(
@@ -425,13 +428,13 @@ class Engine:
         settings: GenerationSettings,
         index: int,
         constraint: TokenConstraint | None = None,
-    ) -> _Row:
+    ) -> Row:
         """The prompt's completion number `index`, not begun."""
         # The seed covers the prompt, so that a text's completions do not depend on the texts around it, and the hash
         # keeps the numbers of different prompts independent.
         seed = hashlib.sha256(f"{settings.seed} {index} {prompt}".encode()).digest()
         room = self._room(ids, settings)
-        return _Row(
+        return Row(
             prompt=prompt,
             prompt_ids=ids,
             max_new_tokens=room,
@@ -454,107 +457,58 @@ class Engine:
         ]:
             yield completions
 
-    def _finish(self, rows: Iterator[_Row], settings: GenerationSettings) -> Iterator[_Row]:
-        """Rows with their new ids, in order, batch by batch."""
-        is_beam_search = settings.num_beams > 1
-        while batch := list(islice(rows, settings.num_return_sequences if is_beam_search else self.batch_size)):
-            if is_beam_search:
-                self._search_beams(batch, settings)
-            else:
-                for _ in self._advance(batch, settings):
-                    pass
+    def _finish(self, rows: Iterator[Row], settings: GenerationSettings) -> Iterator[Row]:
+        """Rows with their new ids, in order."""
+        if settings.num_beams == 1:
+            yield from self._make_scheduler(settings).run(rows)
+            return
+        while batch := list(islice(rows, settings.num_return_sequences)):
+            self._search_beams(batch, settings)
             yield from batch
 
-    def _stream_row(self, row: _Row, settings: GenerationSettings) -> Iterator[str]:
+    def _stream_row(self, row: Row, settings: GenerationSettings) -> Iterator[str]:
         continuation = self._continue(row)
-        for _ in self._advance([row], settings):
-            if text := continuation.add(self._pieces(row.new_ids[-1:])):
+        scheduler = self._make_scheduler(settings)
+        scheduler.add(row)
+        num_shown = 0
+        while row.stop_reason is None:
+            scheduler.step()
+            new_ids = row.new_ids[num_shown:]
+            num_shown += len(new_ids)
+            if text := continuation.add(self._pieces(new_ids)):
                 yield text
         if text := continuation.finish():
             yield text
 
-    def _advance(self, rows: Sequence[_Row], settings: GenerationSettings) -> Iterator[None]:
-        """Give every row that has not stopped one more token at a time, until all have stopped."""
-        for row in rows:
-            row.begin(self._end_id)
-        device = self.model.device
-        attention_mask = torch.zeros((len(rows), 0), dtype=torch.long, device=device)  # (B, S)
-        cache = make_cache(self.model.config)
-        while any(row.stop_reason is None for row in rows):
-            # A row that has less to read, or has stopped, reads padding first, which no one sees and which takes no
-            # position. So the last token of each stands in the last column.
-            input_ids, is_read = pad_left([row.unread_ids for row in rows], self._pad_id, device)  # (B, T) each
-            attention_mask = torch.cat([attention_mask, is_read], dim=1)
-            num_scored = 1 + max(row.num_forced for row in rows)
-            with torch.inference_mode():
-                output = self.model(
-                    input_ids=input_ids,
-                    attention_mask=attention_mask,
-                    cache=cache,
-                    logits_to_keep=num_scored,
-                )
-                logits = output.logits[:, -num_scored:].float()  # (B, K, V): K scored tokens, the new one the last
-                next_ids = self._choose(logits[:, -1], rows, settings).unsqueeze(-1)  # (B, 1)
-                scored_ids = torch.cat([input_ids[:, input_ids.shape[1] - num_scored + 1 :], next_ids], dim=1)
-                scores = logits.log_softmax(dim=-1).gather(-1, scored_ids.unsqueeze(-1)).squeeze(-1)  # (B, K)
-            for index, (row, (token_id,), values) in enumerate(
-                zip(rows, next_ids.tolist(), scores.tolist(), strict=True)
-            ):
-                if row.stop_reason is None:
-                    num_void = row.take(token_id, values[num_scored - 1 - row.num_forced :], self._end_id)
-                    if num_void:
-                        attention_mask[index, attention_mask[index].nonzero().squeeze(-1)[-num_void:]] = 0
-            yield
+    def _make_scheduler(self, settings: GenerationSettings) -> Scheduler:
+        return Scheduler(
+            self.network,
+            settings,
+            end_id=self._end_id,
+            forbidden_ids=self._forbidden_ids,
+            max_rows=self.batch_size,
+            max_bytes=CACHE_BYTES,
+            is_drafting=self._is_drafting,
+        )
 
-    def _choose(self, logits: torch.Tensor, rows: Sequence[_Row], settings: GenerationSettings) -> torch.Tensor:
-        """The next id of each row, (B,), out of its logits (B, V)."""
-        check_numbers(logits)
-        allowed = logits.clone()
-        allowed[:, self._forbidden_ids] = float("-inf")
-        for index, row in enumerate(rows):
-            if row.state and row.stop_reason is None:
-                ids = list(row.state.allowed())
-                allowed[index] = float("-inf")
-                allowed[index, ids] = logits[index, ids]
-        too_short = [index for index, row in enumerate(rows) if len(row.new_ids) < settings.min_new_tokens]
-        allowed[too_short, self._end_id] = float("-inf")
-        if not settings.is_sampling:
-            return choose_greedily(allowed)
-        uniforms = torch.tensor([row.uniforms.random() for row in rows], dtype=torch.float64, device=logits.device)
-        return draw(allowed, uniforms, settings.temperature, settings.top_k, settings.top_p)
-
-    def _search_beams(self, rows: Sequence[_Row], settings: GenerationSettings) -> None:
-        """Finish the rows of one prompt by a beam search, best first. Its beams are a batch already."""
+    def _search_beams(self, rows: Sequence[Row], settings: GenerationSettings) -> None:
+        """Finish the rows of one prompt by a beam search, best first."""
         ids = rows[0].prompt_ids
-        # Everything that changes the outcome is said here: what is not would come from the model's generation_config.
-        config = GenerationConfig(
+        found = search_beams(
+            self.network,
+            ids,
+            num_beams=settings.num_beams,
             max_new_tokens=rows[0].max_new_tokens,
             min_new_tokens=settings.min_new_tokens,
-            num_beams=settings.num_beams,
-            num_return_sequences=settings.num_return_sequences,
-            do_sample=False,
-            use_cache=True,
-            early_stopping=True,  # as fairseq: done when there are as many finished texts as beams
-            length_penalty=1.0,
-            repetition_penalty=1.0,
-            no_repeat_ngram_size=0,
-            suppress_tokens=self._forbidden_ids,
-            eos_token_id=self._end_id,
-            pad_token_id=self._pad_id,
-            bos_token_id=self.tokenizer.bos_token_id,
+            forbidden_ids=self._forbidden_ids,
+            end_id=self._end_id,
         )
-        input_ids = torch.tensor([ids], device=self.model.device)
-        sequences = self.model.generate(
-            input_ids, attention_mask=torch.ones_like(input_ids), generation_config=config
-        )  # (num_return_sequences, S), padded on the right
-        for row, sequence in zip(rows, sequences.tolist(), strict=True):
-            new_ids = sequence[len(ids) :]
-            if self._end_id in new_ids:
-                new_ids = new_ids[: new_ids.index(self._end_id) + 1]
-            for token_id, value in zip(new_ids, *self.score_ids(ids, [new_ids]), strict=True):
+        found = found[: len(rows)]
+        for row, new_ids, scores in zip(rows, found, self.score_ids(ids, found), strict=True):
+            for token_id, value in zip(new_ids, scores, strict=True):
                 row.take(token_id, [value], self._end_id)
 
-    def _complete(self, row: _Row, text: str) -> Completion:
+    def _complete(self, row: Row, text: str) -> Completion:
         assert row.stop_reason is not None
         token_ids = row.new_ids[:-1] if row.stop_reason == "end" else row.new_ids
         return Completion(
@@ -567,19 +521,47 @@ class Engine:
             stop_reason=row.stop_reason,
         )
 
-    def _text(self, row: _Row) -> str:
+    def _text(self, row: Row) -> str:
         """What must be written after the prompt to read well."""
         continuation = self._continue(row)
         continuation.add(self._pieces(row.new_ids))
         continuation.finish()
         return continuation.text
 
-    def _continue(self, row: _Row) -> Continuation:
+    def _continue(self, row: Row) -> Continuation:
         return Continuation(row.prompt, self._pieces(row.prompt_ids), self.tokenizer.all_special_tokens)
 
     def _pieces(self, ids: Sequence[int]) -> list[str]:
         pieces: list[str] = self.tokenizer.convert_ids_to_tokens(list(ids))
         return pieces
+
+
+def set_num_threads(num_threads: int | None) -> None:
+    """Have PyTorch compute on so many threads, in the whole process; None: leave it as it is.
+
+    Raises:
+        InputError: less than one.
+    """
+    if num_threads is None:
+        return
+    if num_threads < 1:
+        raise InputError(f"Got num_threads {num_threads}, expected at least 1.")
+    torch.set_num_threads(num_threads)
+
+
+def place_model(model: AnyModel, device: torch.device, dtype: str) -> bool:
+    """Move a model to a device and to a type, and say the choice where it was `auto`.
+
+    Returns:
+        Whether it is to be computed in int8; its weights are in float32 then.
+    """
+    chosen, reason = choose_dtype(dtype, device, model.num_parameters())
+    if dtype == "int8" != chosen:
+        _logger.warning("Computing in %s, %s.", chosen, reason)
+    else:
+        _logger.info("Computing in %s on %s, %s.", chosen, device, reason)
+    model.to(device=device, dtype=torch.float32 if chosen == "int8" else DTYPES[chosen])
+    return chosen == "int8"
 
 
 def _check_rules(constraints: Sequence[TokenConstraint], num_prompts: int, settings: GenerationSettings) -> None:

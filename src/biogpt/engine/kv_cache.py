@@ -34,6 +34,7 @@ class KeyValueCache:
         """What it takes of memory."""
         return 2 * sum(keys.numel() * keys.element_size() for keys in self.keys)
 
+    @torch.inference_mode()
     def reserve(self, num_rows: int, num_tokens: int) -> None:
         """Make room for so many rows of so many tokens; what is there stays."""
         if num_rows <= self.num_rows and num_tokens <= self.num_tokens:
@@ -46,15 +47,17 @@ class KeyValueCache:
                 tensors[index][: old.shape[0], : old.shape[1]] = old
         self.num_rows, self.num_tokens = num_rows, num_tokens
 
+    @torch.inference_mode()
     def move(self, source: int, target: int, num_tokens: int) -> None:
         """Copy a row's first tokens to another row."""
         for tensors in (self.keys, self.values):
             for each in tensors:
                 each[target, :num_tokens] = each[source, :num_tokens]
 
-    def keep(self, row: int, places: Sequence[int]) -> None:
-        """Keep only the tokens of a row at these places, in this order, at its beginning."""
-        chosen = torch.tensor(places, device=self.keys[0].device)
+    @torch.inference_mode()
+    def compact(self, row: int, first: int, places: Sequence[int]) -> None:
+        """Keep of a row's tokens from `first` on only those at these places, in this order."""
+        chosen = torch.tensor(places, dtype=torch.long, device=self.keys[0].device)
         for tensors in (self.keys, self.values):
             for each in tensors:
-                each[row, : len(places)] = each[row, chosen]
+                each[row, first : first + len(places)] = each[row, chosen]

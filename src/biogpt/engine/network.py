@@ -16,6 +16,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from biogpt.engine.kv_cache import KeyValueCache
 from biogpt.engine.linear import Linear, pack_linear
+from biogpt.engine.padding import check_numbers
 from biogpt.errors import InputError
 from biogpt.model.modeling import AnyModel, BioGptDecoderLayer, BioGptForCausalLM, BioGptForTokenClassification
 
@@ -140,6 +141,17 @@ class Network:
     def bytes_per_token(self) -> int:
         """What the cache takes for each token."""
         return 2 * sum(layer.width for layer in self._layers) * self.dtype.itemsize
+
+    @torch.inference_mode()
+    def score(self, segments: Sequence[Segment], cache: KeyValueCache | None = None) -> torch.Tensor:
+        """As `read`, but the logits in float32, (K, V) or (K, L).
+
+        Raises:
+            CheckpointError: they are no numbers.
+        """
+        logits = self.head(self.read(segments, cache)).float()
+        check_numbers(logits)
+        return logits
 
     @torch.inference_mode()
     def read(self, segments: Sequence[Segment], cache: KeyValueCache | None = None) -> torch.Tensor:

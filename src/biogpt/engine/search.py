@@ -1,21 +1,22 @@
 """Search: the sequences that a constraint allows and whose probability reaches a threshold.
 
 Unlike a beam search it needs no number of beams: texts that exclude each other have at most the probability 1 together,
-so there are never more than 1 / `threshold` of them, finished or not. It knows ids alone.
-
-Shapes in comments: B texts that are begun, T tokens to read, S tokens seen so far including them, V vocabulary.
+so there are never more than 1 / `threshold` of them, finished or not. Many searches run side by side, and all that
+they have to read is read in one pass. It knows ids alone.
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
-import torch
+import numpy as np
 
 from biogpt.decoding.constraint import ConstraintState
-from biogpt.engine.padding import check_numbers, pad_left
-from biogpt.model.cache import make_cache
-from biogpt.model.modeling import BioGptForCausalLM
+from biogpt.engine.network import Network, Segment
+from biogpt.engine.tree import Places, TokenTree
+
+MAX_NEW_TOKENS_READ = 2048
+"""Tokens of new prompts that one pass reads, unless a single one has more: it bounds the memory of a pass."""
 
 
 @dataclass(frozen=True)
@@ -29,81 +30,145 @@ class ScoredSequence:
 
 
 @dataclass(frozen=True)
+class SearchRequest:
+    """What to search for after one prompt."""
+
+    prompt_ids: Sequence[int]
+    state: ConstraintState
+    """At the text's first id; it stays there."""
+    threshold: float
+    """Above 0, what a text must have."""
+
+
+@dataclass
 class _Begun:
     """A text that is begun."""
 
     state: ConstraintState
     log_probability: float
     unread_ids: Sequence[int]
+    places: Places = ()
 
 
-@torch.inference_mode()
+@dataclass
+class _Search:
+    """A request on its way."""
+
+    floor: float
+    tree: TokenTree
+    begun: list[_Begun]
+    found: list[ScoredSequence] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, request: SearchRequest) -> "_Search":
+        first = request.state.fork()
+        forced = _take_forced(first)
+        tree = TokenTree(request.prompt_ids)
+        if first.is_done:  # there is but one text
+            return cls(0.0, tree, [], [ScoredSequence(tuple(first.ids), 1.0)])
+        return cls(math.log(request.threshold), tree, [_Begun(first, 0.0, forced)])
+
+    def finish(self) -> list[ScoredSequence]:
+        return sorted(self.found, key=lambda one: -one.probability)
+
+    def take(self, logits: "np.ndarray") -> None:
+        """Go on by one token, and by what must follow it, in each text that is begun; logits (texts, V)."""
+        longer: list[_Begun] = []
+        for text, row in zip(self.begun, logits, strict=True):
+            for onward in _go_on(text, row, self.floor):
+                if onward.state.is_done:
+                    self.found.append(ScoredSequence(tuple(onward.state.ids), math.exp(onward.log_probability)))
+                else:
+                    longer.append(onward)
+        self.begun = longer
+
+
 def search_sequences(
-    model: BioGptForCausalLM, prompt_ids: Sequence[int], state: ConstraintState, threshold: float, pad_id: int
-) -> list[ScoredSequence]:
-    """The texts that may follow a prompt and reach a probability.
+    network: Network, requests: Iterable[SearchRequest], max_rows: int, max_bytes: int
+) -> Iterator[list[ScoredSequence]]:
+    """The texts that may follow each prompt and reach its probability.
 
     Args:
-        model: in evaluation mode.
-        prompt_ids: what stands before the text.
-        state: at the text's first id; it stays there.
-        threshold: above 0, what a text must have.
-        pad_id: fills up what is read together.
+        network: reads ids.
+        requests: taken as there is room.
+        max_rows: how many of them run side by side.
+        max_bytes: of the cache; more only where a single request needs more.
 
     Returns:
-        The most probable first.
+        For each request, in their order, the most probable first.
 
     Raises:
         CheckpointError: the model's predictions are no numbers.
     """
-    floor = math.log(threshold)
-    found: list[ScoredSequence] = []
-    first = state.fork()
-    forced = _take_forced(first)
-    if first.is_done:
-        return [ScoredSequence(tuple(first.ids), 1.0)]  # there is but one text
-    begun = [_Begun(first, 0.0, [*prompt_ids, *forced])]
-    device = model.device
-    attention_mask = torch.zeros((1, 0), dtype=torch.long, device=device)  # (B, S)
-    cache = make_cache(model.config)
-    while begun:
-        input_ids, is_read = pad_left([text.unread_ids for text in begun], pad_id, device)  # (B, T) each
-        attention_mask = torch.cat([attention_mask, is_read], dim=1)
-        output = model(
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            cache=cache,
-            logits_to_keep=1,
-        )
-        logits = output.logits[:, -1].float()  # (B, V)
-        check_numbers(logits)
-        parents: list[int] = []
-        longer: list[_Begun] = []
-        for parent, (text, row) in enumerate(zip(begun, logits, strict=True)):
-            for onward in _go_on(text, row, floor):
-                if onward.state.is_done:
-                    found.append(ScoredSequence(tuple(onward.state.ids), math.exp(onward.log_probability)))
-                else:
-                    parents.append(parent)
-                    longer.append(onward)
-        begun = longer
-        if begun:
-            chosen = torch.tensor(parents, device=device)
-            cache.reorder_cache(chosen)
-            attention_mask = attention_mask[chosen]
-    return sorted(found, key=lambda one: -one.probability)
+    waiting = iter(requests)
+    active: list[_Search] = []  # by their row of the cache
+    order: list[_Search] = []
+    cache = network.make_cache()
+    is_exhausted = False
+    held: _Search | None = None
+    while True:
+        segments: list[Segment] = []
+        for search in active:
+            texts = [(text.places, text.unread_ids) for text in search.begun]
+            segment, places = search.tree.extend(texts, cache)
+            segments.append(segment)
+            for text, where in zip(search.begun, places, strict=True):
+                text.places = where
+        num_new = 0
+        while len(active) < max_rows and not (is_exhausted and held is None):
+            if held is None:
+                request = next(waiting, None)
+                if request is None:
+                    is_exhausted = True
+                    break
+                held = _Search.of(request)
+                order.append(held)
+            if not held.begun:
+                held = None
+                continue
+            length = len(held.tree.prompt_ids) + len(held.begun[0].unread_ids)
+            longest = max(length, cache.num_tokens if active else 0)
+            is_full = num_new + length > MAX_NEW_TOKENS_READ
+            if (num_new and is_full) or (active and (len(active) + 1) * longest * network.bytes_per_token > max_bytes):
+                break
+            held.tree.row = len(active)
+            segment, held.begun[0].places = held.tree.begin(held.begun[0].unread_ids)
+            segments.append(segment)
+            active.append(held)
+            num_new += length
+            held = None
+        if segments:
+            rows = network.score(segments, cache).cpu().numpy()  # (texts of all, V)
+            first = 0
+            for search in active:
+                num_texts = len(search.begun)
+                search.take(rows[first : first + num_texts])
+                first += num_texts
+            for row in reversed(range(len(active))):
+                if not active[row].begun:
+                    last = active.pop()
+                    if row < len(active):
+                        cache.move(last.tree.row, row, last.tree.num_tokens)
+                        last.tree.row = row
+                        active[row] = last
+        while order and not order[0].begun and order[0] is not held:
+            yield order.pop(0).finish()
+        if is_exhausted and not active and held is None:
+            return
 
 
-def _go_on(text: _Begun, logits: torch.Tensor, floor: float) -> Iterator[_Begun]:
+def _go_on(text: _Begun, logits: "np.ndarray", floor: float) -> Iterator[_Begun]:
     """A text with each token that leaves it above the threshold, and with what must follow that token."""
     allowed = sorted(text.state.allowed())
-    values = logits[torch.tensor(allowed, device=logits.device)].log_softmax(dim=-1)
+    values = logits[allowed].astype(np.float64)
+    values -= values.max()
+    values -= math.log(np.exp(values).sum())
     for index, value in zip(allowed, values.tolist(), strict=True):
         log_probability = text.log_probability + value
         if log_probability >= floor:
             state = text.state.fork()
             state.accept(index)
-            yield _Begun(state, log_probability, [index, *_take_forced(state)])
+            yield _Begun(state, log_probability, [index, *_take_forced(state)], text.places)
 
 
 def _take_forced(state: ConstraintState) -> list[int]:

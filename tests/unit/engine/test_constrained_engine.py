@@ -50,19 +50,6 @@ def assert_follows(constraint: TokenConstraint, completion: Completion, end_id: 
     assert completion.stop_reason == "end"
 
 
-def count_reads(engine: Engine, run) -> list[int]:
-    """How many tokens, padding included, each pass through the model read."""
-    widths: list[int] = []
-    hook = engine.model.register_forward_pre_hook(
-        lambda _, arguments, named: widths.append(named["input_ids"].shape[1]), with_kwargs=True
-    )
-    try:
-        run()
-    finally:
-        hook.remove()
-    return widths
-
-
 @pytest.mark.parametrize("way", WAYS)
 def test_completions_follow_their_rules_within_the_limit(engine, prompts, constraints, way):
     for constraint, completion in zip(constraints, engine.generate_ids(prompts, way, constraints), strict=True):
@@ -129,22 +116,26 @@ def test_a_repetition_is_taken_back_and_ends_the_text(engine, prompts, constrain
     assert completion.token_scores == pytest.approx(engine.score_ids(prompts[0], [expected])[0], abs=1e-3)
 
 
-def test_forced_tokens_are_read_in_one_pass(engine, prompts, constraints):
+def test_forced_tokens_are_read_in_one_pass(engine, prompts, constraints, record_reads):
     way = GenerationSettings(temperature=0, max_new_tokens=30)
     completion = next(engine.generate_ids(prompts[:1], way, constraints[:1]))
     opening = engine.tokenizer.encode_ids(["the risk of"])[0]
-    widths = count_reads(engine, lambda: list(engine.generate_ids(prompts[:1], way, constraints[:1])))
-    assert widths[0] == len(prompts[0]) + len(opening)
-    assert len(widths) < len(completion.token_ids)
+    reads = record_reads(engine)
+    list(engine.generate_ids(prompts[:1], way, constraints[:1]))
+    assert tuple(reads[0][0].ids[len(prompts[0]) :][: len(opening)]) == tuple(opening)
+    assert len(reads) < len(completion.token_ids)
 
 
-def test_rules_that_do_not_fit_are_refused_before_any_work(engine, prompts, constraints):
+def test_rules_that_do_not_fit_are_refused_before_any_work(engine, prompts, constraints, record_reads):
+    reads = record_reads(engine)
+
     def refuse(says: str, constraints: list[TokenConstraint], **way: float) -> None:
         with pytest.raises(InputError, match=says):
             engine.generate_ids(prompts, GenerationSettings(**way), constraints)
 
-    assert count_reads(engine, lambda: refuse("Got 2 constraints for 3 prompts", constraints[:2])) == []
+    refuse("Got 2 constraints for 3 prompts", constraints[:2])
     refuse("Got constraints and num_beams 2, expected only one", constraints, num_beams=2)
     refuse("Got constraints and min_new_tokens 3", constraints, min_new_tokens=3)
-    assert count_reads(engine, lambda: refuse("Got room for 5 new tokens", constraints, max_new_tokens=5)) == []
+    refuse("Got room for 5 new tokens", constraints, max_new_tokens=5)
     assert list(engine.generate_ids([], constraints=[])) == []
+    assert reads == []

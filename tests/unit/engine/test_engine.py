@@ -164,20 +164,25 @@ def test_a_string_gives_completions_and_a_list_gives_lists(engine):
     assert engine.generate([]) == []
 
 
-def test_completions_come_as_their_batch_is_done(engine):
-    run: list[int] = []
-    hook = engine.model.register_forward_pre_hook(lambda *_: run.append(1))
-    try:
-        each = Engine(engine.model, engine.tokenizer, batch_size=2).generate_each(
-            PROMPTS, GenerationSettings(max_new_tokens=1)
-        )
-        assert run == []
-        next(each)
-        assert run == [1]
-        assert len(list(each)) == len(PROMPTS) - 1
-        assert len(run) == 3
-    finally:
-        hook.remove()
+def test_completions_come_as_they_are_done(engine, record_reads):
+    pairs = Engine(engine.model, engine.tokenizer, batch_size=2)
+    reads = record_reads(pairs)
+    each = pairs.generate_each(PROMPTS, GenerationSettings(max_new_tokens=1))
+    assert reads == []
+    next(each)
+    assert len(reads) == 1
+    assert len(list(each)) == len(PROMPTS) - 1
+    assert len(reads) == 3
+
+
+def test_a_finished_row_makes_room_for_the_next(engine, record_reads):
+    pairs = Engine(engine.model, engine.tokenizer, batch_size=2, is_drafting=False)
+    way = GenerationSettings(temperature=0, max_new_tokens=40)
+    lengths = [len(pairs.generate(prompt, way)[0].token_ids) + 1 for prompt in PROMPTS]
+    reads = record_reads(pairs)
+    pairs.generate(PROMPTS, way)
+    assert all(len(segments) == 2 for segments in reads[: sum(lengths) // 2 - max(lengths)])
+    assert len(reads) < sum(max(pair) for pair in zip(lengths[::2], lengths[1::2], strict=True))
 
 
 @pytest.mark.parametrize(
@@ -191,18 +196,13 @@ def test_completions_come_as_their_batch_is_done(engine):
         ("risk " * 40, "has 1[0-9]{2} tokens, expected at most 95: the model has 96 positions, and 1 must be left"),
     ],
 )
-def test_impossible_prompts_are_refused_before_any_work(engine, prompt, says):
-    def fail(*_):
-        raise AssertionError("the model was run")
-
-    hook = engine.model.register_forward_pre_hook(fail)
-    try:
-        with pytest.raises(InputError, match=says):
-            engine.generate_each(["Aspirin", prompt, "IL-6"])
-        with pytest.raises(InputError, match=says):
-            engine.stream(prompt)
-    finally:
-        hook.remove()
+def test_impossible_prompts_are_refused_before_any_work(engine, prompt, says, record_reads):
+    reads = record_reads(engine)
+    with pytest.raises(InputError, match=says):
+        engine.generate_each(["Aspirin", prompt, "IL-6"])
+    with pytest.raises(InputError, match=says):
+        engine.stream(prompt)
+    assert reads == []
 
 
 def test_the_longest_prompt_is_completed_and_one_more_token_is_too_many(engine):
@@ -276,16 +276,10 @@ def test_continuations_get_the_scores_that_a_whole_pass_gives(engine, batch_size
     assert engine.score_ids(prompt_ids, []) == []
 
 
-def test_a_prompt_is_read_once_for_all_its_continuations(engine):
-    read: list[int] = []
-    hook = engine.model.register_forward_pre_hook(
-        lambda _, arguments, named: read.append(named["input_ids"].numel()), with_kwargs=True
-    )
-    try:
-        engine.score_ids([2] * 50, [[5, 6, 7]] * 16)
-    finally:
-        hook.remove()
-    assert read == [50, 16, 16]
+def test_a_prompt_is_read_once_for_all_its_continuations(engine, record_reads):
+    reads = record_reads(engine)
+    engine.score_ids([2] * 50, [[5, 6, 7]] * 16)
+    assert [sum(len(segment.ids) for segment in segments) for segments in reads] == [50, 16, 16]
 
 
 def test_continuations_that_cannot_be_scored_are_refused(engine):

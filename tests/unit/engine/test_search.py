@@ -78,15 +78,11 @@ def test_those_below_the_probability_are_left_out_and_no_others(engine, prompt, 
 
 
 @pytest.mark.parametrize("threshold", [1e-30, 0.2])
-def test_no_pass_reads_more_texts_than_there_can_be(engine, prompt, constraint, threshold):
-    sizes: list[int] = []
-    hook = engine.model.register_forward_pre_hook(
-        lambda _, arguments, named: sizes.append(len(named["input_ids"])), with_kwargs=True
-    )
-    try:
-        engine.search_sequences(prompt, constraint, threshold)
-    finally:
-        hook.remove()
+def test_no_pass_reads_more_texts_than_there_can_be(engine, prompt, constraint, threshold, record_reads):
+    reads = record_reads(engine)
+    engine.search_sequences(prompt, constraint, threshold)
+    sizes = [len(segment.kept_indices) for (segment,) in reads]
+    assert len(reads[0][0].ids) > len(prompt)  # and what must follow it
     assert max(sizes) <= 1 / threshold
     assert sizes[0] == 1  # the prompt is read once
     assert (max(sizes) > 1) is (threshold < 0.1)

@@ -1,0 +1,278 @@
+"""Scheduler: completions that are made side by side; one that is finished makes room for the next.
+
+Each pass reads what every row has to read: a whole prompt, one token, or several that must come or were drafted. It
+knows ids, constraints and settings, no texts.
+
+Shapes in comments: B rows, K tokens whose logits are needed, V vocabulary.
+"""
+
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+
+from biogpt.decoding.constraint import ConstraintState
+from biogpt.decoding.sampling import choose_greedily, draw
+from biogpt.decoding.settings import GenerationSettings
+from biogpt.engine.drafting import Drafter
+from biogpt.engine.network import Network, Segment
+
+StopReason = Literal["end", "length", "positions"]
+
+MAX_PROMPT_TOKENS = 2048
+"""Tokens of new prompts that one pass reads, unless a single one has more: it bounds the memory of a pass."""
+
+_MAX_DRAFTED = 32  # tokens of all drafts in a pass
+
+
+@dataclass(eq=False)
+class Row:
+    """One completion in the making."""
+
+    prompt: str
+    prompt_ids: list[int]
+    max_new_tokens: int
+    limit_reason: StopReason
+    """Why `max_new_tokens` is what it is."""
+    uniforms: random.Random
+    state: ConstraintState | None = None
+    """Of its constraint."""
+    new_ids: list[int] = field(default_factory=list)
+    """With the end token, where there is one."""
+    scores: list[float] = field(default_factory=list)
+    """Of `new_ids`, but for those that were forced last."""
+    unread_ids: list[int] = field(default_factory=list)
+    """What the model has to read next."""
+    num_forced: int = 0
+    """How many of them were forced."""
+    stop_reason: StopReason | None = None
+    drafter: Drafter | None = None
+
+    @property
+    def num_read(self) -> int:
+        """Of the prompt and the new ids, how many the model has read."""
+        return len(self.prompt_ids) + len(self.new_ids) - len(self.unread_ids)
+
+    def begin(self, end_id: int) -> None:
+        """Have the prompt read, and what must follow it."""
+        self.unread_ids = list(self.prompt_ids)
+        self._force(end_id)
+
+    def take(self, token_id: int, scores: Sequence[float], end_id: int) -> None:
+        """Go on by one token.
+
+        Args:
+            token_id: what was chosen.
+            scores: of the tokens that were forced before it, and of itself.
+            end_id: ends the row.
+        """
+        self.new_ids.append(token_id)
+        self.scores += scores
+        num_void = self.state.accept(token_id) if self.state else 0
+        if num_void:
+            # The token before the void ones is read again: what followed it was chosen by what the model said there.
+            del self.new_ids[-num_void:], self.scores[-num_void:]
+        self.unread_ids = [[*self.prompt_ids, *self.new_ids][-1]]
+        if self.new_ids[-1] == end_id:
+            self.stop_reason = "end"
+        elif len(self.new_ids) >= self.max_new_tokens:
+            self.stop_reason = self.limit_reason
+        if self.stop_reason:
+            self.unread_ids = []
+        self._force(end_id)
+
+    def draft(self, room: int) -> list[int]:
+        """What may follow `unread_ids`."""
+        room = min(room, self.max_new_tokens - len(self.new_ids) - 1)
+        if self.drafter is None or room <= 0:
+            return []
+        return self.drafter.draft(self.new_ids, len(self.prompt_ids), self.state, room)
+
+    def _force(self, end_id: int) -> None:
+        """Take what must come next, short of the end, so that it is read in one pass."""
+        forced = []
+        if self.state:
+            forced = [index for index in self.state.fast_forward() if index != end_id]
+            for index in forced:
+                self.state.accept(index)
+        self.new_ids += forced
+        self.unread_ids += forced
+        self.num_forced = len(forced)
+
+
+class Scheduler:
+    """Completes rows.
+
+    Args:
+        network: reads ids.
+        settings: how tokens are chosen.
+        end_id: ends a text.
+        forbidden_ids: are never written.
+        max_rows: how many rows are made side by side.
+        max_bytes: of the cache: a row waits while there is no room; more is taken only for one that is alone.
+        is_drafting: verify several tokens at once where they can be guessed. Only greedy choices are drafted.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        settings: GenerationSettings,
+        *,
+        end_id: int,
+        forbidden_ids: Sequence[int],
+        max_rows: int,
+        max_bytes: int,
+        is_drafting: bool = True,
+    ) -> None:
+        self._network = network
+        self._settings = settings
+        self._end_id = end_id
+        self._forbidden_ids = list(forbidden_ids)
+        self._max_rows = max_rows
+        self._max_tokens = max(1, max_bytes // network.bytes_per_token)  # of all rows
+        self._is_drafting = is_drafting and not settings.is_sampling
+        self._cache = network.make_cache()
+        self._active: list[Row] = []  # by their row of the cache
+
+    def run(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """Complete rows, which are taken as there is room; they come back in their order."""
+        waiting = iter(rows)
+        following = next(waiting, None)
+        order: list[Row] = []
+        while following is not None or order:
+            num_new = 0
+            while following is not None and self.has_room(following, num_new):
+                num_new += len(following.prompt_ids)
+                self.add(following)
+                order.append(following)
+                following = next(waiting, None)
+            self.step()
+            while order and order[0].stop_reason is not None:
+                yield order.pop(0)
+
+    def has_room(self, row: Row, num_new: int = 0) -> bool:
+        """Whether a row can be begun now, beside `num_new` tokens of others that are begun in the same pass."""
+        if not self._active:
+            return True
+        if len(self._active) >= self._max_rows or num_new + len(row.prompt_ids) > max(MAX_PROMPT_TOKENS, num_new):
+            return False
+        longest = max(len(each.prompt_ids) + each.max_new_tokens for each in (row, *self._active))
+        return (len(self._active) + 1) * longest <= self._max_tokens
+
+    def add(self, row: Row) -> None:
+        """Begin a row."""
+        row.begin(self._end_id)
+        if self._is_drafting:
+            row.drafter = Drafter(row.prompt_ids, self._end_id)
+        self._active.append(row)
+
+    def cancel(self, row: Row) -> None:
+        """Give a row up; its place is free at once."""
+        if row in self._active:
+            self._remove(self._active.index(row))
+
+    def step(self) -> None:
+        """Give every active row at least one more token; those that are finished leave."""
+        rows = self._active
+        if not rows:
+            return
+        room = _MAX_DRAFTED // len(rows)
+        drafts = [row.draft(room) if row.new_ids else [] for row in rows]
+        segments = [
+            Segment([*row.unread_ids, *draft], place, row.num_read, kept=1 + row.num_forced + len(draft))
+            for place, (row, draft) in enumerate(zip(rows, drafts, strict=True))
+        ]
+        with torch.inference_mode():
+            logits = self._network.score(segments, self._cache)  # (K, V)
+            totals = logits.logsumexp(dim=-1).tolist()
+            self._take(rows, drafts, logits, totals)
+        for place in reversed(range(len(rows))):
+            if rows[place].stop_reason is not None:
+                self._remove(place)
+
+    def _take(
+        self, rows: Sequence[Row], drafts: Sequence[list[int]], logits: torch.Tensor, totals: Sequence[float]
+    ) -> None:
+        """Take what is chosen, and of what was drafted as much as would have been chosen.
+
+        Args:
+            rows: all that are active.
+            drafts: of each.
+            logits: of what each row has to score, one row after the other, (K, V).
+            totals: the logarithm of the sum of their exponentials.
+        """
+        places = []  # where the first choice of each row is made
+        num_scored = 0
+        for row, draft in zip(rows, drafts, strict=True):
+            places.append(num_scored + row.num_forced)
+            num_scored += 1 + row.num_forced + len(draft)
+        chosen = self._choose(rows, drafts, places, logits)
+        for row, draft, first, ids in zip(rows, drafts, places, chosen, strict=True):
+            num_right = 0
+            while True:
+                place = first + num_right
+                if row.state is None or not num_right:
+                    token_id = ids[num_right]
+                else:
+                    token_id = _choose_allowed(row.state, logits[place])
+                scored = [*row.new_ids[len(row.new_ids) - row.num_forced :], token_id]
+                numbers = range(place - row.num_forced, place + 1)
+                values = logits[list(numbers), scored].tolist()
+                row.take(
+                    token_id, [value - totals[at] for value, at in zip(values, numbers, strict=True)], self._end_id
+                )
+                following = row.unread_ids
+                if row.stop_reason or draft[num_right : num_right + len(following)] != following:
+                    break
+                num_right += len(following)
+            if draft and row.drafter:
+                row.drafter.learn(len(draft), num_right)
+
+    def _choose(
+        self, rows: Sequence[Row], drafts: Sequence[list[int]], places: Sequence[int], logits: torch.Tensor
+    ) -> list[list[int]]:
+        """The next id of each row; where anything may be written, those behind each token of its draft, too."""
+        settings = self._settings
+        if settings.is_sampling:
+            allowed = logits[list(places)]
+            allowed[:, self._forbidden_ids] = float("-inf")
+            for number, (row, place) in enumerate(zip(rows, places, strict=True)):
+                if row.state:
+                    ids = list(row.state.allowed())
+                    allowed[number] = float("-inf")
+                    allowed[number, ids] = logits[place, ids]
+                elif len(row.new_ids) < settings.min_new_tokens:
+                    allowed[number, self._end_id] = float("-inf")
+            numbers = [row.uniforms.random() for row in rows]
+            uniforms = torch.tensor(numbers, dtype=torch.float64, device=logits.device)
+            drawn = draw(allowed, uniforms, settings.temperature, settings.top_k, settings.top_p)
+            return [[index] for index in drawn.tolist()]
+        held = logits[:, self._forbidden_ids]
+        logits[:, self._forbidden_ids] = float("-inf")
+        ends = logits[:, self._end_id].clone()
+        for row, draft, place in zip(rows, drafts, places, strict=True):
+            num_short = min(1 + len(draft), settings.min_new_tokens - len(row.new_ids))
+            if num_short > 0:
+                logits[place : place + num_short, self._end_id] = float("-inf")
+        best = choose_greedily(logits).tolist()
+        logits[:, self._forbidden_ids] = held
+        logits[:, self._end_id] = ends
+        return [
+            [_choose_allowed(row.state, logits[place])] if row.state else best[place : place + 1 + len(draft)]
+            for row, draft, place in zip(rows, drafts, places, strict=True)
+        ]
+
+    def _remove(self, place: int) -> None:
+        """Take a row out; the last one moves to its place."""
+        last = self._active.pop()
+        if place < len(self._active):
+            self._cache.move(len(self._active), place, last.num_read)
+            self._active[place] = last
+
+
+def _choose_allowed(state: ConstraintState, logits: torch.Tensor) -> int:
+    """The most probable of the ids that a constraint allows, the lowest among equals; logits (V,)."""
+    ids = sorted(state.allowed())
+    return ids[0] if len(ids) == 1 else ids[int(choose_greedily(logits[ids].unsqueeze(0)))]
