@@ -126,6 +126,14 @@ class Engine:
             )
         return self._model
 
+    def with_batch_size(self, batch_size: int) -> Self:
+        """The engine with another batch size; the weights are shared."""
+        if batch_size < 1:
+            raise InputError(f"Got batch_size {batch_size}, expected at least 1.")
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__, batch_size=batch_size)
+        return other
+
     def __reduce__(self) -> Any:
         raise InputError(
             "An engine cannot be pickled or copied: its weights are packed for this process. Make one in each process "

@@ -185,7 +185,7 @@ class Network:
                 places += range(first, first + num_new)
         self.num_read += len(ids)
         groups = _make_groups(segments, device, self.dtype, is_narrow=False)
-        written = torch.tensor(places, device=device) if cache is not None else None
+        written = torch.tensor(places, dtype=torch.long, device=device)
         is_all_kept = len(kept) == len(ids)
         chosen = None if is_all_kept else torch.tensor(kept, device=device)
         last_groups = groups if is_all_kept else _make_groups(segments, device, self.dtype, is_narrow=True)
@@ -199,17 +199,14 @@ class Network:
             if cache is not None:
                 cache.keys[number].view(-1, width).index_copy_(0, written, key)
                 cache.values[number].view(-1, width).index_copy_(0, written, value)
-            is_last = layer.query is not None
-            if not is_last:
+            if layer.query is None:
                 query = joined[:, :width]
-            elif chosen is None:
-                query = layer.query(normed)
             else:
-                # Of the last layer only the outputs that are asked for are computed.
-                hidden = hidden[chosen]
-                query = layer.query(normed[chosen])
+                if chosen is not None:  # of the last layer only the outputs that are asked for are computed
+                    hidden, normed = hidden[chosen], normed[chosen]
+                query = layer.query(normed)
             attended = []
-            for group in last_groups if is_last else groups:
+            for group in groups if layer.query is None else last_groups:
                 if group.keys is not None:
                     keys, values = group.keys.unfold(key, layer.num_heads), group.keys.unfold(value, layer.num_heads)
                 else:
@@ -225,7 +222,8 @@ class Network:
                 attended.append(group.queries.fold(each))
             hidden = hidden + layer.output(attended[0] if len(attended) == 1 else torch.cat(attended))
             hidden = hidden + layer.down(layer.activation(layer.up(layer.second_norm(hidden))))
-        return self._layer_norm(hidden)
+        outputs: torch.Tensor = self._layer_norm(hidden)
+        return outputs
 
 
 def _read_layer(layer: nn.Module, is_int8: bool, is_last: bool) -> _Layer:

@@ -55,7 +55,10 @@ class TokenTree:
             return Segment(ids, self.row, start), [(*places, *range(start, start + num_new))]
         visible = torch.zeros(num_new, start + num_new, dtype=torch.bool)
         visible[:, :first] = True
-        ids, positions, kept, longer = [], [], [], []
+        ids: list[int] = []
+        positions: list[int] = []
+        kept: list[int] = []
+        longer: list[Places] = []
         for places, new_ids in texts:
             begin, end = len(ids), len(ids) + len(new_ids)
             if places:

@@ -72,18 +72,20 @@ class Extractor:
         task: str | Path | Task | None = None,
         *,
         device: str = "auto",
+        dtype: str = "auto",
         batch_size: int = 8,
         threshold: float | None = None,
         constrained: bool = True,
         link: bool | str | Path | Linker = False,
     ) -> Self:
-        """An extractor with a model from disk or from the Hugging Face hub, in float32.
+        """An extractor with a model from disk or from the Hugging Face hub.
 
         Args:
             model: the name of a bundled model (`biogpt models` lists them), a directory that `biogpt finetune` made, or
                 a hub id. By default the model that is bundled for `task`.
             task: what it shall be used for; by default what it was fine-tuned for.
             device: where to run, in PyTorch's terms; `auto`: `cuda` where there is one, else `cpu`.
+            dtype: the type to compute in; see `Engine.from_pretrained`.
             batch_size: texts that the model reads at once. More is faster and takes more memory.
             threshold: see the class.
             constrained: see the class.
@@ -100,7 +102,13 @@ class Extractor:
         found = find_task_model(model, task)
         linker = _as_linker(link)  # before the model is loaded: it may be refused
         return cls.of(
-            found, device=device, batch_size=batch_size, threshold=threshold, constrained=constrained, linker=linker
+            found,
+            device=device,
+            dtype=dtype,
+            batch_size=batch_size,
+            threshold=threshold,
+            constrained=constrained,
+            linker=linker,
         )
 
     @classmethod
@@ -109,6 +117,7 @@ class Extractor:
         found: TaskModel,
         *,
         device: str = "auto",
+        dtype: str = "auto",
         batch_size: int = 8,
         threshold: float | None = None,
         constrained: bool = True,
@@ -122,7 +131,7 @@ class Extractor:
             # The model's own threshold decides how far it looks; what is above the lower one must be looked for.
             lowest = threshold if kind.threshold_of == "items" else max(threshold, MIN_SEARCH_THRESHOLD)
             found = replace(found, task=found.task.with_inference(threshold=lowest))
-        predictor = Predictor.of(found, device, batch_size)
+        predictor = Predictor.of(found, device, batch_size, dtype)
         return cls(predictor, found.label, threshold=threshold, constrained=constrained, linker=linker)
 
     @overload
@@ -161,10 +170,12 @@ class Extractor:
             InputError: see `__call__`.
         """
         if batch_size is not None:
-            own = self.predictor
-            predictor = Predictor(own.task, own.model, own.tokenizer, batch_size)
             other = Extractor(
-                predictor, self.name, threshold=self.threshold, constrained=self.constrained, linker=self.linker
+                self.predictor.with_batch_size(batch_size),
+                self.name,
+                threshold=self.threshold,
+                constrained=self.constrained,
+                linker=self.linker,
             )
             return other.pipe(texts)
         fields = source_fields(self.task)

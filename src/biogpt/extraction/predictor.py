@@ -7,19 +7,22 @@ predictions, is for the callers.
 Shapes in comments: B rows, T tokens, L labels.
 """
 
+import copy
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import torch
 
 from biogpt.decoding.constraint import TokenConstraint, compile_constraint
 from biogpt.decoding.settings import GenerationSettings
-from biogpt.engine.engine import Completion, Engine
-from biogpt.engine.padding import check_numbers
+from biogpt.engine.engine import Completion, Engine, place_model
+from biogpt.engine.network import Network, Segment
+from biogpt.engine.processor import check_dtype
+from biogpt.engine.search import ScoredSequence
 from biogpt.errors import CheckpointError, InputError
 from biogpt.extraction.item_scores import score_items
 from biogpt.extraction.task_models import TaskModel, find_task_model
@@ -30,7 +33,7 @@ from biogpt.model.modeling import (
     BioGptForSequenceClassification,
     BioGptForTokenClassification,
 )
-from biogpt.tasks.encoding import EncodedWords, encode_prompt_or_cut, encode_words, head_labels, learned_ids
+from biogpt.tasks.encoding import encode_prompt_or_cut, encode_words, head_labels, learned_ids
 from biogpt.tasks.example import Example, Item, Prediction
 from biogpt.tasks.iob import OUTSIDE, read_tags, word_spans
 from biogpt.tasks.kinds.labels import label_slot
@@ -48,6 +51,8 @@ NO_LABEL = "empty"
 LABEL_THRESHOLD = 0.5
 """The probability from which on a label holds, where several may and the model has no `threshold`."""
 
+_TOKENS_PER_TEXT = 256  # of a batch: texts are shorter and longer
+
 _NUM_BATCHES = 4  # examples of that many batches are sorted by length, so that a batch's rows are about as long
 
 
@@ -59,29 +64,50 @@ class Predictor:
         model: in evaluation mode, on the device where it shall run.
         tokenizer: the model's own.
         batch_size: how many texts are read at once. More is faster and takes more memory. Where all relations
-            above a threshold are searched for, texts are read one by one, each with up to 1 / `threshold` beginnings of
-            a sentence at once.
+            above a threshold are searched for, each has up to 1 / `threshold` beginnings of a sentence.
+        is_int8: compute in int8.
 
     Raises:
         CheckpointError: the model's labels are not the task's.
     """
 
-    def __init__(self, task: Task, model: Model, tokenizer: BioGptTokenizer, batch_size: int = 8) -> None:
+    def __init__(
+        self, task: Task, model: Model, tokenizer: BioGptTokenizer, batch_size: int = 8, *, is_int8: bool = False
+    ) -> None:
         if batch_size < 1:
             raise InputError(f"Got batch_size {batch_size}, expected at least 1.")
         self.task = task
-        self.model = model
+        self._model = None if is_int8 else model
+        self._labels: Mapping[int, str] = model.config.id2label
+        self._is_multiple: bool = model.config.problem_type == "multi_label_classification"
         self.tokenizer = tokenizer
         self.batch_size = batch_size
-        if not isinstance(model, BioGptForCausalLM):
+        self._engine: Engine | None = None
+        if isinstance(model, BioGptForCausalLM):
+            self._engine = Engine(model, tokenizer, batch_size, is_int8=is_int8)
+            self._network = self._engine.network
+        else:
             _check_labels(task, model)
-        self._engine = Engine(model, tokenizer, batch_size) if isinstance(model, BioGptForCausalLM) else None
+            self._network = Network(model, is_int8)
+
+    @property
+    def model(self) -> Model:
+        """The model.
+
+        Raises:
+            InputError: it is computed in int8: its own weights are not kept.
+        """
+        if self._model is None:
+            raise InputError(
+                "The predictor computes in int8 and keeps no model in float32. Make it with dtype='float32'."
+            )
+        return self._model
 
     @property
     def window_size(self) -> int:
         """Predictions come in groups of so many examples. What is in a group can, by the rounding of floating-point
         sums, touch the last digits of its scores; whoever resumes a run begins with a whole group."""
-        return self.batch_size if self._searches else _NUM_BATCHES * self.batch_size
+        return _NUM_BATCHES * self.batch_size
 
     @property
     def _searches(self) -> bool:
@@ -95,18 +121,20 @@ class Predictor:
         task: str | Path | Task | None = None,
         device: str = "auto",
         batch_size: int = 8,
+        dtype: str = "auto",
     ) -> Self:
         """A predictor by the names of a model and of a task; see `Extractor.from_pretrained`."""
-        return cls.of(find_task_model(model, task), device, batch_size)
+        return cls.of(find_task_model(model, task), device, batch_size, dtype)
 
     @classmethod
-    def of(cls, found: TaskModel, device: str = "auto", batch_size: int = 8) -> Self:
-        """A predictor with a model that `find_task_model` has found, in float32.
+    def of(cls, found: TaskModel, device: str = "auto", batch_size: int = 8, dtype: str = "auto") -> Self:
+        """A predictor with a model that `find_task_model` has found.
 
         Raises:
-            InputError: the model was not fine-tuned for a task, or there is no such device.
+            InputError: the model was not fine-tuned for a task, or there is no such device or type.
             CheckpointError: its files are damaged or do not fit together.
         """
+        check_dtype(dtype)
         place = choose_device(device)
         loaded = load_model(found.path)
         tokenizer = load_tokenizer(found.path, loaded.config.vocab_size)
@@ -116,9 +144,19 @@ class Predictor:
                 f"it has no {TASK_FILE} and no soft prompt. Make one of it: biogpt finetune --task {found.task.name} "
                 f"--data DIR --model {found.name} --output DIR."
             )
-        loaded.to(place)
-        _logger.info("Loaded %s on %s: %s parameters", found.label, place, f"{loaded.num_parameters():,}")
-        return cls(found.task, loaded, tokenizer, batch_size)
+        _logger.info("Loaded %s: %s parameters", found.label, f"{loaded.num_parameters():,}")
+        is_int8 = place_model(loaded, place, dtype)
+        return cls(found.task, loaded, tokenizer, batch_size, is_int8=is_int8)
+
+    def with_batch_size(self, batch_size: int) -> Self:
+        """The predictor with another batch size; the model is shared."""
+        if batch_size < 1:
+            raise InputError(f"Got batch_size {batch_size}, expected at least 1.")
+        other = copy.copy(self)
+        other.batch_size = batch_size
+        if self._engine is not None:
+            other._engine = self._engine.with_batch_size(batch_size)
+        return other
 
     def predict(self, examples: Iterable[Example], constrained: bool = True) -> Iterator[Prediction]:
         """Predict, in the examples' order.
@@ -140,21 +178,27 @@ class Predictor:
     def _predict_window(self, window: Sequence[Example], constrained: bool) -> list[Prediction]:
         if self._engine is not None:
             return self._generate(self._engine, window, constrained)
-        if isinstance(self.model, BioGptForTokenClassification):
+        if self.task.kind.labels_words:
             return self._tag(window)
         return self._classify(window)
 
-    def _search(self, engine: Engine, example: Example) -> Prediction:
-        """All relations above the probability threshold, with the probability of each. The prediction's
-        text is what it would have written to state them all."""
-        prompt, is_cut = encode_prompt_or_cut(self.task, self.tokenizer, example)
-        grammar = self.task.grammar(example)
-        assert grammar is not None
-        constraint = compile_constraint(grammar, self.tokenizer, prompt).once()
+    def _search(self, engine: Engine, window: Sequence[Example]) -> list[Prediction]:
+        """All relations above the probability threshold, with the probability of each."""
+        prompts, are_cut = self._encode_prompts(window)
+        constraints = self._compile_constraints(window, prompts)
+        assert constraints is not None
+        found = engine.search_each(prompts, [each.once() for each in constraints], self.task.inference.threshold)
+        return [
+            self._read_sequences(sequences, example, is_cut)
+            for sequences, example, is_cut in zip(found, window, are_cut, strict=True)
+        ]
+
+    def _read_sequences(self, sequences: Sequence[ScoredSequence], example: Example, is_cut: bool) -> Prediction:
+        """The relations that some sequences state. The prediction's text is what would state them all."""
         entities = [name for name, slot in self.task.schema.slots.items() if slot.is_entity]
         found: dict[tuple[str, ...], Item] = {}
         problems: list[str] = []
-        for sequence in engine.search_sequences(prompt, constraint, self.task.inference.threshold):
+        for sequence in sequences:
             read = self.task.parse(self._decode(sequence.ids), example)
             problems += read.problems
             for item in read.items:
@@ -170,7 +214,7 @@ class Predictor:
 
     def _generate(self, engine: Engine, window: Sequence[Example], constrained: bool) -> list[Prediction]:
         if constrained and self._searches:
-            return [self._search(engine, example) for example in window]
+            return self._search(engine, window)
         prompts, are_cut = self._encode_prompts(window)
         order = sorted(range(len(window)), key=lambda index: len(prompts[index]))
         limit = self.task.inference.target_limit or engine.max_positions
@@ -214,32 +258,28 @@ class Predictor:
 
     def _tag(self, window: Sequence[Example]) -> list[Prediction]:
         parts = [encode_words(self.task, self.tokenizer, example) for example in window]
-        rows = [part.input_ids for encoded in parts for part in encoded]
-        logits = self._run(rows)
-        names: Mapping[int, str] = self.model.config.id2label
+        logits = self._run([(part.input_ids, part.places) for encoded in parts for part in encoded])
         predictions = []
         position = 0
         for example, encoded in zip(window, parts, strict=True):
-            words = _pick_words(encoded, logits[position : position + len(encoded)])
+            words = torch.cat(logits[position : position + len(encoded)])  # (words, L)
             position += len(encoded)
             values, indices = words.softmax(dim=-1).max(dim=-1)
-            tags = [names[index] for index in indices.tolist()]
+            tags = [self._labels[index] for index in indices.tolist()]
             predictions.append(_as_mentions(example, tags, values.tolist(), self.task.inference.threshold))
         return predictions
 
     def _classify(self, window: Sequence[Example]) -> list[Prediction]:
         rows, are_cut = self._encode_prompts(window)
-        logits = torch.stack(self._run(rows))  # (B, L)
-        is_multiple = self.model.config.problem_type == "multi_label_classification"
-        probabilities = logits.sigmoid() if is_multiple else logits.softmax(dim=-1)
+        logits = torch.cat(self._run([(ids, [len(ids) - 1]) for ids in rows]))  # (B, L)
+        probabilities = logits.sigmoid() if self._is_multiple else logits.softmax(dim=-1)
         return [
-            Prediction(example.id, self._choose_labels(values, is_multiple), is_source_cut=is_cut)
+            Prediction(example.id, self._choose_labels(values, self._is_multiple), is_source_cut=is_cut)
             for example, values, is_cut in zip(window, probabilities.tolist(), are_cut, strict=True)
         ]
 
     def _choose_labels(self, probabilities: Sequence[float], is_multiple: bool) -> tuple[Item, ...]:
-        names: Mapping[int, str] = self.model.config.id2label
-        scores = {names[index]: value for index, value in enumerate(probabilities)}
+        scores = {self._labels[index]: value for index, value in enumerate(probabilities)}
         if not is_multiple:
             chosen = [max(scores, key=lambda name: scores[name])]
         else:
@@ -250,25 +290,27 @@ class Predictor:
         slot = label_slot(self.task.schema)
         return tuple(Item({slot: name}, score=scores[name]) for name in chosen)
 
-    def _run(self, rows: Sequence[Sequence[int]]) -> list[torch.Tensor]:
-        """The logits of each row on the CPU, (T, L) or (L,); rows of about the same length run together."""
-        order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
+    def _run(self, rows: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[torch.Tensor]:
+        """The logits of each row on the CPU at the tokens that are asked for, (tokens, L).
+
+        Rows of the same length are read together, as many as make up a batch of `batch_size` long ones.
+        """
+        order = sorted(range(len(rows)), key=lambda index: len(rows[index][0]))
+        room = self.batch_size * _TOKENS_PER_TEXT
         logits: list[torch.Tensor] = [torch.empty(0)] * len(rows)
-        for first in range(0, len(order), self.batch_size):
-            batch = order[first : first + self.batch_size]
-            width = max(len(rows[index]) for index in batch)
-            padding = [width - len(rows[index]) for index in batch]
-            pad_id = self.tokenizer.pad_token_id
-            device = self.model.device
-            input_ids = torch.tensor(
-                [[*rows[index], *[pad_id] * pad] for index, pad in zip(batch, padding, strict=True)], device=device
-            )  # (B, T)
-            attention_mask = torch.tensor([[1] * (width - pad) + [0] * pad for pad in padding], device=device)
-            with torch.inference_mode():
-                output: Any = self.model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
-            check_numbers(output.logits)
-            for index, row in zip(batch, output.logits.float().cpu(), strict=True):
-                logits[index] = row
+        first = 0
+        while first < len(order):
+            num_tokens = 0
+            batch: list[int] = []
+            for index in order[first:]:
+                num_tokens += len(rows[index][0])
+                if batch and num_tokens > room:
+                    break
+                batch.append(index)
+            first += len(batch)
+            values = self._network.score([Segment(rows[index][0], kept=rows[index][1]) for index in batch]).cpu()
+            for index, each in zip(batch, torch.split(values, [len(rows[index][1]) for index in batch]), strict=True):
+                logits[index] = each
         return logits
 
 
@@ -286,11 +328,6 @@ def _is_within(item: Item, other: Item, entities: Sequence[str]) -> bool:
         )
         for name in item.slots
     )
-
-
-def _pick_words(encoded: Sequence[EncodedWords], logits: Sequence[torch.Tensor]) -> torch.Tensor:
-    """The logits of an example's words, (words, L), out of those of its parts."""
-    return torch.cat([rows[part.places] for part, rows in zip(encoded, logits, strict=True)])
 
 
 def _as_mentions(example: Example, tags: Sequence[str], probabilities: Sequence[float], threshold: float) -> Prediction:
