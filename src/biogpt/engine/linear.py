@@ -44,18 +44,20 @@ class Int8Linear:
         self._scales = scales
         self._zero_points = torch.zeros(self.num_outputs, dtype=torch.int32)
         self._bias = torch.zeros(self.num_outputs) if bias is None else bias.detach().float().clone()
-        self._center = torch.tensor(128.5)
 
     def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
         """(N, C) -> (N, O)."""
-        largest = torch.linalg.vector_norm(inputs, float("inf"), dim=1, keepdim=True).clamp_(min=1e-30)  # (N, 1)
-        # Unsigned with 128 in the middle, which is what the kernel reads fastest; the half rounds to the nearest.
-        rounded = torch.addcmul(self._center, inputs, 127 / largest).to(torch.uint8)
-        product = torch.ops.onednn.qlinear_pointwise(
+        # Each step is the fastest of its kind on CPUs: see benchmarks/int8_steps.py.
+        largest = torch.maximum(inputs.amax(dim=1, keepdim=True), -inputs.amin(dim=1, keepdim=True))
+        scales = largest.clamp_(min=1e-30).div_(127)  # (N, 1)
+        signed = (inputs / scales).round_().to(torch.int8)
+        # Unsigned, with 128 for 0, is what the kernel reads fastest.
+        rounded = signed.view(torch.uint8).bitwise_xor_(128)
+        outputs: torch.Tensor = torch.ops.onednn.qlinear_pointwise(
             *(rounded, 1.0, 128, self._weight, self._scales, self._zero_points),
             *(None, 1.0, 0, torch.float32, "none", [], ""),
         )
-        outputs = torch.addcmul(self._bias, product, largest, value=1 / 127)
+        outputs = outputs.mul_(scales).add_(self._bias)
         if self._precise is not None:
             outputs[:, self.outliers] = nn.functional.linear(inputs, self._precise, self._bias[self.outliers])
         return outputs

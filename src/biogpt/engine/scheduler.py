@@ -21,7 +21,7 @@ from biogpt.engine.network import Network, Segment
 
 StopReason = Literal["end", "length", "positions"]
 
-MAX_PROMPT_TOKENS = 2048
+MAX_PROMPT_TOKENS = 1024
 """Tokens of new prompts that one pass reads, unless a single one has more: it bounds the memory of a pass."""
 
 _MAX_DRAFTED = 32  # tokens of all drafts in a pass

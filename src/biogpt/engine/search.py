@@ -15,7 +15,7 @@ from biogpt.decoding.constraint import ConstraintState
 from biogpt.engine.network import Network, Segment
 from biogpt.engine.tree import Places, TokenTree
 
-MAX_NEW_TOKENS_READ = 2048
+MAX_NEW_TOKENS_READ = 1024
 """Tokens of new prompts that one pass reads, unless a single one has more: it bounds the memory of a pass."""
 
 

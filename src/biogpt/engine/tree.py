@@ -50,9 +50,9 @@ class TokenTree:
         first, start = len(self.prompt_ids), self.num_tokens
         num_new = sum(len(ids) for _, ids in texts)
         if len(texts) == 1 and texts[0][0] == tuple(range(first, start)):
-            (places, ids) = texts[0]
+            ((only, only_ids),) = texts
             self.num_tokens += num_new
-            return Segment(ids, self.row, start), [(*places, *range(start, start + num_new))]
+            return Segment(only_ids, self.row, start), [(*only, *range(start, start + num_new))]
         visible = torch.zeros(num_new, start + num_new, dtype=torch.bool)
         visible[:, :first] = True
         ids: list[int] = []

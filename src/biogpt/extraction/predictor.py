@@ -51,6 +51,7 @@ NO_LABEL = "empty"
 LABEL_THRESHOLD = 0.5
 """The probability from which on a label holds, where several may and the model has no `threshold`."""
 
+_TOKENS_PER_PASS = 1024  # more do not fit into the processor's own caches, and are read more slowly
 _TOKENS_PER_TEXT = 256  # of a batch: texts are shorter and longer
 
 _NUM_BATCHES = 4  # examples of that many batches are sorted by length, so that a batch's rows are about as long
@@ -293,10 +294,10 @@ class Predictor:
     def _run(self, rows: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[torch.Tensor]:
         """The logits of each row on the CPU at the tokens that are asked for, (tokens, L).
 
-        Rows of the same length are read together, as many as make up a batch of `batch_size` long ones.
+        Rows of about the same length are read together, as many as have `_TOKENS_PER_PASS` tokens.
         """
         order = sorted(range(len(rows)), key=lambda index: len(rows[index][0]))
-        room = self.batch_size * _TOKENS_PER_TEXT
+        room = min(_TOKENS_PER_PASS, self.batch_size * _TOKENS_PER_TEXT)
         logits: list[torch.Tensor] = [torch.empty(0)] * len(rows)
         first = 0
         while first < len(order):
