@@ -23,6 +23,7 @@ def evaluate(
     is_json: options.Json = False,
     batch_size: options.BatchSize = 8,
     device: options.Device = "auto",
+    dtype: options.Dtype = options.DtypeChoice.auto,
     revision: options.Revision = None,
     seed: options.Seed = 0,
 ) -> None:
@@ -37,6 +38,7 @@ def evaluate(
     for flag, is_given in (
         ("--unconstrained", is_unconstrained),
         ("--device", device != "auto"),
+        ("--dtype", dtype != options.DtypeChoice.auto),
         ("--revision", revision is not None),
     ):
         if is_given and model is None:
@@ -54,6 +56,7 @@ def evaluate(
             predictions=predictions,
             split=split,
             device=device,
+            dtype=str(dtype),
             constrained=not is_unconstrained,
             batch_size=batch_size,
             seed=seed,

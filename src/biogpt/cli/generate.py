@@ -57,6 +57,7 @@ def generate(
     settings: options.Set = None,
     batch_size: options.BatchSize = 8,
     device: options.Device = "auto",
+    dtype: options.Dtype = options.DtypeChoice.auto,
     revision: options.Revision = None,
 ) -> None:
     """Continue texts.
@@ -84,7 +85,7 @@ def generate(
         prompts = read_prompt_file(input_path) if input_path else parse_prompts(sys.stdin.buffer, "stdin")
     for prompt in prompts:
         check_prompt(prompt)  # the engine does it, too, but loading it takes a while
-    engine = _load_engine(options.at_revision(model, revision), device, batch_size)
+    engine = _load_engine(options.at_revision(model, revision), device, str(dtype), batch_size)
     if len(prompts) == chosen.num_return_sequences == chosen.num_beams == 1 and not is_json:
         _print_stream(prompts[0], engine.stream(prompts[0], chosen))
         return
@@ -97,7 +98,7 @@ def generate(
             print(_as_json(completion) if is_json else completion.prompt + completion.text, flush=True)
 
 
-def _load_engine(name: str, device: str, batch_size: int) -> "Engine":
+def _load_engine(name: str, device: str, dtype: str, batch_size: int) -> "Engine":
     """The engine; what takes time is announced where someone is looking at stderr."""
     from biogpt.model.checkpoint import resolve_model
 
@@ -107,7 +108,7 @@ def _load_engine(name: str, device: str, batch_size: int) -> "Engine":
     with status_line(f"Loading {name}", console.is_watched()):
         from biogpt.engine.engine import Engine
 
-        return Engine.from_pretrained(path, device=device, batch_size=batch_size)
+        return Engine.from_pretrained(path, device=device, dtype=dtype, batch_size=batch_size)
 
 
 def _print_stream(prompt: str, texts: Iterator[str]) -> None:

@@ -55,6 +55,15 @@ class Layout(StrEnum):
     fairseq = "fairseq"
 
 
+class DtypeChoice(StrEnum):
+    """The types of `biogpt.engine.processor`."""
+
+    auto = "auto"
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    int8 = "int8"
+
+
 class EmptyDocumentsChoice(StrEnum):
     """What happens to documents without relations."""
 
@@ -130,6 +139,10 @@ Device = Annotated[
     typer.Option(
         "--device", metavar="DEVICE", help="The device, such as cpu or cuda:1; by default a GPU if there is one."
     ),
+]
+Dtype = Annotated[
+    DtypeChoice,
+    typer.Option("--dtype", help="Type to compute in; by default the fastest that the processor does well."),
 ]
 BatchSize = Annotated[
     int,

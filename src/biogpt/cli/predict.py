@@ -68,6 +68,7 @@ def predict(
     is_unconstrained: options.Unconstrained = False,
     batch_size: options.BatchSize = 8,
     device: options.Device = "auto",
+    dtype: options.Dtype = options.DtypeChoice.auto,
     revision: options.Revision = None,
 ) -> None:
     """Extract entities, relations, labels or answers from documents.
@@ -121,6 +122,7 @@ def predict(
             summary = predict_files(
                 *(found, inputs, target),
                 device=device,
+                dtype=str(dtype),
                 constrained=not is_unconstrained,
                 threshold=threshold,
                 batch_size=batch_size,

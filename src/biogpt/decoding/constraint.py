@@ -11,6 +11,7 @@ trie of ids. Where a text can be read in several ways ("a and b" is one span or 
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from math import inf
 from typing import NamedTuple
 
@@ -276,6 +277,9 @@ class _Spans:
         self._source = source
         self._max_words = max_words
         self._needed_behind = needed_behind
+        # How many words before each have a letter or digit, and what `_needed_after` found: both are asked for often.
+        self._num_letters = [0, *accumulate(word.has_letter for word in source)]
+        self._known_needs: dict[tuple[int, int], float] = {}
 
     def root(self) -> "_SpanNode":
         """Before the first word."""
@@ -296,15 +300,22 @@ class _Spans:
     def num_needed(self, place: _Place) -> float:
         """How many ids there are at the least from a place to the end of the text."""
         num_ids: float = len(place.ids) - place.offset + self._needed_behind
-        if place.is_last:
-            return num_ids
-        word = place.word + 1
-        while self._may_reach(place.start, word):
-            if ends := self._ends(place.start, word):
-                return num_ids + min(map(len, ends))
-            num_ids += len(self._source[word].ids)
-            word += 1
-        return inf
+        return num_ids if place.is_last else num_ids + self._needed_after(place.start, place.word)
+
+    def _needed_after(self, start: int, word: int) -> float:
+        """How many ids there are at the least behind a word to the nearest end of its span."""
+        key = (start, word)
+        known = self._known_needs.get(key)
+        if known is None:
+            num_ids = 0
+            known = inf
+            while self._may_reach(start, word := word + 1):
+                if ends := self._ends(start, word):
+                    known = num_ids + min(map(len, ends))
+                    break
+                num_ids += len(self._source[word].ids)
+            self._known_needs[key] = known
+        return known
 
     def _may_reach(self, start: int, word: int) -> bool:
         is_within = word < min(start + self._max_words, len(self._source))
@@ -313,7 +324,7 @@ class _Spans:
     def _ends(self, start: int, word: int) -> tuple[Ids, ...]:
         if word == start:
             return self._source[word].alone
-        has_letter = any(self._source[index].has_letter for index in range(start, word + 1))
+        has_letter = self._num_letters[word + 1] > self._num_letters[start]
         return self._source[word].last if has_letter else ()
 
 

@@ -1,16 +1,20 @@
-"""The cache of keys and values of several rows that are read together: allocated once, grown by doubling.
+"""The cache of keys and values of several rows that are read together: allocated early, and grown in large steps.
 
 Shapes: R rows (slots), S tokens that fit, H heads, D size of a head.
 """
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+
+_CARRIERS = {torch.float32: np.float32, torch.bfloat16: np.int16}  # types as wide that NumPy has
 
 
 class KeyValueCache:
     """Keys and values of all layers; row `r`'s token `s` stands at `[r, s]`.
 
+    Memory that no token was written to is not taken: the system gives zeros out on their first use.
     What stands behind a row's tokens is of no meaning, but always numbers: masked, it adds nothing.
 
     Args:
@@ -26,8 +30,9 @@ class KeyValueCache:
     ) -> None:
         self.num_rows = num_rows
         self.num_tokens = num_tokens
-        self.keys = [torch.zeros(num_rows, num_tokens, width, dtype=dtype, device=device) for width in widths]
-        self.values = [torch.zeros_like(keys) for keys in self.keys]
+        self._dtype, self._device = dtype, device
+        self.keys = [self._make_zeros(num_rows, num_tokens, width) for width in widths]
+        self.values = [self._make_zeros(num_rows, num_tokens, width) for width in widths]
 
     @property
     def num_bytes(self) -> int:
@@ -40,12 +45,20 @@ class KeyValueCache:
         if num_rows <= self.num_rows and num_tokens <= self.num_tokens:
             return
         num_rows = self.num_rows if num_rows <= self.num_rows else max(num_rows, 2 * self.num_rows)
-        num_tokens = self.num_tokens if num_tokens <= self.num_tokens else max(num_tokens, self.num_tokens * 3 // 2)
+        num_tokens = (
+            self.num_tokens if num_tokens <= self.num_tokens else max(num_tokens + 64, self.num_tokens * 5 // 4)
+        )
         for tensors in (self.keys, self.values):
             for index, old in enumerate(tensors):
-                tensors[index] = old.new_zeros(num_rows, num_tokens, old.shape[2])
+                tensors[index] = self._make_zeros(num_rows, num_tokens, old.shape[2])
                 tensors[index][: old.shape[0], : old.shape[1]] = old
         self.num_rows, self.num_tokens = num_rows, num_tokens
+
+    def _make_zeros(self, *shape: int) -> torch.Tensor:
+        if self._device.type != "cpu" or self._dtype not in _CARRIERS:
+            return torch.zeros(shape, dtype=self._dtype, device=self._device)
+        # PyTorch would write the zeros; NumPy asks the system for memory that is zero when it is first touched.
+        return torch.from_numpy(np.zeros(shape, _CARRIERS[self._dtype])).view(self._dtype)
 
     @torch.inference_mode()
     def move(self, source: int, target: int, num_tokens: int) -> None:

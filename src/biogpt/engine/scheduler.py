@@ -133,7 +133,7 @@ class Scheduler:
         self._max_rows = max_rows
         self._max_tokens = max(1, max_bytes // network.bytes_per_token)  # of all rows
         self._is_drafting = is_drafting and not settings.is_sampling
-        self._cache = network.make_cache()
+        self._cache = network.make_cache(max(1, min(max_rows, self._max_tokens // 256)))
         self._active: list[Row] = []  # by their row of the cache
 
     def run(self, rows: Iterable[Row]) -> Iterator[Row]:

@@ -103,7 +103,7 @@ def search_sequences(
     waiting = iter(requests)
     active: list[_Search] = []  # by their row of the cache
     order: list[_Search] = []
-    cache = network.make_cache()
+    cache = network.make_cache(max(1, min(max_rows, max_bytes // (256 * network.bytes_per_token))))
     is_exhausted = False
     held: _Search | None = None
     while True:

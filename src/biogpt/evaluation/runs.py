@@ -32,6 +32,7 @@ def evaluate(
     split: str = "test",
     constrained: bool = True,
     device: str = "auto",
+    dtype: str = "auto",
     batch_size: int = 8,
     seed: int = 0,
     output: Path | None = None,
@@ -51,6 +52,7 @@ def evaluate(
         split: which of the task's splits.
         constrained: constrain what is generated to the task's template; published figures were reached without.
         device: where to run, in PyTorch's terms; `auto`: `cuda` where there is one, else `cpu`.
+        dtype: the type to compute in; see `Engine.from_pretrained`.
         batch_size: texts that the model reads at once. More is faster and takes more memory.
         seed: of the bootstrap.
         output: a directory in which a model's predictions are kept as they are made, in `predictions.jsonl`; a run that
@@ -83,6 +85,7 @@ def evaluate(
         "num_examples": len(examples),
         "constrained": constrained,
         "batch_size": batch_size,
+        "dtype": dtype,
         "biogpt": biogpt.__version__,
     }
     if output is None:
@@ -90,12 +93,12 @@ def evaluate(
             Predictor,  # torch, which takes a while: what was typed is checked by now
         )
 
-        predictor = Predictor.of(found, device, batch_size)
+        predictor = Predictor.of(found, device, batch_size, dtype)
         remaining = predictor.predict(examples, constrained)
         made = list(_report_progress(remaining, 0, len(examples), on_progress))
     else:
         run_state = RunState([output / PREDICTIONS_FILE], settings)
-        made = _continue_run(run_state, task, found, examples, constrained, device, batch_size, on_progress)
+        made = _continue_run(run_state, task, found, examples, constrained, device, dtype, batch_size, on_progress)
     sources = {"data": str(data_path), "model": str(model), "decoding": "constrained" if constrained else "free"}
     return score_predictions(task, made, examples, split=split, seed=seed, sources=sources)
 
@@ -107,6 +110,7 @@ def _continue_run(
     examples: Sequence[Example],
     constrained: bool,
     device: str,
+    dtype: str,
     batch_size: int,
     on_progress: Callable[[int, int], None] | None,
 ) -> list[Prediction]:
@@ -123,7 +127,7 @@ def _continue_run(
             return done
         from biogpt.extraction.predictor import Predictor
 
-        predictor = Predictor.of(found, device, batch_size)
+        predictor = Predictor.of(found, device, batch_size, dtype)
         predictions = predictor.predict(examples[num_done:], constrained)
         shown = _report_progress(predictions, num_done, len(examples), on_progress)
         while group := list(islice(shown, predictor.window_size)):

@@ -171,6 +171,7 @@ def predict_files(
     target: Target,
     *,
     device: str = "auto",
+    dtype: str = "auto",
     constrained: bool = True,
     threshold: float | None = None,
     batch_size: int = 8,
@@ -187,6 +188,7 @@ def predict_files(
         inputs: from `find_inputs`.
         target: where results go. With a path the run can be taken up again by the same call.
         device: where to run, in PyTorch's terms.
+        dtype: the type to compute in; see `Engine.from_pretrained`.
         constrained: constrain what is generated to the task's template.
         threshold: probability threshold: what has a lower score is left out; by default the model's own.
         batch_size: texts that the model reads at once. Results are written after a few such batches.
@@ -210,6 +212,7 @@ def predict_files(
     inputs = _prepare_inputs(models, inputs)
     _check_target(inputs, target)
     settings = {
+        "dtype": dtype,
         "constrained": constrained,
         "threshold": threshold,
         "batch_size": batch_size,
@@ -239,7 +242,13 @@ def predict_files(
 
     extractors = [
         Extractor.of(
-            model, device=device, batch_size=batch_size, threshold=threshold, constrained=constrained, linker=linker
+            model,
+            device=device,
+            dtype=dtype,
+            batch_size=batch_size,
+            threshold=threshold,
+            constrained=constrained,
+            linker=linker,
         )
         for model in models
     ]

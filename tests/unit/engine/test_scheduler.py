@@ -1,0 +1,111 @@
+"""Many completions side by side, drafts, and what happens to an engine that is asked for the impossible."""
+
+import pickle
+import random
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+
+from biogpt.decoding.settings import GenerationSettings
+from biogpt.engine.engine import Engine
+from biogpt.engine.processor import has_int8_kernel
+from biogpt.engine.scheduler import Row, Scheduler
+from biogpt.errors import InputError
+
+GREEDY = GenerationSettings(temperature=0, max_new_tokens=40)
+
+
+@pytest.fixture(scope="module")
+def engine(tiny_model_path) -> Engine:
+    return Engine.from_pretrained(tiny_model_path, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def prompts() -> list[list[int]]:
+    """Of mixed lengths; some repeat themselves, which makes drafts."""
+    chance = random.Random(0)
+    return [[2, *(chance.randrange(4, 140) for _ in range(chance.randrange(1, 12)))] * 3 for _ in range(40)]
+
+
+def test_drafts_change_nothing_and_save_passes(engine, prompts):
+    without = Engine(engine.model, engine.tokenizer, 4, is_drafting=False)
+    with_drafts = Engine(engine.model, engine.tokenizer, 4)
+    expected = list(without.generate_ids(prompts, GREEDY))
+    got = list(with_drafts.generate_ids(prompts, GREEDY))
+    assert [one.token_ids for one in got] == [one.token_ids for one in expected]
+    assert [one.stop_reason for one in got] == [one.stop_reason for one in expected]
+    for one, other in zip(got, expected, strict=True):
+        assert one.token_scores == pytest.approx(other.token_scores, abs=1e-3)
+    assert with_drafts.network.num_passes < without.network.num_passes
+
+
+@pytest.mark.skipif(not has_int8_kernel(), reason="PyTorch has no int8 kernel here")
+def test_int8_gives_the_same_in_any_batch(tiny_model_path, prompts):
+    engine = Engine.from_pretrained(tiny_model_path, device="cpu", dtype="int8")
+    singles = [next(engine.generate_ids([prompt], GREEDY)) for prompt in prompts[:12]]
+    batched = list(engine.with_batch_size(12).generate_ids(prompts[:12], GREEDY))
+    assert [one.token_ids for one in batched] == [one.token_ids for one in singles]
+    beams = engine.generate("Aspirin", num_beams=3, num_return_sequences=2, max_new_tokens=8)
+    assert len(beams) == 2
+    with pytest.raises(InputError, match="keeps no model"):
+        _ = engine.model
+
+
+def make_row(engine: Engine, prompt: list[int], max_new_tokens: int = 40) -> Row:
+    return Row("", prompt, max_new_tokens, "length", random.Random(0))
+
+
+def test_a_row_that_is_cancelled_leaves_and_the_others_go_on(engine, prompts):
+    def make(max_bytes: int = 2**30) -> Scheduler:
+        return Scheduler(
+            engine.network, GREEDY, end_id=2, forbidden_ids=[0, 1], max_rows=3, max_bytes=max_bytes, is_drafting=False
+        )
+
+    (expected,) = make().run([make_row(engine, prompts[1])])
+    scheduler = make()
+    rows = [make_row(engine, prompt) for prompt in prompts[:3]]
+    for row in rows:
+        assert scheduler.has_room(row)
+        scheduler.add(row)
+    extra = make_row(engine, prompts[3])
+    assert not scheduler.has_room(extra)
+    scheduler.step()
+    scheduler.cancel(rows[0])
+    assert scheduler.has_room(extra)
+    scheduler.add(extra)
+    while rows[1].stop_reason is None:
+        scheduler.step()
+    assert rows[1].new_ids == expected.new_ids
+    # A bound of one row's tokens: the next one waits, and is completed all the same.
+    narrow = make(engine.network.bytes_per_token * 80)
+    narrow.add(make_row(engine, prompts[0]))
+    assert not narrow.has_room(make_row(engine, prompts[1]))
+    assert len(list(make(1).run(make_row(engine, prompt) for prompt in prompts[:5]))) == 5
+
+
+def test_memory_and_the_cache_stay_within_their_bound(engine, prompts):
+    scheduler = Scheduler(engine.network, GREEDY, end_id=2, forbidden_ids=[0, 1], max_rows=4, max_bytes=2**20)
+    for _ in scheduler.run(make_row(engine, prompts[index % 40], 20) for index in range(300)):
+        assert scheduler._cache.num_bytes <= 2**20
+        assert len(scheduler._active) <= 4
+
+
+def test_threads_share_an_engine(engine, prompts):
+    expected = [one.token_ids for one in engine.generate_ids(prompts[:8], GREEDY)]
+    with ThreadPoolExecutor(4) as pool:
+        got = list(pool.map(lambda ids: next(engine.generate_ids([ids], GREEDY)).token_ids, prompts[:8]))
+    assert got == expected
+
+
+def test_an_engine_is_not_pickled_and_threads_are_checked(engine, tiny_model_path):
+    with pytest.raises(InputError, match="Make one in each process"):
+        pickle.dumps(engine)
+    with pytest.raises(InputError, match="num_threads 0"):
+        Engine.from_pretrained(tiny_model_path, num_threads=0)
+    before = torch.get_num_threads()
+    try:
+        Engine.from_pretrained(tiny_model_path, num_threads=1)
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
