@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from tuned_models import DOCUMENTS
 
-from biogpt import BioGptForSequenceClassification, BioGptTokenizer
+from biogpt import BioGptTokenizer
 from biogpt.documents import OUTPUT_FORMATS
+from biogpt.engine.network import Network
 from biogpt.errors import DataError, InputError
 from biogpt.extraction.conversion import CUT
 from biogpt.extraction.task_models import find_task_model
@@ -217,29 +218,29 @@ def test_a_text_longer_than_the_model_says_so(tuned_model_paths, tmp_path):
     assert "1 answer with problems" in str(summary)
 
 
-def test_texts_of_one_length_are_read_together_and_encoded_once(tuned_model_paths, tmp_path, monkeypatch):
+def test_texts_are_encoded_once_and_read_together_by_length(tuned_model_paths, tmp_path, monkeypatch):
     texts = ["Cells died . " * (10 if number % 2 else 1) for number in range(8)]
     path = tmp_path / "texts.txt"
     path.write_text("\n\n".join(text.strip() for text in texts), encoding="utf-8")
-    shapes, encoded = [], []
-    forward = BioGptForSequenceClassification.forward
+    passes, encoded = [], []
+    read = Network.read
     encode_ids = BioGptTokenizer.encode_ids
 
-    def count_tokens(model, input_ids, **arguments):
-        shapes.append((int((input_ids != 1).sum()), input_ids.numel()))
-        return forward(model, input_ids, **arguments)
+    def count_tokens(network, segments, cache=None):
+        passes.append([len(segment.ids) for segment in segments])
+        return read(network, segments, cache)
 
     def count_texts(tokenizer, texts):
         encoded.extend(text for text in texts if text.startswith("Cells"))
         return encode_ids(tokenizer, texts)
 
-    monkeypatch.setattr(BioGptForSequenceClassification, "forward", count_tokens)
+    monkeypatch.setattr(Network, "read", count_tokens)
     monkeypatch.setattr(BioGptTokenizer, "encode_ids", count_texts)
     found, inputs = find_task_model(tuned_model_paths["hoc"]), find_inputs([path], io.BytesIO())
     predict_files(found, inputs, Target("jsonl", stream=io.BytesIO()), batch_size=2)
-    assert len(shapes) == 4
-    assert all(num_tokens == size for num_tokens, size in shapes), "no batch is padded"
-    assert len(encoded) == 8
+    (lengths,) = passes
+    assert lengths == sorted(lengths)
+    assert len(lengths) == len(encoded) == 8
 
 
 @pytest.mark.parametrize(
