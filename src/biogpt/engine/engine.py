@@ -567,7 +567,7 @@ def place_model(model: AnyModel, device: torch.device, dtype: str) -> bool:
     if dtype == "int8" != chosen:
         _logger.warning("Computing in %s, %s.", chosen, reason)
     else:
-        _logger.info("Computing in %s on %s, %s.", chosen, device, reason)
+        _logger.info("Computing in %s on %s: %s", chosen, device, reason)
     model.to(device=device, dtype=torch.float32 if chosen == "int8" else DTYPES[chosen])
     return chosen == "int8"
 
