@@ -127,7 +127,8 @@ def losses_of_writing(document: Document, format: str) -> Iterator[Loss]:
     """
     home = f"document {document.id}"
     extraction = document.extraction
-    if document.format != format:
+    is_kept_whole = (document.format, format) == ("json", "jsonl")  # the same object, on one line
+    if document.format != format and not is_kept_whole:
         yield from _losses_of_conversion(document, format)
     if extraction is None:
         return

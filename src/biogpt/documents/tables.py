@@ -67,7 +67,9 @@ _NUM_SAMPLE = 20  # rows that tell what a column holds
 _SEPARATOR_LINE = re.compile(r"\ufeff?\"?sep=(.)\"?\s*", re.IGNORECASE)
 _NAME = re.compile(r"\S.{,38}(?<![.?!])|\S")  # what a column may be called; behind the comma of a text stands a space
 _LONG = 100  # characters: what is as long on average, and made of words, is a text
-_NO_PROSE = re.compile(r"author|affiliation|address|reference|keyword|url|link|citation|mesh|^items$|^warnings$")
+_NO_PROSE = re.compile(
+    r"author|affiliation|address|reference|keyword|url|link|citation|mesh|^(items|annotations|relations|warnings)$"
+)
 
 
 @dataclass(frozen=True, slots=True)
