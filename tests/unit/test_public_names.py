@@ -46,7 +46,9 @@ SIGNATURES = {
     ),
     "load_linker": "lexicon",
     "load_task": "name **settings",
-    "mine": "inputs output *tasks *models *workers *ray_address *device *batch_size *threshold *format *on_problem",
+    "mine": (
+        "inputs output *tasks *models *workers *ray_address *device *batch_size *threshold *link *format *on_problem"
+    ),
     "pretrain": "recipe",
     "read_documents": "path on_problem format *columns *on_read",
     "register_auto_classes": "",

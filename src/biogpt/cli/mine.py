@@ -1,6 +1,7 @@
 """`biogpt mine`: a whole collection, on all cores or on a cluster."""
 
 import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -43,6 +44,13 @@ def mine(
             min=0, max=1, metavar="X", help="Leave out what has a lower score; by default each model's own threshold."
         ),
     ] = None,
+    is_linked: Annotated[
+        bool, typer.Option("--link", help="Find MeSH identifiers for the names of chemicals and diseases.")
+    ] = False,
+    lexicon: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Find identifiers in this lexicon instead: TSV, SSSOM, OBO or MeSH XML."),
+    ] = None,
     batch_size: options.BatchSize = 8,
     device: options.Device = "auto",
 ) -> None:
@@ -57,7 +65,9 @@ def mine(
     from biogpt.mining.dataset import require_extra
 
     require_extra()
-    annotators = make_annotators(task or (), model or (), device=device, batch_size=batch_size, threshold=threshold)
+    annotators = make_annotators(
+        task or (), model or (), device=device, batch_size=batch_size, threshold=threshold, link=lexicon or is_linked
+    )
     format = input_format and str(input_format)
     if is_dry_run:
         count = workers or os.cpu_count() or 1

@@ -18,6 +18,7 @@ from typing import Any
 import biogpt
 from biogpt.documents import Document, Problem
 from biogpt.errors import DataError, InputError
+from biogpt.extraction.linking import DEFAULT_LEXICON, load_linker
 from biogpt.extraction.task_models import TaskModel, find_task_model
 from biogpt.files import read_json, write_json
 from biogpt.mining import ray_pipeline
@@ -93,6 +94,7 @@ def make_annotators(
     device: str = "auto",
     batch_size: int = 8,
     threshold: float | None = None,
+    link: bool | str | Path = False,
 ) -> list[ModelAnnotator]:
     """The models to ask.
 
@@ -102,9 +104,10 @@ def make_annotators(
         device: where they run, in PyTorch's terms.
         batch_size: texts that a model reads at once.
         threshold: leaves out what has a lower score; by default each model's own.
+        link: find identifiers for names: True for MeSH, or the name or file of a lexicon.
 
     Raises:
-        InputError: there is no such task or model, a task reads several fields, or one comes twice.
+        InputError: there is no such task, model or lexicon, a task reads several fields, or one comes twice.
     """
     if models and tasks and len(models) != len(tasks):
         raise InputError(f"Got {len(tasks)} tasks and {len(models)} models, expected a model for each task, or none.")
@@ -127,7 +130,11 @@ def make_annotators(
             )
     if threshold is not None and not 0 <= threshold <= 1:
         raise InputError(f"Got threshold {threshold}, expected a probability from 0 to 1.")
-    return [ModelAnnotator(one, device, batch_size, threshold) for one in found]
+    lexicon = str(DEFAULT_LEXICON if link is True else link) if link else None
+    if lexicon is not None:
+        load_linker(lexicon)  # it may be refused
+        lexicon = str(Path(lexicon).resolve()) if Path(lexicon).is_file() else lexicon
+    return [ModelAnnotator(one, device, batch_size, threshold, lexicon=lexicon) for one in found]
 
 
 def mine(
@@ -141,6 +148,7 @@ def mine(
     device: str = "auto",
     batch_size: int = 8,
     threshold: float | None = None,
+    link: bool | str | Path = False,
     format: str | None = None,
     on_problem: Callable[[Problem], None] = lambda problem: None,
 ) -> MiningSummary:
@@ -160,6 +168,7 @@ def mine(
         device: where the models run, in PyTorch's terms.
         batch_size: texts that a model reads at once.
         threshold: leaves out what has a lower score; by default each model's own.
+        link: see `make_annotators`.
         format: of the inputs, where neither name nor content tells.
         on_problem: called with each file of a folder that is left out.
 
@@ -172,7 +181,7 @@ def mine(
         MissingExtraError: the extra is not installed.
     """
     require_extra()
-    annotators = make_annotators(tasks, models, device=device, batch_size=batch_size, threshold=threshold)
+    annotators = make_annotators(tasks, models, device=device, batch_size=batch_size, threshold=threshold, link=link)
     return mine_with(
         annotators,
         inputs,
@@ -359,7 +368,8 @@ class _Session:
             "biogpt": biogpt.__version__,
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         }
-        collection.note_run({**vars(summary), "resumed_or_begun": started, **versions})
+        told = {name: value for name, value in vars(summary).items() if name != "seconds"}
+        collection.note_run({**told, "resumed_or_begun": started, **versions})
         write_json(runs.directory(run) / "done.json", {"run": run})
         runs.unfinished = None
         return summary

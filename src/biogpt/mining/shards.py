@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from biogpt.documents import Document, Entity
 from biogpt.errors import BioGptError, DataError
+from biogpt.extraction.linking import load_linker
 from biogpt.extraction.task_models import TaskModel
 from biogpt.mining.dataset import TABLES, to_parquet
 from biogpt.mining.sources import SourceFile, Winner, pmid_of, read_winners
@@ -47,6 +48,8 @@ class ModelAnnotator:
     batch_size: int = 8
     threshold: float | None = None
     constrained: bool = True
+    lexicon: str | None = None
+    """The name or file of the lexicon that gives names their identifiers; each worker reads it."""
 
     @property
     def task(self) -> str:
@@ -63,6 +66,7 @@ class ModelAnnotator:
             "sha256": digest_of(self.found.path),
             "threshold": self.threshold if self.threshold is not None else self.found.task.inference.threshold,
             "constrained": self.constrained,
+            "lexicon": load_linker(self.lexicon).lexicon.digest if self.lexicon else None,
         }
 
     def load(self) -> Annotate:
@@ -75,6 +79,7 @@ class ModelAnnotator:
             batch_size=self.batch_size,
             threshold=self.threshold,
             constrained=self.constrained,
+            linker=load_linker(self.lexicon) if self.lexicon else None,
         )
         reads_sentences = self.found.task.kind.reads_sentences
         group_size = self.batch_size if reads_sentences else extractor.predictor.window_size
