@@ -1,7 +1,6 @@
 """`biogpt mine`: a whole collection, on all cores or on a cluster."""
 
 import os
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,14 +13,8 @@ def mine(
         list[str], typer.Argument(metavar="INPUT", help="Files, folders, or URLs such as s3://bucket/pubmed/.")
     ],
     output: options.Output,
-    task: Annotated[
-        list[str] | None,
-        typer.Option("--task", "-t", metavar="TASK", help="A task's name or TOML file. May be given several times."),
-    ] = None,
-    model: Annotated[
-        list[str] | None,
-        typer.Option("--model", "-m", metavar="MODEL", help="A fine-tuned model; by default the task's bundled one."),
-    ] = None,
+    task: options.Tasks = None,
+    model: options.OptionalModel = None,
     workers: Annotated[
         int | None,
         typer.Option(min=1, metavar="N", help="Processes with a model each; by default one per GPU, or else per CPU."),
@@ -35,22 +28,11 @@ def mine(
     is_dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say how many documents, hours and bytes it would be.")
     ] = False,
-    input_format: Annotated[
-        options.InputFormat | None, typer.Option(help="Of the input, where neither name nor content tells.")
-    ] = None,
-    threshold: Annotated[
-        float | None,
-        typer.Option(
-            min=0, max=1, metavar="X", help="Leave out what has a lower score; by default each model's own threshold."
-        ),
-    ] = None,
-    is_linked: Annotated[
-        bool, typer.Option("--link", help="Find MeSH identifiers for the names of chemicals and diseases.")
-    ] = False,
-    lexicon: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Find identifiers in this lexicon instead: TSV, SSSOM, OBO or MeSH XML."),
-    ] = None,
+    input_format: options.InputFormatChoice = None,
+    is_recursive: options.Recursive = False,
+    threshold: options.Threshold = None,
+    is_linked: options.Link = False,
+    lexicon: options.Lexicon = None,
     batch_size: options.BatchSize = 8,
     device: options.Device = "auto",
 ) -> None:
@@ -59,20 +41,32 @@ def mine(
     Of PubMed's baseline and update files the newest version of each article counts. The same command goes on after an
     interruption, and reads only new files when there are some. Needs the extra 'mine'. See docs/mine.md.
     """
-    if not task and not model:
-        raise typer.BadParameter("Give --task or --model: what shall be looked for?")
+    tasks = list(dict.fromkeys(task or ()))
+    if not tasks and model is None:
+        raise typer.BadParameter("Give --task or --model.")
+    if len(tasks) > 1 and model is not None:
+        raise typer.BadParameter("Got --model with several tasks, expected one task: each has a model of its own.")
     from biogpt.mining.collection import estimate, make_annotators, mine_with
     from biogpt.mining.dataset import require_extra
 
     require_extra()
     annotators = make_annotators(
-        task or (), model or (), device=device, batch_size=batch_size, threshold=threshold, link=lexicon or is_linked
+        tasks,
+        [] if model is None else [model],
+        device=device,
+        batch_size=batch_size,
+        threshold=threshold,
+        link=lexicon or is_linked,
     )
     format = input_format and str(input_format)
     if is_dry_run:
         count = workers or os.cpu_count() or 1
         console.say("trying some documents")
-        print(estimate(annotators, inputs, workers=count, format=format, on_problem=_say_skipped))
+        print(
+            estimate(
+                annotators, inputs, workers=count, format=format, is_recursive=is_recursive, on_problem=_say_skipped
+            )
+        )
         return
     try:
         summary = mine_with(
@@ -83,6 +77,7 @@ def mine(
             ray_address=ray_address,
             device=device,
             format=format,
+            is_recursive=is_recursive,
             on_problem=_say_skipped,
             is_watched=console.is_watched(),
             is_verbose=console.is_verbose(),

@@ -150,13 +150,15 @@ def mine(
     threshold: float | None = None,
     link: bool | str | Path = False,
     format: str | None = None,
+    is_recursive: bool = False,
     on_problem: Callable[[Problem], None] = lambda problem: None,
 ) -> MiningSummary:
     """Mine files of literature into a directory of Parquet tables, on all CPUs or GPUs of this machine or of a cluster.
 
-        >>> biogpt.mine("pubmed/", "mined", tasks=["bc5cdr", "ncbi_disease"])
-
     The same call goes on after an interruption, and a call with further files reads only these. Needs the extra `mine`.
+
+    Examples:
+        >>> biogpt.mine("pubmed/", "mined", tasks=["bc5cdr", "ncbi_disease"])  # doctest: +SKIP
 
     Args:
         inputs: files, folders, or URLs such as `s3://bucket/pubmed/`.
@@ -190,6 +192,7 @@ def mine(
         ray_address=ray_address,
         device=device,
         format=format,
+        is_recursive=is_recursive,
         on_problem=on_problem,
     )
 
@@ -203,6 +206,7 @@ def mine_with(
     ray_address: str | None = None,
     device: str = "auto",
     format: str | None = None,
+    is_recursive: bool = False,
     shard_size: int | None = None,
     on_problem: Callable[[Problem], None] = lambda problem: None,
     on_commit: Callable[[str], None] = lambda shard: None,
@@ -219,6 +223,7 @@ def mine_with(
         ray_address: see `mine`.
         device: see `mine`.
         format: see `mine`.
+        is_recursive: see `mine`.
         shard_size: documents that are committed together; by default chosen by their number.
         on_problem: see `mine`.
         on_commit: called with the name of each shard that has been committed.
@@ -228,7 +233,7 @@ def mine_with(
     require_extra()
     started = time.monotonic()
     names = [inputs] if isinstance(inputs, str | Path) else list(inputs)
-    listed = list_sources(names, format, on_problem)
+    listed = list_sources(names, format, on_problem, is_recursive)
     collection = Collection(output)
     _check_output(collection.directory, listed)
     collection.create({"annotators": [annotator.describe() for annotator in annotators]})
@@ -443,6 +448,7 @@ def estimate(
     *,
     workers: int,
     format: str | None = None,
+    is_recursive: bool = False,
     on_problem: Callable[[Problem], None] = lambda problem: None,
     num_probes: int = 32,
 ) -> Estimate:
@@ -453,6 +459,7 @@ def estimate(
         inputs: see `mine`.
         workers: how many there would be.
         format: see `mine`.
+        is_recursive: see `mine`.
         on_problem: called with each file of a folder that is left out.
         num_probes: documents that are annotated for the speed.
 
@@ -460,7 +467,7 @@ def estimate(
         DataError: there is no document to be read in the files that are looked at.
     """
     names = [inputs] if isinstance(inputs, str | Path) else list(inputs)
-    listed = list_sources(names, format, on_problem)
+    listed = list_sources(names, format, on_problem, is_recursive)
     local = [source for source in listed if not is_url(source.path)] or listed
     step = max(1, len(local) // _SAMPLED_FILES)
     sampled = (

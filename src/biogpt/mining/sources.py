@@ -84,7 +84,7 @@ def list_sources(
     names: Sequence[str | Path],
     format: str | None,
     on_problem: Callable[[Problem], None],
-    find: Callable[..., Sequence[Any]] = find_inputs,
+    is_recursive: bool = False,
 ) -> list[SourceFile]:
     """The files that names stand for, by name, without numbers yet.
 
@@ -92,7 +92,7 @@ def list_sources(
         names: files and directories, or URLs such as `s3://bucket/pubmed/` and `s3://bucket/pubmed/*.xml.gz`.
         format: of all of them; by default each one's name and content tell.
         on_problem: called with each file of a directory that is left out.
-        find: what finds the files of local names.
+        is_recursive: read the folders in a folder, too.
 
     Raises:
         InputError: there is no such format, or the package that reads a URL is not installed.
@@ -107,7 +107,7 @@ def list_sources(
         if is_url(name):
             found += _list_remote(name, format)
             continue
-        for source in find([name], BytesIO(), format, on_problem):
+        for source in find_inputs([name], BytesIO(), format, on_problem, is_recursive=is_recursive):
             path = Path(source.path).resolve()
             found.append(SourceFile(0, str(path), str(path), *_state_of(path), source.format, 0))
     unique = {source.path: source for source in found}

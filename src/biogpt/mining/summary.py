@@ -25,7 +25,8 @@ def summarize(
 ) -> None:
     """Summarize what was mined: entities and related pairs, with documents, years, best score and examples.
 
-        >>> biogpt.summarize("mined", "summary.html")
+    Examples:
+        >>> biogpt.summarize("mined", "summary.html")  # doctest: +SKIP
 
     Args:
         directory: that `mine` made.
