@@ -30,9 +30,11 @@ _HOMES = {
     "finetune": "biogpt.training.public",
     "load_linker": "biogpt.extraction.linking",
     "load_task": "biogpt.tasks.task",
+    "mine": "biogpt.mining.collection",
     "pretrain": "biogpt.training.public",
     "read_documents": "biogpt.documents",
     "register_auto_classes": "biogpt.model.auto",
+    "summarize": "biogpt.mining.summary",
     "write_documents": "biogpt.documents",
 }
 
@@ -62,9 +64,11 @@ __all__ = [
     "finetune",
     "load_linker",
     "load_task",
+    "mine",
     "pretrain",
     "read_documents",
     "register_auto_classes",
+    "summarize",
     "write_documents",
 ]
 
@@ -76,6 +80,8 @@ if TYPE_CHECKING:
     from biogpt.evaluation.runs import evaluate
     from biogpt.extraction.extractor import Extractor
     from biogpt.extraction.linking import Linker, load_linker
+    from biogpt.mining.collection import mine
+    from biogpt.mining.summary import summarize
     from biogpt.model.auto import register_auto_classes
     from biogpt.model.config import BioGptConfig
     from biogpt.model.modeling import (

@@ -46,9 +46,14 @@ SIGNATURES = {
     ),
     "load_linker": "lexicon",
     "load_task": "name **settings",
+    "mine": (
+        "inputs output *tasks *models *workers *ray_address *device *batch_size *threshold *link *format *is_recursive "
+        "*on_problem"
+    ),
     "pretrain": "recipe",
     "read_documents": "path on_problem format *columns *on_read",
     "register_auto_classes": "",
+    "summarize": "directory output *table *task *threshold *min_documents",
     "write_documents": "documents path format *on_loss",
 }
 PUBLIC_NAMES = [name for name in SIGNATURES if "." not in name]

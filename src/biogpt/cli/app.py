@@ -23,9 +23,11 @@ from biogpt.cli.env import env
 from biogpt.cli.evaluate import evaluate
 from biogpt.cli.finetune import finetune
 from biogpt.cli.generate import generate
+from biogpt.cli.mine import mine
 from biogpt.cli.models import models
 from biogpt.cli.predict import predict
 from biogpt.cli.pretrain import pretrain
+from biogpt.cli.summarize import summarize
 from biogpt.cli.tasks import tasks
 from biogpt.errors import BioGptError, is_out_of_memory
 
@@ -100,8 +102,9 @@ app: typer.Typer = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _function in (generate, predict, evaluate, finetune, pretrain, convert, tasks, models, env):
-    app.command(no_args_is_help=_function in {predict, evaluate, finetune, pretrain, convert})(as_verb(_function))
+_NEED_ARGUMENTS = {predict, mine, summarize, evaluate, finetune, pretrain, convert}
+for _function in (generate, predict, mine, summarize, evaluate, finetune, pretrain, convert, tasks, models, env):
+    app.command(no_args_is_help=_function in _NEED_ARGUMENTS)(as_verb(_function))
 
 
 def main() -> None:

@@ -35,6 +35,11 @@ def is_quiet() -> bool:
     return not _LOGGER.isEnabledFor(logging.WARNING)
 
 
+def is_verbose() -> bool:
+    """Whether what is done is wanted, too."""
+    return _LOGGER.isEnabledFor(logging.INFO)
+
+
 def say(text: object) -> None:
     """Write a note, on one line, unless errors only are wanted."""
     if not is_quiet():

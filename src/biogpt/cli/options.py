@@ -130,6 +130,29 @@ OptionalModel = Annotated[str | None, _MODEL]
 Output = Annotated[Path, _output("--out")]
 OptionalOutput = Annotated[Path | None, _output()]
 
+InputFormatChoice = Annotated[
+    InputFormat | None, typer.Option("--input-format", help="The format of the input, if it cannot be detected.")
+]
+Threshold = Annotated[
+    float | None,
+    typer.Option(
+        "--threshold",
+        min=0,
+        max=1,
+        metavar="X",
+        help="Leave out results with a lower score; by default that of the model.",
+    ),
+]
+Recursive = Annotated[bool, typer.Option("--recursive", help="Read the folders in a folder, too.")]
+Link = Annotated[bool, typer.Option("--link", help="Find MeSH identifiers for the names of chemicals and diseases.")]
+Lexicon = Annotated[
+    Path | None,
+    typer.Option(
+        "--lexicon",
+        metavar="FILE",
+        help="Find identifiers in this lexicon instead: TSV, SSSOM, OBO or MeSH XML.",
+    ),
+]
 Revision = Annotated[
     str | None, typer.Option("--revision", metavar="NAME", help="The branch, tag or commit of a hub model.")
 ]

@@ -27,21 +27,11 @@ def predict(
     html: Annotated[
         Path | None, typer.Option(metavar="PAGE.html", help="Also write a web page with the results highlighted.")
     ] = None,
-    input_format: Annotated[
-        options.InputFormat | None, typer.Option(help="The format of the input, if it cannot be detected.")
-    ] = None,
+    input_format: options.InputFormatChoice = None,
     text_column: options.TextColumn = None,
     title_column: options.TitleColumn = None,
     id_column: options.IdColumn = None,
-    threshold: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            max=1,
-            metavar="X",
-            help="Leave out results with a lower score; by default that of the model.",
-        ),
-    ] = None,
+    threshold: options.Threshold = None,
     passages: Annotated[
         str | None,
         typer.Option(
@@ -57,14 +47,9 @@ def predict(
             help="Put annotations whose offsets count bytes, or from the start of their passage, where their text is.",
         ),
     ] = False,
-    is_recursive: Annotated[bool, typer.Option("--recursive", help="Read the folders in a folder, too.")] = False,
-    is_linked: Annotated[
-        bool, typer.Option("--link", help="Find MeSH identifiers for the names of chemicals and diseases.")
-    ] = False,
-    lexicon: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Find identifiers in this lexicon instead: TSV, SSSOM, OBO or MeSH XML."),
-    ] = None,
+    is_recursive: options.Recursive = False,
+    is_linked: options.Link = False,
+    lexicon: options.Lexicon = None,
     is_unconstrained: options.Unconstrained = False,
     batch_size: options.BatchSize = 8,
     device: options.Device = "auto",
