@@ -26,6 +26,7 @@ from biogpt.cli.generate import generate
 from biogpt.cli.models import models
 from biogpt.cli.predict import predict
 from biogpt.cli.pretrain import pretrain
+from biogpt.cli.serve import serve
 from biogpt.cli.tasks import tasks
 from biogpt.errors import BioGptError, is_out_of_memory
 
@@ -100,7 +101,7 @@ app: typer.Typer = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _function in (generate, predict, evaluate, finetune, pretrain, convert, tasks, models, env):
+for _function in (generate, predict, evaluate, finetune, pretrain, serve, convert, tasks, models, env):
     app.command(no_args_is_help=_function in {predict, evaluate, finetune, pretrain, convert})(as_verb(_function))
 
 
