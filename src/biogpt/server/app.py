@@ -28,7 +28,7 @@ from biogpt.server.gate import Gate
 from biogpt.server.limits import Limits
 from biogpt.server.metrics import CONTENT_TYPE, Metrics
 from biogpt.server.schemas import ErrorAnswer, Health, ModelCard, ModelList
-from biogpt.server.served_models import Device, ServedModels, find_models
+from biogpt.server.served_models import Device, ServedModels, find_models, import_models
 
 _logger = logging.getLogger(__name__)
 
@@ -115,9 +115,7 @@ def create_app(
 
 def _warm_up(state: State) -> None:
     """Import what takes seconds while the server answers already; models are loaded when they are asked for."""
-    import biogpt.engine.engine
-    import biogpt.extraction.extractor  # noqa: F401
-
+    import_models()
     state.is_warm = True
 
 

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Literal
 from biogpt.decoding.text_stream import WORD_END, Continuation
 from biogpt.engine.prompts import check_prompt, shorten
 from biogpt.server.failures import ApiError
-from biogpt.server.row_batch import Row, RowBatch, Sampling, TokenScore, seeded_uniforms
+from biogpt.server.rows import Row, Sampling, TokenScore, seeded_uniforms
 from biogpt.server.tickets import OnBatch, Ticket, Worker
 
 if TYPE_CHECKING:
     from biogpt.engine.engine import Engine
+    from biogpt.server.row_batch import RowBatch
 
 _logger = logging.getLogger(__name__)
 
@@ -212,6 +213,8 @@ class CompletionWorker(Worker):
         return _Completion(index, prompt, wish, ticket, row, continuation)
 
     def _run(self) -> None:
+        from biogpt.server.row_batch import RowBatch  # torch, which takes a while
+
         batch = RowBatch(self._engine.model, self._tokenizer)
         while True:
             with self._condition:
@@ -248,7 +251,7 @@ class CompletionWorker(Worker):
         self._waiting = deque(completion for left in by_ticket.values() for completion in left)
         return joining
 
-    def _advance(self, batch: RowBatch, joining: Sequence[_Completion]) -> None:
+    def _advance(self, batch: "RowBatch", joining: Sequence[_Completion]) -> None:
         gone = {row for row, completion in self._active.items() if completion.ticket.is_cancelled}
         batch.drop(lambda row: row in gone)
         for row in gone:

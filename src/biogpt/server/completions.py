@@ -17,7 +17,7 @@ from biogpt.server.completion_worker import CompletionWorker, Piece, Prompt, Tok
 from biogpt.server.failures import ApiError, describe_failure
 from biogpt.server.gate import Facts, facts_of
 from biogpt.server.limits import Limits
-from biogpt.server.row_batch import Sampling
+from biogpt.server.rows import Sampling
 from biogpt.server.schemas import MAX_STOPS, CompletionAnswer, CompletionRequest
 from biogpt.server.served_models import ServedModels
 from biogpt.server.tickets import Ticket

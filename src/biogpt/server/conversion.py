@@ -16,7 +16,7 @@ from biogpt.documents import (
 )
 from biogpt.documents.json_lines import NAME as JSON_LINES
 from biogpt.documents.json_lines import article_of_fields, passages_of
-from biogpt.documents.types import Passage, make_document
+from biogpt.documents.types import ABSTRACT, TITLE, Passage, make_document, title_and_abstract
 from biogpt.errors import suggest
 from biogpt.extraction.conversion import Source
 from biogpt.server.failures import ApiError
@@ -133,6 +133,17 @@ def describe_extraction(document: Document) -> dict[str, Any]:
     """A document's extraction as an answer has it; spans count `text`, which is what the model read."""
     extraction = document.extraction or Extraction()
     return {"id": document.id, **extraction.placed_in(document.text).to_dict()}
+
+
+def describe_document(document: Document) -> dict[str, Any]:
+    """A document as a request would have it: with its title and abstract where those are all that the model read."""
+    texts = {
+        type: " ".join(part.passage.text.strip() for part in document.parts if part.passage.type == type)
+        for type in (TITLE, ABSTRACT)
+    }
+    if all(texts.values()) and make_document("", title_and_abstract(*texts.values())).text == document.text:
+        return {"id": document.id, **texts}
+    return {"id": document.id, "text": document.text}
 
 
 def read_extraction(given: ExtractionOut, document: Document, number: int) -> Document:

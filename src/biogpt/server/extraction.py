@@ -20,6 +20,7 @@ from biogpt.server.conversion import (
     choose_format,
     columns_of_documents,
     columns_of_task,
+    describe_document,
     describe_extraction,
     make_source,
     read_extraction,
@@ -116,9 +117,12 @@ def make_router(models: ServedModels, limits: Limits) -> APIRouter:
         ] = None,
         threshold: Annotated[float | None, Query(ge=0, le=1, description="See `/v1/extract`.")] = None,
     ) -> Response:
-        """Extract from a file of any readable format. The answer is a line of JSON for each document, in order, as soon
-        as it is there: the document as in `/v1/extract`, or `error` with its `id`; `skipped` for a record that cannot
-        be used; `error` alone, as the last line, where the file cannot be read on."""
+        """Extract from a file of any readable format.
+
+        The answer is a line of JSON for each document, in order, as soon as it is there: the document as in
+        `/v1/extract` with, as `document`, what `/v1/export` takes; or `error` with its `id`. A record that cannot be
+        used is a line with `skipped`. Where the file cannot be read on, the last line has `error` alone.
+        """
         served = models.find_task_model(model, task)
         facts = facts_of(request.scope)
         facts.model = served.name
@@ -266,7 +270,8 @@ async def _stream(
 def _answer_line(extracted: Extracted) -> str:
     if extracted.error is not None:
         return _line({"id": extracted.document.id, **describe_failure(extracted.error).body})
-    return _line(describe_extraction(extracted.document))
+    document = extracted.document
+    return _line({**describe_extraction(document), "document": describe_document(document)})
 
 
 def _too_long(document: Document, limits: Limits) -> str:

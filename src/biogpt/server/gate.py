@@ -10,6 +10,7 @@ import hmac
 import json
 import logging
 import time
+import traceback
 import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -100,7 +101,8 @@ class Gate:
             except Exception as error:
                 failure = describe_failure(error)
                 if failure.status == 500:
-                    _logger.error("%s: request %s failed", type(error).__name__, visit.id, exc_info=error)
+                    _logger.error("Request %s failed: %s", visit.id, _trace(error))
+                    _logger.debug("%s", "".join(traceback.format_exception(error)))
                 if visit.status:  # too late to say so: an answer that ends early is not taken for whole
                     raise
                 response = JSONResponse(failure.body, failure.status, failure.headers)
@@ -217,6 +219,13 @@ class _Visit:
 def too_large(max_bytes: int) -> ApiError:
     """The error for a body of more than so many bytes."""
     return ApiError(413, f"The request has more than {max_bytes:,} bytes. Send it in parts.", code="request_too_large")
+
+
+def _trace(error: BaseException) -> str:
+    """Where an error comes from, on one line, without its message, which may repeat a text."""
+    frames = traceback.extract_tb(error.__traceback__)[-6:]
+    places = (f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in reversed(frames))
+    return f"{type(error).__name__} in {' < '.join(places)}"
 
 
 def _digest(key: str) -> bytes:

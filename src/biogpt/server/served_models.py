@@ -29,6 +29,16 @@ _logger = logging.getLogger(__name__)
 
 W = TypeVar("W", bound=Worker)
 
+_LOADING = threading.Lock()
+"""Held while something is imported or loaded: two threads that import transformers at once break its lazy modules."""
+
+
+def import_models() -> None:
+    """Import what takes seconds, unless that has been done."""
+    with _LOADING:
+        import biogpt.engine.engine
+        import biogpt.extraction.extractor  # noqa: F401
+
 
 @dataclass(frozen=True)
 class Device:
@@ -49,7 +59,6 @@ class ServedModel(Generic[W]):
     def __init__(self, name: str, load: Callable[[], W]) -> None:
         self.name = name
         self._load = load
-        self._lock = threading.Lock()
         self._worker: W | None = None
 
     @property
@@ -63,7 +72,10 @@ class ServedModel(Generic[W]):
         Raises:
             CheckpointError: its files are missing or damaged.
         """
-        with self._lock:
+        if self._worker is not None:
+            return self._worker
+        import_models()
+        with _LOADING:
             if self._worker is None:
                 started_at = time.monotonic()
                 self._worker = self._load()
