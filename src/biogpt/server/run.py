@@ -5,6 +5,7 @@ import ipaddress
 import logging
 import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
@@ -69,6 +70,11 @@ def run(app: Any, listener: socket.socket, limits: Limits, on_ready: Callable[[]
         limits: how long finishing may take.
         on_ready: called once requests are answered.
     """
+    make_server(app, limits, on_ready).run(sockets=[listener])
+
+
+def make_server(app: Any, limits: Limits, on_ready: Callable[[], None]) -> uvicorn.Server:
+    """The server of `run`, which stops when its `should_exit` is set."""
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -76,9 +82,8 @@ def run(app: Any, listener: socket.socket, limits: Limits, on_ready: Callable[[]
         access_log=False,  # the app writes its own, without texts
         server_header=False,
         timeout_graceful_shutdown=max(1, int(limits.shutdown_seconds)),
-        h11_max_incomplete_event_size=64 << 10,
     )
-    _Server(config, on_ready).run(sockets=[listener])
+    return _Server(config, on_ready)
 
 
 class _Server(uvicorn.Server):
@@ -95,6 +100,9 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():  # only that one is told of signals
+            yield
+            return
         before = {number: signal.signal(number, self._stop) for number in _SIGNALS}
         try:
             yield
