@@ -275,9 +275,11 @@ class CompletionWorker(Worker):
         if not completion.is_begun:
             completion.is_begun = True
             if wish.echo:
-                completion.tokens += self._prompt_tokens(completion)
+                tokens = self._prompt_tokens(completion)
                 if wish.is_streamed:
-                    self._send(completion, completion.prompt.text)
+                    self._send(completion, completion.prompt.text, tokens)
+                else:
+                    completion.tokens += tokens
         is_followed = wish.is_streamed or bool(wish.stop) or wish.num_top is not None
         if is_followed or row.is_stopped:
             self._read_new(completion)
@@ -289,14 +291,14 @@ class CompletionWorker(Worker):
         final = len(continuation.text) - num_held
         if stop_at is not None:
             row.is_stopped = True
-            shift = len(completion.prompt.text) if wish.echo else 0
-            completion.tokens = [token for token in completion.tokens if token.offset < shift + stop_at]
+            completion.tokens, _ = self._split_tokens(completion, stop_at)
             self._finish(completion, continuation.text[:stop_at], "stop")
         elif row.is_stopped:
             is_ended = row.new_ids[-1:] == [self._end_id]
             self._finish(completion, continuation.text, "stop" if is_ended else "length")
         elif wish.is_streamed and final > completion.num_sent:
-            self._send(completion, continuation.text[completion.num_sent : final])
+            sent, completion.tokens = self._split_tokens(completion, final)
+            self._send(completion, continuation.text[completion.num_sent : final], sent)
             completion.num_sent = final
 
     def _read_new(self, completion: _Completion) -> None:
@@ -311,9 +313,14 @@ class CompletionWorker(Worker):
         completion.continuation.add(self._tokenizer.convert_ids_to_tokens(written))
         completion.num_seen = len(row.new_ids)
 
-    def _send(self, completion: _Completion, text: str) -> None:
-        completion.ticket.deliver(Piece(completion.index, text, tuple(completion.tokens)))
-        completion.tokens = []
+    def _split_tokens(self, completion: _Completion, place: int) -> tuple[list[Token], list[Token]]:
+        """The tokens that were not handed over, before and from a place in the completion's text on."""
+        shift = len(completion.prompt.text) if completion.wish.echo else 0
+        before = [token for token in completion.tokens if token.offset < shift + place]
+        return before, completion.tokens[len(before) :]
+
+    def _send(self, completion: _Completion, text: str, tokens: Sequence[Token]) -> None:
+        completion.ticket.deliver(Piece(completion.index, text, tuple(tokens)))
 
     def _finish(self, completion: _Completion, text: str, reason: Literal["stop", "length"]) -> None:
         """Hand over what is left of a completion."""

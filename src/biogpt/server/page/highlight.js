@@ -67,7 +67,7 @@ export function highlight(text, mentions) {
     if (first >= 0) {
       const again = open.slice(first).filter(({ mention }) => mention.end > place);
       for (const { mention, mark } of open.slice(first)) {
-        if (mention.end <= place) mark.append(element("small", {}, mention.type));
+        if (mention.end <= place) mark.append(element("small", {}, ` ${mention.type}`));
       }
       open = open.slice(0, first);
       again.forEach(({ mention }) => begin(mention));
