@@ -42,7 +42,8 @@ class ApiError(Exception):
     @property
     def headers(self) -> dict[str, str]:
         """The answer's own headers."""
-        return {} if self.retry_after is None else {"retry-after": str(self.retry_after)}
+        headers = {} if self.retry_after is None else {"retry-after": str(self.retry_after)}
+        return headers | ({"www-authenticate": "Bearer"} if self.status == 401 else {})
 
 
 def describe_failure(error: BaseException) -> ApiError:
