@@ -11,6 +11,7 @@ them, and every answer is checked.
 import argparse
 import asyncio
 import json
+import os
 import random
 import statistics
 import subprocess
@@ -56,6 +57,12 @@ def memory_of(process: "subprocess.Popen[str]") -> int:
     return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) // 1024
 
 
+def cpu_seconds_of(process: "subprocess.Popen[str]") -> float:
+    """What a process has used of all cores: tells its work from that of others on the machine."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def percentiles(seconds: list[float]) -> dict[str, float]:
     """p50, p95 and the longest, in milliseconds."""
     cuts = statistics.quantiles(seconds, n=100, method="inclusive")
@@ -77,7 +84,6 @@ async def send_each(url: str, bodies: list[dict[str, Any]], num_clients: int) ->
             answers[number] = answer.json()["documents"]
 
     async with httpx.AsyncClient(base_url=url, timeout=600, limits=httpx.Limits(max_connections=None)) as client:
-        await client.post("/v1/extract", json=bodies[0])  # the model is loaded
         began = time.perf_counter()
         await asyncio.gather(*(send(client) for _ in range(num_clients)))
         return time.perf_counter() - began, seconds, answers
@@ -111,15 +117,18 @@ def measure(path: Path, task: str, num_clients: int, num_documents: int, batch_s
     bodies = [{"task": task, "documents": [{"id": document.id, "text": document.text}]} for document in documents]
     common = ["--task", task, "--batch-size", str(batch_size), "--set", "max_documents=100000"]
     common += ["--set", "request_seconds=3600"]
-    with serving(common) as (url, _, _):
+    with serving(common) as (url, process, _):
+        asyncio.run(send_each(url, bodies[:1], 1))  # the model is loaded
+        cpu_began = cpu_seconds_of(process)
         all_seconds, seconds, answers = asyncio.run(send_each(url, bodies, num_clients))
+        cpu_seconds = cpu_seconds_of(process) - cpu_began
         beside = asyncio.run(send_beside_a_slow_one(url, bodies, 20))
     extractor = Extractor.from_pretrained(task=task, batch_size=batch_size)
     texts = [document.text for document in documents]
     extractor(texts[0])
-    began = time.perf_counter()
+    began, cpu_began = time.perf_counter(), time.process_time()
     expected = list(extractor.pipe(texts))
-    own_seconds = time.perf_counter() - began
+    own_seconds, own_cpu_seconds = time.perf_counter() - began, time.process_time() - cpu_began
     num_equal = sum(
         [entity["name"] for entity in answer[0]["entities"]] == [entity.name for entity in extraction.entities]
         and len(answer[0]["relations"]) == len(extraction.relations)
@@ -132,6 +141,9 @@ def measure(path: Path, task: str, num_clients: int, num_documents: int, batch_s
         "served_per_second": round(len(documents) / all_seconds, 2),
         "predicted_per_second": round(len(documents) / own_seconds, 2),
         "ratio": round(own_seconds / all_seconds, 3),
+        "served_per_cpu_second": round(len(documents) / cpu_seconds, 2),
+        "predicted_per_cpu_second": round(len(documents) / own_cpu_seconds, 2),
+        "cpu_ratio": round(own_cpu_seconds / cpu_seconds, 3),
         **percentiles(seconds),
         "equal_answers": num_equal,
         "one_client": beside,

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
+_SENTENCE_CHARACTERS = 150  # of an average sentence
 _SLICE_CHARACTERS = 16_000  # a slice of long documents has few of them, so that none waits long for the next slice
-_SEARCHED_DOCUMENTS = 2  # where a model reads document by document, more would only make others wait
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,13 @@ class ExtractionWorker(Worker):
         self._on_batch = on_batch
         self._jobs: deque[ExtractionJob] = deque()  # those with sources
         predictor = extractor.predictor
+        # A slice is as small as it can be without costing speed: others wait for its end.
         self._slice_size = predictor.batch_size
-        if extractor.task.kind.threshold_of == "sequences" and extractor.task.inference.threshold:
-            self._slice_size = min(self._slice_size, _SEARCHED_DOCUMENTS)
+        self._slice_characters = _SLICE_CHARACTERS
+        if extractor.task.kind.reads_sentences:
+            self._slice_characters = predictor.window_size * _SENTENCE_CHARACTERS
+        elif extractor.task.kind.threshold_of == "sequences" and extractor.task.inference.threshold:
+            self._slice_size = 1  # the predictor reads document by document anyway
 
     def submit(self, job: ExtractionJob, sources: Sequence[tuple[int, Source]]) -> None:
         """Have documents read; each comes back over the job's ticket, as an `Extracted`, in any order.
@@ -70,6 +74,8 @@ class ExtractionWorker(Worker):
             job: of a request; may be submitted again with further documents.
             sources: each with its number in the request.
         """
+        if not sources:
+            return
         with self._condition:
             if not job.sources:
                 self._jobs.append(job)
@@ -109,7 +115,7 @@ class ExtractionWorker(Worker):
         taken: list[tuple[ExtractionJob, int, Source]] = []
         num_characters = 0
         passed_over: list[ExtractionJob] = []
-        while self._jobs and len(taken) < self._slice_size and num_characters < _SLICE_CHARACTERS:
+        while self._jobs and len(taken) < self._slice_size and num_characters < self._slice_characters:
             job = self._jobs.popleft()
             if job.threshold != threshold:
                 passed_over.append(job)

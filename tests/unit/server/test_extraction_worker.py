@@ -17,7 +17,9 @@ class FakeExtractor:
 
     def __init__(self, slices, gate=None, threshold=None):
         self.name, self.threshold = "fake", threshold
-        self.task = SimpleNamespace(kind=SimpleNamespace(threshold_of=""), inference=SimpleNamespace(threshold=0))
+        self.task = SimpleNamespace(
+            kind=SimpleNamespace(threshold_of="", reads_sentences=False), inference=SimpleNamespace(threshold=0)
+        )
         self.predictor = SimpleNamespace(batch_size=4)
         self.slices, self.gate = slices, gate
 
@@ -87,6 +89,7 @@ def test_a_document_that_fails_takes_no_other_with_it():
 
     async def main():
         job = ExtractionJob(Ticket())
+        worker.submit(job, [])
         worker.submit(job, sources_of("a", "bad", "b"))
         return {result.document.id: result.error for result in await results_of(job.ticket, 3)}
 
