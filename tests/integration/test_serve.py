@@ -434,7 +434,7 @@ def test_a_process_says_where_it_listens_and_finishes_what_runs(tiny_model_path)
             taken = CliRunner().invoke(app, ["serve", "--port", url.rpartition(":")[2]])
             assert (taken.exit_code, taken.stderr.count("\n")) == (1, 1)
             assert "Cannot listen on 127.0.0.1" in taken.stderr
-            body = {"prompt": ["A secret prompt"] * 24, "max_tokens": 90, "temperature": 10, "stream": True}
+            body = {"prompt": ["A secret prompt"] * 12, "max_tokens": 80, "temperature": 10, "stream": True}
             with http.stream("POST", "/v1/completions", json=body) as answer:
                 events = answer.iter_lines()
                 next(events)
