@@ -115,11 +115,16 @@ class ExtractionWorker(Worker):
         taken: list[tuple[ExtractionJob, int, Source]] = []
         num_characters = 0
         passed_over: list[ExtractionJob] = []
+        served: set[ExtractionJob] = set()
         while self._jobs and len(taken) < self._slice_size and num_characters < self._slice_characters:
             job = self._jobs.popleft()
             if job.threshold != threshold:
                 passed_over.append(job)
                 continue
+            if job in served and len(served) > 1:  # a second document of one would make the others wait for it
+                self._jobs.appendleft(job)
+                break
+            served.add(job)
             index, source = job.sources.popleft()
             taken.append((job, index, source))
             num_characters += len(source[0].text)
