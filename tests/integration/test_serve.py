@@ -204,6 +204,12 @@ def test_a_threshold_of_a_request_holds_for_it_alone(http):
     assert http.post("/v1/extract", json=body).json()["documents"][0]["entities"] == default
 
 
+def test_identifiers_are_found_where_they_are_asked_for(http):
+    body = {"model": "bc5cdr", "documents": [{"text": TEXTS[0]}], "options": {"link": True}}
+    (relation,) = http.post("/v1/extract", json=body).json()["documents"][0]["relations"]
+    assert relation["roles"]["chemical"]["identifier"].endswith("D002945")
+
+
 def test_questions_have_named_fields(http):
     (question, context), answer = next(iter(QUESTIONS.items()))
     documents = [{"fields": {"question": question, "context": context}}]

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import json
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from fastapi.responses import JSONResponse, Response
 
 from biogpt.documents import Document
 from biogpt.extraction.conversion import Source
+from biogpt.extraction.linking import load_linker
 from biogpt.server.attendance import OwningStream, while_attended
 from biogpt.server.conversion import (
     MEDIA_TYPES,
@@ -30,12 +32,14 @@ from biogpt.server.extraction_worker import Extracted, ExtractionJob, Extraction
 from biogpt.server.failures import ApiError, describe_failure
 from biogpt.server.gate import Facts, facts_of
 from biogpt.server.limits import Limits
-from biogpt.server.schemas import ExportRequest, ExtractAnswer, ExtractOptions, ExtractRequest
+from biogpt.server.schemas import ExportRequest, ExtractAnswer, ExtractRequest
 from biogpt.server.served_models import ServedModels
 from biogpt.server.tickets import Ticket
 from biogpt.server.uploads import Upload
 
 _IN_FLIGHT = 32  # documents of a file that are read ahead
+
+_load_linker = functools.cache(load_linker)
 
 _FORMAT = Query(
     description=f"How to write the answer: {', '.join(MEDIA_TYPES)}. Without, the header Accept tells; else json."
@@ -70,7 +74,6 @@ def make_router(models: ServedModels, limits: Limits) -> APIRouter:
         model = models.find_task_model(asked.model, asked.task)
         check_format(chosen, model.task.kind.extracts)
         _check_number(len(asked.documents), limits)
-        _check_link(asked.options)
         facts = facts_of(request.scope)
         facts.model = model.name
         sources = [
@@ -80,6 +83,7 @@ def make_router(models: ServedModels, limits: Limits) -> APIRouter:
         async with contextlib.AsyncExitStack() as stack:
             worker = await asyncio.to_thread(model.worker)
             job = _enter(stack, worker, asked.options.threshold)
+            job.linker = await asyncio.to_thread(_load_linker) if asked.options.link else None
             worker.submit(job, list(enumerate(sources)))
             documents = await while_attended(request, _collect(job.ticket, len(sources), limits.request_seconds))
         facts.num_documents = len(documents)
@@ -179,11 +183,6 @@ def _check_number(number: int, limits: Limits) -> None:
             f"Got {number:,} documents, expected at most {limits.max_documents}. Send several requests, or a file.",
             param="documents",
         )
-
-
-def _check_link(options: ExtractOptions) -> None:
-    if options.link:
-        raise ApiError(400, "link is not supported by this server: leave it out.", param="options.link")
 
 
 def _enter(stack: contextlib.AsyncExitStack, worker: ExtractionWorker, threshold: float | None) -> ExtractionJob:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from biogpt.documents import Document
 from biogpt.extraction.conversion import Source
+from biogpt.extraction.linking import Linker
 from biogpt.server.tickets import OnBatch, Ticket, Worker
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ class ExtractionJob:
 
     ticket: Ticket
     threshold: float | None = None
+    linker: Linker | None = None
+    """Finds identifiers for what is found."""
     sources: deque[tuple[int, Source]] = field(default_factory=deque)
 
 
@@ -138,7 +141,8 @@ class ExtractionWorker(Worker):
         documents = extractor.extract_documents([source for _, _, source in taken])
         # All of them before any is handed over: should one fail, none has been delivered twice.
         for (job, index, _), document in zip(taken, list(documents), strict=True):
-            job.ticket.deliver(Extracted(index, document))
+            linked = document if job.linker is None else job.linker.link_document(document)
+            job.ticket.deliver(Extracted(index, linked))
 
     def _extractor(self, threshold: float | None) -> "Extractor":
         """The same model with another threshold."""

@@ -136,7 +136,7 @@ class ExtractOptions(Request):
     threshold: Probability | None = Field(
         None, description="Leave out what has a lower score; by default the model's own threshold."
     )
-    link: bool = Field(False, description="Look names up in a vocabulary for identifiers.")
+    link: bool = Field(False, description="Look names up in MeSH for identifiers.")
 
 
 class ExtractRequest(Request):
