@@ -27,6 +27,7 @@ from biogpt.cli.mine import mine
 from biogpt.cli.models import models
 from biogpt.cli.predict import predict
 from biogpt.cli.pretrain import pretrain
+from biogpt.cli.serve import serve
 from biogpt.cli.summarize import summarize
 from biogpt.cli.tasks import tasks
 from biogpt.errors import BioGptError, is_out_of_memory
@@ -103,7 +104,7 @@ app: typer.Typer = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _NEED_ARGUMENTS = {predict, mine, summarize, evaluate, finetune, pretrain, convert}
-for _function in (generate, predict, mine, summarize, evaluate, finetune, pretrain, convert, tasks, models, env):
+for _function in (generate, predict, mine, summarize, evaluate, finetune, pretrain, serve, convert, tasks, models, env):
     app.command(no_args_is_help=_function in _NEED_ARGUMENTS)(as_verb(_function))
 
 

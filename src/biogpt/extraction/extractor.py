@@ -125,14 +125,19 @@ class Extractor:
     ) -> Self:
         """An extractor with a model that `find_task_model` has found; see `from_pretrained`."""
         check_threshold(threshold)
-        kind = found.task.kind
-        own = found.task.inference.threshold or (LABEL_THRESHOLD if kind.has_several_labels else 0.0)
-        if threshold is not None and threshold < own:
-            # The model's own threshold decides how far it looks; what is above the lower one must be looked for.
-            lowest = threshold if kind.threshold_of == "items" else max(threshold, MIN_SEARCH_THRESHOLD)
-            found = replace(found, task=found.task.with_inference(threshold=lowest))
+        found = replace(found, task=_looking_down_to(threshold, found.task))
         predictor = Predictor.of(found, device, batch_size, dtype)
         return cls(predictor, found.label, threshold=threshold, constrained=constrained, linker=linker)
+
+    def with_threshold(self, threshold: float | None) -> Self:
+        """An extractor with the same model, which is not loaded anew, and another probability threshold.
+
+        Raises:
+            InputError: the threshold is no probability.
+        """
+        check_threshold(threshold)
+        predictor = self.predictor.with_task(_looking_down_to(threshold, self.predictor.task))
+        return type(self)(predictor, self.name, threshold=threshold, constrained=self.constrained, linker=self.linker)
 
     @overload
     def __call__(  # type: ignore[overload-overlap]  # a string is an iterable of strings, too
@@ -225,6 +230,16 @@ def _as_linker(link: bool | str | Path | Linker) -> Linker | None:
     if isinstance(link, bool):
         return load_linker(DEFAULT_LEXICON) if link else None
     return link if isinstance(link, Linker) else load_linker(link)
+
+
+def _looking_down_to(threshold: float | None, task: Task) -> Task:
+    """The task with a threshold of its own that is not above the one that is asked for."""
+    own = task.inference.threshold or (LABEL_THRESHOLD if task.kind.has_several_labels else 0.0)
+    if threshold is None or threshold >= own:
+        return task
+    # The model's own threshold decides how far it looks; what is above the lower one must be looked for.
+    lowest = threshold if task.kind.threshold_of == "items" else max(threshold, MIN_SEARCH_THRESHOLD)
+    return task.with_inference(threshold=lowest)
 
 
 def _placed_in_given_text(document: Document) -> Extraction:

@@ -159,6 +159,12 @@ class Predictor:
             other._engine = self._engine.with_batch_size(batch_size)
         return other
 
+    def with_task(self, task: Task) -> Self:
+        """The predictor with another form of its task, such as one with another threshold; the model is shared."""
+        other = copy.copy(self)
+        other.task = task
+        return other
+
     def predict(self, examples: Iterable[Example], constrained: bool = True) -> Iterator[Prediction]:
         """Predict, in the examples' order.
 
