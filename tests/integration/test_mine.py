@@ -112,7 +112,7 @@ def test_the_command_finds_what_predict_finds(tuned_model_paths, tmp_path):
     command = [sys.executable, "-m", "biogpt", "mine", str(source), "-m", str(model), "-o", str(tmp_path / "out")]
     told = subprocess.run([*command, "--workers", "1"], env=environment(), capture_output=True, text=True, check=False)
     assert told.returncode == 0, told.stderr
-    assert "1 files read, 3 documents mined" in told.stderr
+    assert "files read: 1, documents mined: 3" in told.stderr
     assert told.stdout == ""
     query = 'SELECT id, type, name, start, "end", score FROM entities JOIN documents USING (document_id) ORDER BY ALL'
     rows = Collection(tmp_path / "out").connect().execute(query).fetchall()

@@ -58,10 +58,10 @@ class MiningSummary:
     def __str__(self) -> str:
         if not self.num_files:
             return "nothing new"
-        text = f"{self.num_files:,} files read, {self.num_documents:,} documents mined"
+        text = f"files read: {self.num_files:,}, documents mined: {self.num_documents:,}"
         if self.num_deleted:
-            text += f", {self.num_deleted:,} deleted"
-        return text + (f", {self.num_errors:,} errors (see errors/)" if self.num_errors else "")
+            text += f", deleted: {self.num_deleted:,}"
+        return text + (f", errors: {self.num_errors:,} (see errors/)" if self.num_errors else "")
 
 
 @dataclass(frozen=True)
