@@ -301,16 +301,16 @@ def test_an_interruption_ends_it_quietly(long_run):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["Aspirin", "--temperature", "-1"], "Got temperature -1.0"),
-        (["Aspirin", "--temperature", "nan"], "Got temperature nan"),
-        (["Aspirin", "--top-p", "1.5"], "Got top_p 1.5"),
-        (["Aspirin", "--top-k", "-2"], "Got top_k -2"),
-        (["Aspirin", "--max-new-tokens", "0"], "Got max_new_tokens 0"),
+        (["Aspirin", "--temperature", "-1"], "Got temperature = -1.0"),
+        (["Aspirin", "--temperature", "nan"], "Got temperature = nan"),
+        (["Aspirin", "--top-p", "1.5"], "Got top_p = 1.5"),
+        (["Aspirin", "--top-k", "-2"], "Got top_k = -2"),
+        (["Aspirin", "--max-new-tokens", "0"], "Got max_new_tokens = 0"),
         (["Aspirin", "--min-new-tokens", "9", "--max-new-tokens", "8"], "min_new_tokens 9 above max_new_tokens 8"),
-        (["Aspirin", "--num-beams", "0"], "Got num_beams 0"),
+        (["Aspirin", "--num-beams", "0"], "Got num_beams = 0"),
         (["Aspirin", "--num-beams", "2", "--num-return-sequences", "3"], "num_return_sequences 3 with num_beams 2"),
         (["Aspirin", "--num-beams", "2", "--temperature", "0.5"], "temperature 0.5 with num_beams 2"),
-        (["Aspirin", "--set", "seed=-1"], "Got seed -1"),
+        (["Aspirin", "--set", "seed=-1"], "Got seed = -1"),
         ([""], "The prompt is empty"),
         (["Aspirin", "  "], "The prompt is empty"),
         (["Aspirin", "word " * 100], "tokens, expected at most 95"),
@@ -412,7 +412,7 @@ def test_wrong_usage_is_code_2(run, arguments):
 
 
 def test_the_installed_command_ends_with_these_codes(start):
-    assert_refused(start("Aspirin", "--temperature", "-1"), "Got temperature -1.0")
+    assert_refused(start("Aspirin", "--temperature", "-1"), "Got temperature = -1.0")
     done = start("--no-such-option")
     assert (done.returncode, done.stdout) == (2, "")
     assert "Traceback" not in done.stderr

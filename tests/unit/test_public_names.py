@@ -21,15 +21,15 @@ SIGNATURES = {
     "BioGptTokenizer": None,
     "Completion": "prompt text token_ids tokens token_scores score stop_reason",
     "Document": "id text parts passages annotations relations metadata format native collection extraction",
-    "Engine": "model tokenizer batch_size",
-    "Engine.from_pretrained": "model *dtype *device *batch_size",
+    "Engine": "model tokenizer batch_size *is_int8 *is_drafting",
+    "Engine.from_pretrained": "model *dtype *device *batch_size *num_threads",
     "Engine.generate": "self prompts settings **changes",
     "Engine.generate_ids": "self prompts settings constraints **changes",
     "Engine.stream": "self prompt settings **changes",
     "Engine.score_ids": "self prompt_ids continuations",
     "Extraction": "entities relations labels warnings annotator text",
     "Extractor": "predictor name *threshold *constrained *linker",
-    "Extractor.from_pretrained": "model task *device *batch_size *threshold *constrained *link",
+    "Extractor.from_pretrained": "model task *device *dtype *batch_size *threshold *constrained *link",
     "Extractor.__call__": "self texts",
     "Extractor.pipe": "self texts batch_size",
     "GenerationSettings": (
@@ -39,7 +39,9 @@ SIGNATURES = {
     "Linker.__call__": "self name type other_form",
     "Linker.from_lexicon": "lexicon",
     "Linker.link_document": "self document",
-    "evaluate": ("task data *model *predictions *split *constrained *device *batch_size *seed *output *on_progress"),
+    "evaluate": (
+        "task data *model *predictions *split *constrained *device *dtype *batch_size *seed *output *on_progress"
+    ),
     "finetune": (
         "task data output *model *recipe *train_split *dev_fraction *seed *device *target_format *empty_documents "
         "**settings"

@@ -16,6 +16,7 @@ from biogpt.errors import DataError
 from biogpt.files import raise_problem
 from biogpt.tasks.example import NO_ID, Example, Item
 from biogpt.tasks.iob import word_spans
+from biogpt.tasks.kinds.registry import find_kind
 from biogpt.tasks.mentions import fold
 from biogpt.tasks.schema import Schema
 from biogpt.text.sentences import split_sentences, split_words
@@ -52,7 +53,7 @@ def read_annotations(schema: Schema, path: Path, split: str) -> Iterator[Example
             missed.count("documents that nobody has annotated", document.id)
             continue
         missed.count_unplaced(document)
-        make = _tagged_sentences if schema.kind == "tagging" else _related_document
+        make = _tagged_sentences if find_kind(schema.kind).extracts == "entities" else _related_document
         for example in make(schema, document, missed):
             num_fitting += len(example.items)
             yield example
@@ -97,7 +98,7 @@ class _Missed:
 
 
 def _wanted(schema: Schema) -> str:
-    if schema.kind == "tagging":
+    if find_kind(schema.kind).extracts == "entities":
         return f"the labels {', '.join(schema.slots['label'].choices)}"
     return f"relations between {', '.join(name for name, slot in schema.slots.items() if slot.is_entity)}"
 

@@ -76,7 +76,7 @@ def _reader_for(schema: Schema, file: Path) -> str:
     """The schema's own reader, unless the file holds annotated documents and the task is one that learns from them."""
     reader = schema.dataset.reader
     is_own_pubtator = reader == "linked_documents" and "pubtator" in file.name.lower()
-    can_be = schema.kind in ("tagging", "relation") and not is_own_pubtator
+    can_be = find_kind(schema.kind).extracts in ("entities", "relations") and not is_own_pubtator
     return "annotations" if can_be and is_annotated(file) else reader
 
 

@@ -3,6 +3,7 @@
 It knows no task and no corpus.
 """
 
+import copy
 import math
 import time
 from dataclasses import dataclass
@@ -107,6 +108,12 @@ class RunArguments(TrainingArguments):
 
     chosen_device: str = ""
     """In PyTorch's terms, such as `cpu` or `cuda:1`."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Saved as transformers' own class: a checkpoint names no module of ours, which may move while a run goes on.
+        plain = TrainingArguments.__new__(TrainingArguments)
+        vars(plain).update(vars(self))
+        return copy.copy, (plain,)
 
     @cached_property
     def _setup_devices(self) -> torch.device:
