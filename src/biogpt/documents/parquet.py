@@ -121,7 +121,8 @@ class ParquetWriter(SpooledWriter):
 
     def _append(self, data: Any) -> None:
         self.stream.write(data)
-        self.position += data.size
+        size: int = data.size
+        self.position = self.position + size
 
     def finish(self, rows: BinaryIO, target: BinaryIO) -> None:
         from pyarrow import parquet

@@ -25,8 +25,8 @@ class Drafter:
     """
 
     def __init__(self, ids: Sequence[int], end_id: int) -> None:
-        self.num_drafted = 0
-        self.num_accepted = 0
+        self.num_drafted: int = 0
+        self.num_accepted: int = 0
         self._end_id = end_id
         self._ids: list[int] = []
         self._known: dict[tuple[int, ...], int] = {}  # some ids -> where they stood last, the place behind them

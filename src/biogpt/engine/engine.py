@@ -100,7 +100,7 @@ class Engine:
     ) -> None:
         if batch_size < 1:
             raise InputError(f"Got batch_size {batch_size}, expected at least 1.")
-        self.network = Network(model, is_int8)
+        self.network: Network = Network(model, is_int8)
         self.config: BioGptConfig = model.config
         self._model = None if is_int8 else model  # else its weights would be held twice
         self.tokenizer = tokenizer

@@ -28,11 +28,11 @@ class KeyValueCache:
     def __init__(
         self, widths: Sequence[int], dtype: torch.dtype, device: torch.device, num_rows: int = 1, num_tokens: int = 64
     ) -> None:
-        self.num_rows = num_rows
-        self.num_tokens = num_tokens
+        self.num_rows: int = num_rows
+        self.num_tokens: int = num_tokens
         self._dtype, self._device = dtype, device
-        self.keys = [self._make_zeros(num_rows, num_tokens, width) for width in widths]
-        self.values = [self._make_zeros(num_rows, num_tokens, width) for width in widths]
+        self.keys: list[torch.Tensor] = [self._make_zeros(num_rows, num_tokens, width) for width in widths]
+        self.values: list[torch.Tensor] = [self._make_zeros(num_rows, num_tokens, width) for width in widths]
 
     @property
     def num_bytes(self) -> int:

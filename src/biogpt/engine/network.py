@@ -116,9 +116,9 @@ class Network:
         self.device: torch.device = model.device
         self.dtype: torch.dtype = base.layer_norm.weight.dtype
         self.is_int8 = is_int8
-        self.num_passes = 0
+        self.num_passes: int = 0
         """How many times the weights were read."""
-        self.num_read = 0
+        self.num_read: int = 0
         """How many tokens were read in them."""
         self._embed_tokens = base.embed_tokens
         self._embed_positions = base.embed_positions

@@ -95,7 +95,7 @@ class Linker:
 
     def __init__(self, lexicon: Lexicon, min_similarity: Mapping[str, float] | None = None) -> None:
         self.lexicon = lexicon
-        self.min_similarity = MIN_SIMILARITY if min_similarity is None else min_similarity
+        self.min_similarity: Mapping[str, float] = MIN_SIMILARITY if min_similarity is None else min_similarity
         self._names = lexicon.names
         self._types = [name.type.lower() for name in lexicon.names]
         self._known_types = set(self._types) - {""}

@@ -119,7 +119,7 @@ class Collection:
     """
 
     def __init__(self, directory: str | Path) -> None:
-        self.directory = Path(directory)
+        self.directory: Path = Path(directory)
 
     @property
     def exists(self) -> bool:

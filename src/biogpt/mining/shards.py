@@ -179,7 +179,7 @@ class Miner:
             import torch
 
             torch.set_num_threads(threads)
-        self.annotators = [(annotator.task, annotator.load()) for annotator in annotators]
+        self.annotators: list[tuple[str, Annotate]] = [(annotator.task, annotator.load()) for annotator in annotators]
 
     def __call__(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """The Parquet files of a shard of `read_shards`, by part; a part without rows is empty."""

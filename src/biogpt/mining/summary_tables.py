@@ -116,7 +116,7 @@ class Summary:
         wanted = [] if task is None else [f"task = {quote(task)}"]
         wanted += [] if threshold is None else [f"coalesce(score, 1) >= {threshold}"]
         condition = " AND ".join(wanted) or "true"
-        self.connection = collection.connect()
+        self.connection: Any = collection.connect()
         self.connection.execute(_TABLES.format(filter=condition, examples=NUM_EXAMPLES, least=max(1, min_documents)))
         self.num_documents: int = self.connection.execute("SELECT count(*) FROM dated").fetchone()[0]
 

@@ -111,7 +111,7 @@ class CompletionWorker(Worker):
 
     def __init__(self, engine: "Engine", name: str, max_waiting: int, on_batch: OnBatch) -> None:
         super().__init__(name, max_waiting)
-        self.max_positions = engine.max_positions
+        self.max_positions: int = engine.max_positions
         self._engine = engine
         self._tokenizer = engine.tokenizer
         self._tokenizer_lock = threading.Lock()

@@ -27,7 +27,7 @@ from biogpt.server.limits import Limits
 from biogpt.server.metrics import Metrics
 
 _logger = logging.getLogger(__name__)
-access_log = logging.getLogger("biogpt.server.access")
+access_log: logging.Logger = logging.getLogger("biogpt.server.access")
 """A JSON object for each request, without its texts."""
 
 CLIENT_GONE = 499  # in the log only, as nginx has it: no one is there to be told

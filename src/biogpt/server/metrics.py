@@ -14,23 +14,23 @@ class Metrics:
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         registry = self._registry
-        self.requests = Counter(
+        self.requests: Counter = Counter(
             "biogpt_requests", "Answered requests.", ("route", "method", "status"), registry=registry
         )
-        self.seconds = Histogram(
+        self.seconds: Histogram = Histogram(
             "biogpt_request_seconds",
             "From a request's first byte to its answer's last.",
             ("route",),
             buckets=_SECONDS,
             registry=registry,
         )
-        self.waiting = Gauge("biogpt_queue_requests", "Accepted and not yet answered.", ("model",), registry=registry)
-        self.rows = Gauge("biogpt_active_rows", "Completions in the batch.", ("model",), registry=registry)
-        self.tokens = Counter(
+        self.waiting: Gauge = Gauge("biogpt_queue_requests", "Accepted and not yet answered.", ("model",), registry=registry)
+        self.rows: Gauge = Gauge("biogpt_active_rows", "Completions in the batch.", ("model",), registry=registry)
+        self.tokens: Counter = Counter(
             "biogpt_tokens", "Tokens read (prompt) and written (completion).", ("model", "kind"), registry=registry
         )
-        self.documents = Counter("biogpt_documents", "Documents extracted from.", ("model",), registry=registry)
-        self.batch_size = Histogram(
+        self.documents: Counter = Counter("biogpt_documents", "Documents extracted from.", ("model",), registry=registry)
+        self.batch_size: Histogram = Histogram(
             "biogpt_batch_size",
             "Rows of a pass, or documents of a slice.",
             ("model",),

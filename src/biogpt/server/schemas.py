@@ -4,7 +4,7 @@ The descriptions are what `/docs` shows.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -24,7 +24,7 @@ _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
 class Request(BaseModel):
     """What all requests share."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 class StreamOptions(Request):
@@ -225,7 +225,7 @@ class ExportRequest(Request):
 class ModelCard(BaseModel):
     """A model that the server answers with."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="allow")
 
     id: str
     object: Literal["model"] = "model"

@@ -54,7 +54,7 @@ class Worker(ABC):
 
     def __init__(self, name: str, max_waiting: int) -> None:
         self.name = name
-        self.num_waiting = 0
+        self.num_waiting: int = 0
         """Requests that are accepted and not yet answered."""
         self._max_waiting = max_waiting
         self._seconds = 1.0  # of a request, lately
