@@ -2,7 +2,8 @@
 
 Moses' detokeniser decides on the space before a word by that word and those before it, and joins the words around a
 hyphen that split one (`@-@`). So a text's beginning is final up to a boundary between two words of which neither is, or
-may still become, such a hyphen. Everything here follows from that.
+may still become, such a hyphen. Everything here follows from that. Of what is written, only what later spaces depend on
+is kept (`moses.Joiner`): each word is joined once, however long the text becomes.
 """
 
 from collections.abc import Collection, Sequence
@@ -31,52 +32,62 @@ class Continuation:
     def __init__(self, prompt: str, prompt_tokens: Sequence[str], special_tokens: Collection[str] = ()) -> None:
         self._special = frozenset(special_tokens)
         self._prompt_words = self._join(prompt_tokens).split()
-        self._prompt_text = moses.join_words(self._prompt_words)
         self._has_space_before = prompt[-1:].isspace()
-        self._joined = ""
-        self._num_final_words = 0
-        self.text: str = ""
+        self._unfinished = ""  # the word that the next token may go on with
+        self._waiting: list[str] = []  # complete words whose text may still change
+        self._joiner: moses.Joiner | None = None  # once something is written
+        self._parts: list[str] = []
+
+    @property
+    def text(self) -> str:
+        """What `add` and `finish` gave so far."""
+        if len(self._parts) > 1:
+            self._parts = ["".join(self._parts)]
+        return self._parts[0] if self._parts else ""
 
     def add(self, tokens: Sequence[str]) -> str:
         """Take in the next tokens; return the text that became final with them, often none."""
-        self._joined += self._join(tokens)
-        words = self._joined.split()
-        num_complete = len(words) - (1 if words and not self._joined[-1].isspace() else 0)
-        num_final = _count_final(words, num_complete)
-        if num_final == self._num_final_words:
-            return ""
-        self._num_final_words = num_final
-        return self._extend(words[:num_final])
+        text = self._unfinished + self._join(tokens)
+        words = text.split()
+        self._unfinished = words.pop() if words and not text[-1].isspace() else ""
+        final: list[str] = []
+        for word in words:
+            if SPLIT_HYPHEN not in (word, *self._waiting[-1:]):
+                final += self._waiting
+                self._waiting = []
+            self._waiting.append(word)
+        if not SPLIT_HYPHEN.startswith(self._unfinished) and self._waiting[-1:] != [SPLIT_HYPHEN]:
+            final += self._waiting
+            self._waiting = []
+        return self._write(final)
 
     def finish(self) -> str:
         """Return what was held back; the last word may be a part of one, where generation stopped inside it."""
-        return self._extend(self._joined.split())
+        words = [*self._waiting, self._unfinished] if self._unfinished else self._waiting
+        self._waiting, self._unfinished = [], ""
+        return self._write(words)
 
-    def _extend(self, words: list[str]) -> str:
-        known = len(self.text)
-        self.text = self._follow(words)
-        return self.text[known:]
-
-    def _follow(self, words: list[str]) -> str:
-        """The text of `words` after the prompt."""
+    def _write(self, words: list[str]) -> str:
+        """The text of the next words, which no further token can change."""
         if not words:
             return ""
-        whole = moses.join_words([*self._prompt_words, *words])
-        # Where a hyphen joins the prompt's last sign to the next word, that sign may move: what is written stays
-        # written.
-        is_kept = whole.startswith(self._prompt_text)
-        text = whole[len(self._prompt_text) :] if is_kept else " " + moses.join_words(words)
+        text = self._begin(words) if self._joiner is None else self._joiner.add(words)
+        self._parts.append(text)
+        return text
+
+    def _begin(self, words: list[str]) -> str:
+        """The text of the first words after the prompt."""
+        prompt_text = moses.join_words(self._prompt_words)
+        self._joiner = moses.Joiner()
+        whole = self._joiner.add([*self._prompt_words, *words]).removeprefix(" ")
+        if whole.startswith(prompt_text):
+            text = whole[len(prompt_text) :]
+        else:
+            # Where a hyphen joins the prompt's last sign to the next word, that sign may move: what is written stays
+            # written.
+            self._joiner = moses.Joiner()
+            text = " " + self._joiner.add(words).removeprefix(" ")
         return text.removeprefix(" ") if self._has_space_before else text
 
     def _join(self, tokens: Sequence[str]) -> str:
         return "".join(token.replace(WORD_END, " ") for token in tokens if token not in self._special)
-
-
-def _count_final(words: Sequence[str], num_complete: int) -> int:
-    """How many of `words` have a text that no further token can change; the first `num_complete` words are complete."""
-    for boundary in range(len(words) - 1, 0, -1):
-        after = words[boundary]
-        may_be_hyphen = after == SPLIT_HYPHEN if boundary < num_complete else SPLIT_HYPHEN.startswith(after)
-        if not may_be_hyphen and words[boundary - 1] != SPLIT_HYPHEN:
-            return boundary
-    return 0

@@ -121,8 +121,7 @@ class ParquetWriter(SpooledWriter):
 
     def _append(self, data: Any) -> None:
         self.stream.write(data)
-        size: int = data.size
-        self.position = self.position + size
+        self.position: int = self.position + data.size
 
     def finish(self, rows: BinaryIO, target: BinaryIO) -> None:
         from pyarrow import parquet

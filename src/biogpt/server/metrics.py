@@ -24,12 +24,16 @@ class Metrics:
             buckets=_SECONDS,
             registry=registry,
         )
-        self.waiting: Gauge = Gauge("biogpt_queue_requests", "Accepted and not yet answered.", ("model",), registry=registry)
+        self.waiting: Gauge = Gauge(
+            "biogpt_queue_requests", "Accepted and not yet answered.", ("model",), registry=registry
+        )
         self.rows: Gauge = Gauge("biogpt_active_rows", "Completions in the batch.", ("model",), registry=registry)
         self.tokens: Counter = Counter(
             "biogpt_tokens", "Tokens read (prompt) and written (completion).", ("model", "kind"), registry=registry
         )
-        self.documents: Counter = Counter("biogpt_documents", "Documents extracted from.", ("model",), registry=registry)
+        self.documents: Counter = Counter(
+            "biogpt_documents", "Documents extracted from.", ("model",), registry=registry
+        )
         self.batch_size: Histogram = Histogram(
             "biogpt_batch_size",
             "Rows of a pass, or documents of a slice.",

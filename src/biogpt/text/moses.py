@@ -293,49 +293,77 @@ def join_words(words: Iterable[str]) -> str:
 
 def join_spaced(words: str) -> str:
     """As `join_words`, for words with one space between them and no other white space."""
-    text = f" {words} ".replace(" @-@ ", "-")
-    if "&" in text:
-        text = _ENTITY_OR_OLD.sub(_to_character, text)
+    text = _unescape_spaced(words)
     if _QUOTE_OR_OPENINGS.search(text) or not (text.isascii() or not _CJK.search(text)):
-        return _join_one_by_one(text.split())
+        return Joiner().join(text.split()).strip()
     return _NEEDLESS_SPACE.sub("", text).strip()
 
 
-def _join_one_by_one(words: list[str]) -> str:
-    """As `join_words`, for unescaped words among which are quotes, whose sides depend on those before, or CJK."""
-    parts: list[str] = []
-    space = " "
-    before = ""
-    quotes: Counter[str] = Counter()
-    for word in words:
-        if is_cjk(word[0]):
-            parts += (word,) if before and is_cjk(before[-1]) else (space, word)
-            space = " "
-        elif _OPENING.fullmatch(word):
-            parts += (space, word)
-            space = ""
-        elif _CLOSING.fullmatch(word):
-            parts.append(word)
-            space = " "
-        elif _QUOTE.fullmatch(word):
-            # Opening and closing quotes alternate; an apostrophe after an s is a genitive's, and does not count.
-            mark = '"' if set(word) <= {"„", "“"} else word
-            if quotes[mark] % 2 == 1:
-                parts.append(word)
+def _unescape_spaced(words: str) -> str:
+    """Words with a space on each side: joined by their hyphens, without entities."""
+    text = f" {words} ".replace(" @-@ ", "-")
+    return _ENTITY_OR_OLD.sub(_to_character, text) if "&" in text else text
+
+
+class Joiner:
+    """Does what `join_words` does, some words at a time.
+
+    A word's space depends on the word, the one before it, and how many quotes of its kind came before: this is what is
+    remembered, so that no word is joined twice.
+
+    Example:
+        >>> joiner = Joiner()
+        >>> joiner.add(["the", "&quot;", "effect"]), joiner.add(["&quot;", "of"])
+        (' the "effect', '" of')
+    """
+
+    def __init__(self) -> None:
+        self._space = " "
+        self._before = ""
+        self._quotes: Counter[str] = Counter()
+
+    def add(self, words: Iterable[str]) -> str:
+        """The text of the next escaped words, with the space before them, which the first words have, too.
+
+        Args:
+            words: not cut beside a hyphen that joins words (`@-@`).
+        """
+        return self.join(_unescape_spaced(" ".join(words)).split())
+
+    def join(self, words: Iterable[str]) -> str:
+        """As `add`, for words without entities, joined by their hyphens already."""
+        parts: list[str] = []
+        space, before, quotes = self._space, self._before, self._quotes
+        for word in words:
+            if is_cjk(word[0]):
+                parts += (word,) if before and is_cjk(before[-1]) else (space, word)
                 space = " "
-                quotes[mark] += 1
-            elif word == "'" and before.endswith("s"):
-                parts.append(word)
-                space = " "
-            else:
+            elif _OPENING.fullmatch(word):
                 parts += (space, word)
                 space = ""
-                quotes[mark] += 1
-        else:
-            parts += (space, word)
-            space = " "
-        before = word
-    return "".join(parts).strip()
+            elif _CLOSING.fullmatch(word):
+                parts.append(word)
+                space = " "
+            elif _QUOTE.fullmatch(word):
+                # Opening and closing quotes alternate; an apostrophe after an s is a genitive's, and does not count.
+                mark = '"' if set(word) <= {"„", "“"} else word
+                if quotes[mark] % 2 == 1:
+                    parts.append(word)
+                    space = " "
+                    quotes[mark] += 1
+                elif word == "'" and before.endswith("s"):
+                    parts.append(word)
+                    space = " "
+                else:
+                    parts += (space, word)
+                    space = ""
+                    quotes[mark] += 1
+            else:
+                parts += (space, word)
+                space = " "
+            before = word
+        self._space, self._before = space, before
+        return "".join(parts)
 
 
 def _space_out(text: str, is_first: bool, is_last: bool) -> list[str]:

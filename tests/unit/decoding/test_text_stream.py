@@ -57,6 +57,36 @@ def test_prompt_and_continuation_are_the_tokenizers_own_text(tokenizer, prompt_p
     assert prompt_text + continuation.text == whole_text
 
 
+@given(
+    words=st.lists(st.sampled_from([piece.removesuffix("</w>") for piece in PIECES if piece != "</w>"])),
+    cut=st.integers(0, 20),
+)
+def test_words_joined_in_two_parts_are_those_joined_at_once(words, cut):
+    """Quotes before the cut decide on spaces behind it. A cut beside a hyphen is not asked for."""
+    first, second = words[:cut], words[cut:]
+    if "@-@" in (*first[-1:], *second[:1]):
+        return
+    joiner = moses.Joiner()
+    assert (joiner.add(first) + joiner.add(second)).strip() == moses.join_words(words)
+
+
+def test_each_word_is_joined_once_however_long_the_text(monkeypatch):
+    joined = []
+
+    def counted(join):
+        return lambda *arguments: joined.extend(arguments[-1]) or join(*arguments)
+
+    monkeypatch.setattr(moses.Joiner, "add", counted(moses.Joiner.add))
+    monkeypatch.setattr(moses, "join_words", counted(moses.join_words))
+    sentence = "the</w> &quot;</w> beta</w> @-@</w> blo cker</w> &quot;</w> (</w> 5</w> )</w>".split()
+    for num_sentences in (1, 10, 100):
+        joined.clear()
+        continuation = Continuation("", [])
+        written = "".join(continuation.add([piece]) for piece in sentence * num_sentences) + continuation.finish()
+        assert written == " ".join(['the "beta-blocker" (5)'] * num_sentences)
+        assert len(joined) == 9 * num_sentences
+
+
 @pytest.mark.parametrize(
     ("prompt", "following", "text"),
     [
