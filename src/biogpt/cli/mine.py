@@ -35,6 +35,7 @@ def mine(
     lexicon: options.Lexicon = None,
     batch_size: options.BatchSize = 8,
     device: options.Device = "auto",
+    dtype: options.Dtype = options.DtypeChoice.auto,
 ) -> None:
     """Mine a collection of literature into Parquet tables, on all cores of this machine or on a Ray cluster.
 
@@ -54,6 +55,7 @@ def mine(
         tasks,
         [] if model is None else [model],
         device=device,
+        dtype=str(dtype),
         batch_size=batch_size,
         threshold=threshold,
         link=lexicon or is_linked,

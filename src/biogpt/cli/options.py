@@ -127,6 +127,7 @@ OptionalTask = Annotated[str | None, _TASK]
 Tasks = Annotated[list[str] | None, _TASK]
 Model = Annotated[str, _MODEL]
 OptionalModel = Annotated[str | None, _MODEL]
+Models = Annotated[list[str] | None, _MODEL]
 Output = Annotated[Path, _output("--out")]
 OptionalOutput = Annotated[Path | None, _output()]
 

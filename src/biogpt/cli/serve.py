@@ -13,14 +13,8 @@ _KEY_VARIABLE = "BIOGPT_API_KEY"
 
 
 def serve(
-    models: Annotated[
-        list[str] | None,
-        typer.Option("--model", "-m", metavar="MODEL", help="A model to serve; may be given several times."),
-    ] = None,
-    tasks: Annotated[
-        list[str] | None,
-        typer.Option("--task", "-t", metavar="TASK", help="A task whose bundled model to serve; several times, too."),
-    ] = None,
+    model: options.Models = None,
+    task: options.Tasks = None,
     host: Annotated[
         str, typer.Option(metavar="ADDRESS", help="Where to listen; 0.0.0.0 lets other machines in.")
     ] = "127.0.0.1",
@@ -39,12 +33,13 @@ def serve(
     ] = None,
     batch_size: options.BatchSize = 8,
     device: options.Device = "auto",
+    dtype: options.Dtype = options.DtypeChoice.auto,
     settings: options.Set = None,
 ) -> None:
     """Answer over HTTP: completions as OpenAI has them, extraction, and a page for the browser.
 
-    Serves the bundled models unless --model or --task name others. Each is loaded when it is first asked for. --set
-    changes a limit, such as --set max_documents=1000. See docs/serve.md.
+    Serves the bundled models unless --model and --task name others; both can be repeated. Each is loaded when it is
+    first asked for. --set changes a limit, such as --set max_documents=1000. See docs/serve.md.
     """
     from biogpt.server.limits import change_limits
 
@@ -70,9 +65,10 @@ def serve(
     listener = run.open_socket(host, port)
     with listener:
         app = create_app(
-            models or (),
-            tasks or (),
+            model or (),
+            task or (),
             device=device,
+            dtype=str(dtype),
             batch_size=batch_size,
             api_key=(api_key or "").strip(),
             allowed_hosts=names,
@@ -81,7 +77,7 @@ def serve(
         if not is_private and not api_key:
             console.say(f"warning: other machines can use this server without a key; set --api-key or {_KEY_VARIABLE}.")
         _log_requests()
-        served = ", ".join(model.name for model in app.state.server.models)
+        served = ", ".join(one.name for one in app.state.server.models)
         url = run.url_of(host, listener)
         run.run(app, listener, limits, lambda: console.say(f"listening on {url}, process {os.getpid()}: {served}"))
     console.say("stopped.")

@@ -92,6 +92,7 @@ def make_annotators(
     models: Sequence[str | Path] = (),
     *,
     device: str = "auto",
+    dtype: str = "auto",
     batch_size: int = 8,
     threshold: float | None = None,
     link: bool | str | Path = False,
@@ -102,12 +103,13 @@ def make_annotators(
         tasks: each asked of the model that is bundled for it, or of the model in the same place of `models`.
         models: fine-tuned ones; without tasks each does its own.
         device: where they run, in PyTorch's terms.
+        dtype: the type to compute in; see `Engine.from_pretrained`.
         batch_size: texts that a model reads at once.
         threshold: leaves out what has a lower score; by default each model's own.
         link: find identifiers for names: True for MeSH, or the name or file of a lexicon.
 
     Raises:
-        InputError: there is no such task, model or lexicon, a task reads several fields, or one comes twice.
+        InputError: there is no such task, model, type or lexicon, a task reads several fields, or one comes twice.
     """
     if models and tasks and len(models) != len(tasks):
         raise InputError(f"Got {len(tasks)} tasks and {len(models)} models, expected a model for each task, or none.")
@@ -130,11 +132,15 @@ def make_annotators(
             )
     if threshold is not None and not 0 <= threshold <= 1:
         raise InputError(f"Got threshold {threshold}, expected a probability from 0 to 1.")
+    if dtype != "auto":
+        from biogpt.engine.processor import check_dtype  # torch, which takes a while
+
+        check_dtype(dtype)
     lexicon = str(DEFAULT_LEXICON if link is True else link) if link else None
     if lexicon is not None:
         load_linker(lexicon)  # it may be refused
         lexicon = str(Path(lexicon).resolve()) if Path(lexicon).is_file() else lexicon
-    return [ModelAnnotator(one, device, batch_size, threshold, lexicon=lexicon) for one in found]
+    return [ModelAnnotator(one, device, batch_size, threshold, lexicon=lexicon, dtype=dtype) for one in found]
 
 
 def mine(
@@ -146,6 +152,7 @@ def mine(
     workers: int | None = None,
     ray_address: str | None = None,
     device: str = "auto",
+    dtype: str = "auto",
     batch_size: int = 8,
     threshold: float | None = None,
     link: bool | str | Path = False,
@@ -168,6 +175,7 @@ def mine(
         workers: processes that each hold the models; by default one for each GPU, or else for each CPU.
         ray_address: of a Ray cluster; by default RAY_ADDRESS, or else Ray is started on this machine.
         device: where the models run, in PyTorch's terms.
+        dtype: the type to compute in; see `Engine.from_pretrained`.
         batch_size: texts that a model reads at once.
         threshold: leaves out what has a lower score; by default each model's own.
         link: see `make_annotators`.
@@ -183,7 +191,9 @@ def mine(
         MissingExtraError: the extra is not installed.
     """
     require_extra()
-    annotators = make_annotators(tasks, models, device=device, batch_size=batch_size, threshold=threshold, link=link)
+    annotators = make_annotators(
+        tasks, models, device=device, dtype=dtype, batch_size=batch_size, threshold=threshold, link=link
+    )
     return mine_with(
         annotators,
         inputs,

@@ -152,9 +152,10 @@ class Collection:
             wanted = json.loads(json.dumps(settings))
             for name in dict.fromkeys((*begun, *wanted)):
                 if begun.get(name) != wanted.get(name):
+                    place, old, new = _first_difference(name, begun.get(name), wanted.get(name))
                     raise InputError(
-                        f"{self.directory} was begun with {name} {_show(begun.get(name))}, not "
-                        f"{_show(wanted.get(name))}. Give the same to go on, or another directory to begin anew."
+                        f"{self.directory} was begun with {place} {_show(old)}, not {_show(new)}. Give the same to go "
+                        "on, or another directory to begin anew."
                     )
             return
         if self.directory.exists() and (not self.directory.is_dir() or any(self.directory.iterdir())):
@@ -269,6 +270,17 @@ def views_sql(directory: str = "", before_run: int | None = None) -> str:
 def quote(text: str) -> str:
     """A text as a literal of SQL."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def _first_difference(place: str, old: Any, new: Any) -> tuple[str, Any, Any]:
+    """Where two settings differ, and the values there: in one key of one of as many annotators, or as a whole."""
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        index = next(index for index, pair in enumerate(zip(old, new, strict=True)) if pair[0] != pair[1])
+        return _first_difference(f"{place}[{index}]", old[index], new[index])
+    if isinstance(old, dict) and isinstance(new, dict):
+        key = next(key for key in (*old, *new) if old.get(key) != new.get(key))
+        return _first_difference(f"{place}.{key}", old.get(key), new.get(key))
+    return place, old, new
 
 
 def _show(value: object) -> str:

@@ -50,6 +50,7 @@ class ModelAnnotator:
     constrained: bool = True
     lexicon: str | None = None
     """The name or file of the lexicon that gives names their identifiers; each worker reads it."""
+    dtype: str = "auto"
 
     @property
     def task(self) -> str:
@@ -66,6 +67,7 @@ class ModelAnnotator:
             "sha256": digest_of(self.found.path),
             "threshold": self.threshold if self.threshold is not None else self.found.task.inference.threshold,
             "constrained": self.constrained,
+            "dtype": self.dtype,
             "lexicon": load_linker(self.lexicon).lexicon.digest if self.lexicon else None,
         }
 
@@ -76,6 +78,7 @@ class ModelAnnotator:
         extractor = Extractor.of(
             self.found,
             device=self.device,
+            dtype=self.dtype,
             batch_size=self.batch_size,
             threshold=self.threshold,
             constrained=self.constrained,

@@ -60,6 +60,7 @@ def create_app(
     tasks: Sequence[str] = (),
     *,
     device: str = "auto",
+    dtype: str = "auto",
     batch_size: int = 8,
     api_key: str = "",
     allowed_hosts: Sequence[str] = (),
@@ -71,13 +72,15 @@ def create_app(
         models: what to serve: bundled models, directories or hub ids. Each is loaded when it is first asked for.
         tasks: tasks whose bundled models to serve. Without models and tasks, all bundled models are served.
         device: where to run, in PyTorch's terms; `auto`: `cuda` where there is one, else `cpu`.
+        dtype: the type to compute in; see `Engine.from_pretrained`. Completions have no int8; `auto` is float32 for
+            them on a CPU.
         batch_size: texts or completions that a model works on at once.
         api_key: what clients must send as `Authorization: Bearer KEY`; empty: they need none.
         allowed_hosts: names by which the server may be called (`Host`); none: any.
         limits: of what a client may ask for.
 
     Raises:
-        InputError, CheckpointError: there is no such model or task.
+        InputError, CheckpointError: there is no such model, task or type, or completions were to be computed in int8.
 
     Example:
         >>> from biogpt.server.app import create_app
@@ -85,7 +88,7 @@ def create_app(
     """
     limits = limits or Limits()
     metrics = Metrics()
-    served = find_models(models, tasks, metrics, limits, Device(device, batch_size))
+    served = find_models(models, tasks, metrics, limits, Device(device, batch_size, dtype))
     state = State(served, limits, metrics)
 
     @contextlib.asynccontextmanager

@@ -42,10 +42,11 @@ def import_models() -> None:
 
 @dataclass(frozen=True)
 class Device:
-    """Where models run."""
+    """Where models run, and how."""
 
     name: str = "auto"
     batch_size: int = 8
+    dtype: str = "auto"
 
 
 class ServedModel(Generic[W]):
@@ -221,8 +222,13 @@ def find_models(
         device: where they run.
 
     Raises:
-        InputError, CheckpointError, ConfigError: there is no such model or task, or two have the same name.
+        InputError, CheckpointError, ConfigError: there is no such model, task or type, two have the same name, or
+            completions were to be computed in int8.
     """
+    if device.dtype != "auto":
+        from biogpt.engine.processor import check_dtype  # torch, which takes a while
+
+        check_dtype(device.dtype)
     if not models and not tasks:
         tasks = bundled_tasks()
         models = [name for name in BUNDLED if name not in tasks]
@@ -235,6 +241,11 @@ def find_models(
         else:
             label = path.resolve().name if Path(name).is_dir() else name
             language_models.append(LanguageModel(label, _completing(path, label, metrics, limits, device)))
+    if language_models and device.dtype == "int8":
+        raise InputError(
+            f"Got the dtype int8 for completions by '{language_models[0].name}', expected float32 or bfloat16: only "
+            "extraction computes in int8. Choose another type, or serve task models only, such as with --task bc5cdr."
+        )
     found += [find_task_model(None, task) for task in tasks]
     task_models = [TaskModelServed(one, _extracting(one, metrics, limits, device)) for one in found]
     names = [model.name for model in language_models] + [model.name for model in task_models]
@@ -251,7 +262,7 @@ def _completing(
         from biogpt.engine.engine import Engine  # torch, which takes a while
 
         # The worker advances rows of many clients with the model itself, which the int8 engine does not keep.
-        dtype = "float32" if device.name in {"auto", "cpu"} else "auto"
+        dtype = "float32" if device.dtype == "auto" and device.name in {"auto", "cpu"} else device.dtype
         engine = Engine.from_pretrained(path, dtype=dtype, device=device.name, batch_size=device.batch_size)
         worker = CompletionWorker(engine, name, limits.max_waiting, metrics.batch_size.labels(name).observe)
         metrics.rows.labels(name).set_function(lambda: worker.num_active)
@@ -265,7 +276,7 @@ def _extracting(found: TaskModel, metrics: Metrics, limits: Limits, device: Devi
     def load() -> ExtractionWorker:
         from biogpt.extraction.extractor import Extractor
 
-        extractor = Extractor.of(found, device=device.name, batch_size=device.batch_size)
+        extractor = Extractor.of(found, device=device.name, dtype=device.dtype, batch_size=device.batch_size)
         worker = ExtractionWorker(extractor, limits.max_waiting, metrics.batch_size.labels(found.label).observe)
         metrics.waiting.labels(found.label).set_function(lambda: worker.num_waiting)
         return worker

@@ -78,7 +78,8 @@ def test_each_word_is_joined_once_however_long_the_text(monkeypatch):
 
     monkeypatch.setattr(moses.Joiner, "add", counted(moses.Joiner.add))
     monkeypatch.setattr(moses, "join_words", counted(moses.join_words))
-    sentence = "the</w> &quot;</w> beta</w> @-@</w> blo cker</w> &quot;</w> (</w> 5</w> )</w>".split()
+    text = "the</w> &quot;</w> beta</w> @-@</w> blo cker</w> &quot;</w> (</w> 5</w> )</w>"
+    sentence = text.split(" ")
     for num_sentences in (1, 10, 100):
         joined.clear()
         continuation = Continuation("", [])

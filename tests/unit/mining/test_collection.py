@@ -1,4 +1,5 @@
 import json
+import logging
 import os
 import shutil
 from pathlib import Path
@@ -213,7 +214,7 @@ def test_what_cannot_be_used_is_refused_before_work_starts(tmp_path, monkeypatch
     file = write_pubmed(tmp_path / "a.xml", citation(1, "One"))
     out = tmp_path / "out"
     mine_with(WORDS, file, out)
-    with pytest.raises(InputError, match="was begun with annotators"):
+    with pytest.raises(InputError, match=r'was begun with annotators\[0\].task "words", not "other"'):
         mine_with([WordAnnotator(task="other")], file, out)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.txt").write_text("Mine.", encoding="utf-8")
@@ -227,6 +228,8 @@ def test_what_cannot_be_used_is_refused_before_work_starts(tmp_path, monkeypatch
         make_annotators(["bc5cdr", "bc5cdr"])
     with pytest.raises(InputError, match=r"reads several fields \(question"):
         make_annotators(["pubmedqa"])
+    with pytest.raises(InputError, match="Unknown dtype 'float23'"):
+        make_annotators(["bc5cdr"], dtype="float23")
     with pytest.raises(InputError, match="neither a task nor a model"):
         make_annotators()
     note = json.loads((out / "run.json").read_text())
@@ -259,3 +262,14 @@ def test_real_pubmed_files_give_each_article_once(data_path, tmp_path):
     rows = Collection(tmp_path / "out").connect().execute("SELECT pmid, text FROM documents").fetchall()
     assert len(rows) == len(expected)
     assert dict(rows) == expected
+
+
+def test_a_model_computes_in_the_type_that_the_collection_was_begun_with(tmp_path, tuned_model_paths, caplog):
+    """The type decides on rows near the threshold, so that another one would mix rows of two kinds."""
+    file = write_pubmed(tmp_path / "in" / "1.xml", citation(1, "Aspirin"))
+    models = [tuned_model_paths["bc5cdr_chem"]]
+    with caplog.at_level(logging.INFO, "biogpt"):
+        mine(file, tmp_path / "out", models=models, device="cpu", dtype="bfloat16")
+    assert "Computing in bfloat16 on cpu" in caplog.text
+    with pytest.raises(InputError, match=r"begun with annotators\[0\].dtype \"bfloat16\", not \"auto\""):
+        mine(file, tmp_path / "out", models=models, device="cpu")
