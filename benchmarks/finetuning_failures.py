@@ -106,15 +106,15 @@ def tune(data: Path, output: Path, settings: dict[str, Any]) -> Result:
         rows = list(csv.DictReader(file))
     predictor = Predictor.load(output, batch_size=32)
     examples = predictor.task.read(EXAMPLE / "test.csv")
-    free = list(predictor.predict(examples, constrained=False))
-    held = predictor.task.score(predictor.predict(examples), examples)
+    unconstrained = list(predictor.predict(examples, constrained=False))
+    constrained = predictor.task.score(predictor.predict(examples), examples)
     return {
         "steps": report["steps"],
         "first_loss": round(float(rows[0]["loss"]), 3),
         "last_loss": round(float(rows[-1]["loss"]), 3),
         "dev_f1": round(100 * report["scores"]["f1"], 1),
-        "free": describe(predictor.task, free, examples),
-        "held_f1": round(100 * held["f1"], 1),
+        "unconstrained": describe(predictor.task, unconstrained, examples),
+        "constrained_f1": round(100 * constrained["f1"], 1),
         "trained_parameters": report["trained_parameters"],
         "seconds": round(seconds),
         "warnings": [str(one.message) for one in caught if one.category is UserWarning],
@@ -162,7 +162,7 @@ def tune_with_transformers(ending: str, output: Path) -> Result:
         "ended": sum(length < MAX_NEW_TOKENS for length in lengths),
         "mean_tokens": round(statistics.mean(lengths), 1),
         "with_problems": sum(bool(prediction.problems) for prediction in predictions),
-        "free": describe(task, predictions, test),
+        "unconstrained": describe(task, predictions, test),
         "seconds": round(seconds),
     }
 

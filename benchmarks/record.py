@@ -60,7 +60,7 @@ def _describe_command() -> str:
 def _describe_machine() -> dict[str, Any]:
     cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
     machine: dict[str, Any] = {"processor": _processor(), "cores": len(cores), "system": platform.system()}
-    torch = sys.modules.get("torch")  # a benchmark that does without it shall not load it for this
+    torch = sys.modules.get("torch")  # a benchmark that does without it does not load it for this
     if torch is not None:
         machine["threads"] = torch.get_num_threads()
         if torch.cuda.is_available():

@@ -4,7 +4,7 @@
     python benchmarks/reproduce.py --table
     python benchmarks/reproduce.py --step-table
 
-Runs the public commands: `biogpt finetune`, then `biogpt evaluate` with free decoding, as the published figures were
+Runs the public commands: `biogpt finetune`, then `biogpt evaluate` without constraints, as the published figures were
 made, and where the model writes its answers once more constrained by the schema. What is done is on record in the work
 directory, so that a run that was killed goes on by the same command. Writes benchmarks/results/reproduce/TASK.json, or
 TASK-VARIANT.json with `--variant`; what stands behind `--` goes to `biogpt finetune`. `--table` prints what is written
@@ -26,8 +26,11 @@ from record import RESULTS, write_result
 from task_data import DIRECTORIES, TRAIN_SPLITS
 
 RUNS = RESULTS / "reproduce"
-DECODINGS = {"free": ["--unconstrained"], "held": []}
+DECODINGS = {"unconstrained": ["--unconstrained"], "constrained": []}
 """Name of a decoding -> what `biogpt evaluate` is told for it."""
+
+OLD_NAMES = {"free": "unconstrained", "held": "constrained"}
+"""What older results call the decodings."""
 
 
 class Work:
@@ -72,7 +75,7 @@ def reproduce(arguments: argparse.Namespace) -> Path:
     work.run("finetune", ["finetune", *common, arguments.model, "--out", str(model), *split, *arguments.rest])
     reports = {}
     for decoding, flags in DECODINGS.items():
-        if decoding not in arguments.decodings or (decoding == "held" and not writes_answers(model)):
+        if decoding not in arguments.decodings or (decoding == "constrained" and not writes_answers(model)):
             continue
         output = directory / decoding
         batch = ["--batch-size", "32"]
@@ -114,10 +117,18 @@ def read_report(path: Path) -> dict[str, Any]:
     return {key: report[key] for key in kept}
 
 
+def read_result(path: Path) -> dict[str, Any]:
+    """What `reproduce` wrote, with today's names of decodings."""
+    result: dict[str, Any] = json.loads(path.read_text())
+    for part in ("stages", "reports"):
+        result[part] = {OLD_NAMES.get(name, name): entry for name, entry in result[part].items()}
+    return result
+
+
 def print_tables(directory: Path) -> None:
     """All results that are written, as Markdown: scores, then what they took."""
     baselines = json.loads((RESULTS / "baselines.json").read_text())["tasks"]
-    results = [json.loads(path.read_text()) for path in sorted(directory.glob("*.json"))]
+    results = [read_result(path) for path in sorted(directory.glob("*.json"))]
     results.sort(key=lambda one: (list(DIRECTORIES).index(one["task"]), one["variant"]))
     print(
         "| task | figure | trivial baseline | mini, published protocol | mini, constrained by the schema | published |"

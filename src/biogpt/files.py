@@ -407,7 +407,7 @@ def write_json(path: Path, value: object, indent: int | None = 2) -> None:
 
     Args:
         path: the file.
-        value: what it shall hold.
+        value: what it is to hold.
         indent: spaces of a level; None puts all on one line.
 
     Raises:

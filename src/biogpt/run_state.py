@@ -78,7 +78,7 @@ class RunState:
         Args:
             num_records: how many records the outputs hold.
             positions: how long each output is with them.
-            facts: what `facts` shall be when the run goes on.
+            facts: what `facts` are to be when the run goes on.
         """
         self.num_records, self.positions, self.facts = num_records, list(positions), facts
         self._write()

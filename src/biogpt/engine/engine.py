@@ -60,7 +60,7 @@ class Completion:
     token_ids: tuple[int, ...]
     """The ids that were generated, without the end token."""
     tokens: tuple[str, ...]
-    """The vocabulary's pieces of these ids."""
+    """The vocabulary's tokens of these ids."""
     token_scores: tuple[float, ...]
     """Log-probability (nats) of each of `token_ids`, then of the end token where there is one, each under the model's
     own distribution given all before it: before temperature, top-k, top-p and what was forbidden."""
@@ -74,7 +74,7 @@ class Engine:
     """Completes texts with one model.
 
     Args:
-        model: in evaluation mode, on the device where it shall run.
+        model: in evaluation mode, on the device where it is to run.
         tokenizer: the model's own.
         batch_size: how many completions are made side by side; one that is finished makes room for the next. More is
             faster and takes more memory; it does not change what comes out (beyond the rounding of floating-point
@@ -376,7 +376,7 @@ class Engine:
     def stream(self, prompt: str, settings: GenerationSettings = DEFAULT_SETTINGS, **changes: Any) -> Iterator[str]:
         """Complete one prompt, handing over the text as it is made.
 
-        The pieces never change afterwards: joined, they are `generate(prompt, settings)[0].text`.
+        The parts never change afterwards: joined, they are `generate(prompt, settings)[0].text`.
 
         Args:
             prompt: the text to continue.
@@ -483,7 +483,7 @@ class Engine:
             scheduler.step()
             new_ids = row.new_ids[num_shown:]
             num_shown += len(new_ids)
-            if text := continuation.add(self._pieces(new_ids)):
+            if text := continuation.add(self._tokens_of(new_ids)):
                 yield text
         if text := continuation.finish():
             yield text
@@ -523,7 +523,7 @@ class Engine:
             prompt=row.prompt,
             text=text,
             token_ids=tuple(token_ids),
-            tokens=tuple(self._pieces(token_ids)),
+            tokens=tuple(self._tokens_of(token_ids)),
             token_scores=tuple(row.scores),
             score=sum(row.scores) / len(row.scores),
             stop_reason=row.stop_reason,
@@ -532,16 +532,16 @@ class Engine:
     def _text(self, row: Row) -> str:
         """What must be written after the prompt to read well."""
         continuation = self._continue(row)
-        continuation.add(self._pieces(row.new_ids))
+        continuation.add(self._tokens_of(row.new_ids))
         continuation.finish()
         return continuation.text
 
     def _continue(self, row: Row) -> Continuation:
-        return Continuation(row.prompt, self._pieces(row.prompt_ids), self.tokenizer.all_special_tokens)
+        return Continuation(row.prompt, self._tokens_of(row.prompt_ids), self.tokenizer.all_special_tokens)
 
-    def _pieces(self, ids: Sequence[int]) -> list[str]:
-        pieces: list[str] = self.tokenizer.convert_ids_to_tokens(list(ids))
-        return pieces
+    def _tokens_of(self, ids: Sequence[int]) -> list[str]:
+        tokens: list[str] = self.tokenizer.convert_ids_to_tokens(list(ids))
+        return tokens
 
 
 def set_num_threads(num_threads: int | None) -> None:

@@ -99,7 +99,11 @@ def evaluate(
     else:
         run_state = RunState([output / PREDICTIONS_FILE], settings)
         made = _continue_run(run_state, task, found, examples, constrained, device, dtype, batch_size, on_progress)
-    sources = {"data": str(data_path), "model": str(model), "decoding": "constrained" if constrained else "free"}
+    sources = {
+        "data": str(data_path),
+        "model": str(model),
+        "decoding": "constrained" if constrained else "unconstrained",
+    }
     return score_predictions(task, made, examples, split=split, seed=seed, sources=sources)
 
 

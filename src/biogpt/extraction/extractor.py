@@ -83,7 +83,7 @@ class Extractor:
         Args:
             model: the name of a bundled model (`biogpt models` lists them), a directory that `biogpt finetune` made, or
                 a hub id. By default the model that is bundled for `task`.
-            task: what it shall be used for; by default what it was fine-tuned for.
+            task: what it is used for; by default what it was fine-tuned for.
             device: where to run, in PyTorch's terms; `auto`: `cuda` where there is one, else `cpu`.
             dtype: the type to compute in; see `Engine.from_pretrained`.
             batch_size: texts that the model reads at once. More is faster and takes more memory.

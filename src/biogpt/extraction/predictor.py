@@ -62,7 +62,7 @@ class Predictor:
 
     Args:
         task: what the model was fine-tuned for.
-        model: in evaluation mode, on the device where it shall run.
+        model: in evaluation mode, on the device where it is to run.
         tokenizer: the model's own.
         batch_size: how many texts are read at once. More is faster and takes more memory. Where all relations
             above a threshold are searched for, each has up to 1 / `threshold` beginnings of a sentence.

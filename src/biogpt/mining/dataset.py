@@ -197,7 +197,7 @@ class Collection:
         Args:
             shard: its name.
             files: Parquet files by the name of the part; a part without rows has none.
-            facts: what else its entry shall say.
+            facts: what else its entry says.
         """
         entry: dict[str, Any] = {"shard": shard, **facts, "files": {}}
         for part, content in files.items():

@@ -412,7 +412,7 @@ def _prepare(
     is_fixing_offsets: bool,
     report: Callable[[Problem], None],
 ) -> Iterator[Source]:
-    """The records with mended offsets, and with the text that shall be read; those without are told."""
+    """The records with mended offsets, and with the text that is to be read; those without are told."""
     for record, fields in records:
         document = fix_offsets(record) if is_fixing_offsets else record
         if passages is not None and not fields:

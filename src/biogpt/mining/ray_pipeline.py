@@ -114,7 +114,7 @@ def _quiet_stderr() -> Iterator[None]:
 
 
 def choose_workers(ray: Any, workers: int | None, device: str) -> tuple[int, float, int]:
-    """How many workers there shall be.
+    """How many workers there are to be.
 
     Args:
         ray: from `cluster`.

@@ -175,7 +175,7 @@ class BioGptConfig(PreTrainedConfig):
 
         Args:
             name: which size.
-            overrides: fields that shall differ from it.
+            overrides: fields that differ from it.
 
         Raises:
             ConfigError: there is no such size.

@@ -208,8 +208,8 @@ class CompletionWorker(Worker):
             num_top=wish.num_top,
             scores_prompt=wish.echo and wish.num_top is not None,
         )
-        pieces = self._tokenizer.convert_ids_to_tokens(list(prompt.ids))
-        continuation = Continuation(prompt.text, pieces, self._tokenizer.all_special_tokens)
+        tokens = self._tokenizer.convert_ids_to_tokens(list(prompt.ids))
+        continuation = Continuation(prompt.text, tokens, self._tokenizer.all_special_tokens)
         return _Completion(index, prompt, wish, ticket, row, continuation)
 
     def _run(self) -> None:

@@ -81,7 +81,7 @@ class CompletionRequest(Request):
 class TopLogprobs(BaseModel):
     """Scores of tokens, in lists of equal length."""
 
-    tokens: list[str] = Field(description="The vocabulary's pieces; `</w>` ends a word.")
+    tokens: list[str] = Field(description="The vocabulary's tokens; `</w>` ends a word.")
     token_logprobs: list[float | None]
     top_logprobs: list[dict[str, float] | None]
     text_offset: list[int] = Field(description="Where in `text` stands what became final with the token.")

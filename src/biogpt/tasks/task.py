@@ -86,7 +86,7 @@ class Task:
         return example.text.lower() if self.schema.is_lowercase else example.text
 
     def target(self, example: Example) -> str:
-        """The text that the model shall write."""
+        """The text that the model is to write."""
         return self.kind.target(self.schema, example)
 
     def grammar(self, example: Example) -> Grammar | None:

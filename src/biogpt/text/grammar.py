@@ -1,4 +1,4 @@
-"""Grammar: what a text that a model shall write may look like, as plain data.
+"""Grammar: what a text that a model writes may look like, as plain data.
 
 A list of sentences, each made of known words, choices among known texts, and spans of the source that the model reads.
 It knows no tokens, no tasks and no models: who generates compiles it for a vocabulary and a source.

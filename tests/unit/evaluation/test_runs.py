@@ -32,6 +32,8 @@ def test_a_model_is_scored(tuned_model_paths, data):
     assert report.outcomes["num_missing"] == report.outcomes["num_with_problems"] == 0
     assert seen == [(number, NUM_SENTENCES) for number in range(1, NUM_SENTENCES + 1)]
     assert report.settings["decoding"] == "constrained"
+    again = evaluate("hoc", data, model=tuned_model_paths["hoc"], constrained=False)
+    assert again.settings["decoding"] == "unconstrained"
 
 
 def test_a_run_that_stopped_goes_on_and_ends_as_an_unbroken_one(tuned_model_paths, data, tmp_path):

@@ -67,7 +67,7 @@ class Plan:
 
     Args:
         lengths: tokens of each example.
-        tokens_per_step: about how many tokens a step shall have.
+        tokens_per_step: about how many tokens a step has.
         seed: of the order.
         epochs: passes over all of them.
         num_steps: in place of `epochs`, where it is not 0.
