@@ -49,8 +49,8 @@ SIGNATURES = {
     "load_linker": "lexicon",
     "load_task": "name **settings",
     "mine": (
-        "inputs output *tasks *models *workers *ray_address *device *batch_size *threshold *link *format *is_recursive "
-        "*on_problem"
+        "inputs output *tasks *models *workers *ray_address *device *dtype *batch_size *threshold *link *format "
+        "*is_recursive *on_problem"
     ),
     "pretrain": "recipe",
     "read_documents": "path on_problem format *columns *on_read",
