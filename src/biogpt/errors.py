@@ -12,7 +12,9 @@ Each message says what was got, what was expected and what to do; the command li
 """
 
 import difflib
+import importlib
 from collections.abc import Iterable
+from typing import Any
 
 
 class BioGptError(Exception):
@@ -59,6 +61,18 @@ class MissingExtraError(BioGptError, ImportError):
 
     def __reduce__(self) -> tuple[type["MissingExtraError"], tuple[str, str]]:
         return type(self), self.missing  # the message alone could not be unpickled when a worker process raises this
+
+
+def import_extra(module: str, extra: str) -> Any:
+    """Import an optional package.
+
+    Raises:
+        MissingExtraError: it is not installed; the message names the extra that it belongs to.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingExtraError(module, extra) from error
 
 
 _MEMORY_SIGNS = ("out of memory", "allocate memory", "not enough memory")

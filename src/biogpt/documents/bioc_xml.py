@@ -7,8 +7,7 @@ from lxml import etree
 
 from biogpt.documents import bioc
 from biogpt.documents.types import Document
-from biogpt.documents.xml_stream import find_entity, forget, parse, parse_element, stopping_at_bad_xml
-from biogpt.errors import DataError
+from biogpt.documents.xml_stream import find_entity, forget, parse, parse_element
 from biogpt.files import Reading
 
 NAME = bioc.XML
@@ -23,27 +22,21 @@ def read_documents(stream: IO[bytes], reading: Reading) -> Iterator[Document]:
     """
     collection: dict[str, Any] = {"source": "", "date": "", "key": "", "infons": {}}
     number = 0
-    is_first = True
-    with stopping_at_bad_xml(reading):
-        for event, element in parse(stream):
-            if is_first:
-                is_first = False
-                if element.tag != ROOT:
-                    message = f"the root element is <{element.tag}>. Expected BioC XML (<{ROOT}>)."
-                    raise DataError(f"{reading.path}: {message}")
-                collection["doctype"] = element.getroottree().docinfo.doctype
-            if event == "start" or element.getparent() is None or element.getparent().tag != ROOT:
-                continue
-            if element.tag == "document":
-                number += 1
-                document = _document_of(element, number, collection, reading)
-                forget(element)
-                if document is not None:
-                    yield document
-            elif element.tag == "infon":
-                collection["infons"][element.get("key")] = element.text or ""
-            elif element.tag in ("source", "date", "key"):
-                collection[element.tag] = element.text or ""
+    for event, element in parse(stream, reading, (ROOT,), f"BioC XML (<{ROOT}>)"):
+        if event == "start" and element.getparent() is None:
+            collection["doctype"] = element.getroottree().docinfo.doctype
+        if event == "start" or element.getparent() is None or element.getparent().tag != ROOT:
+            continue
+        if element.tag == "document":
+            number += 1
+            document = _document_of(element, number, collection, reading)
+            forget(element)
+            if document is not None:
+                yield document
+        elif element.tag == "infon":
+            collection["infons"][element.get("key")] = element.text or ""
+        elif element.tag in ("source", "date", "key"):
+            collection[element.tag] = element.text or ""
 
 
 def _document_of(element: Any, number: int, collection: Any, reading: Reading) -> Document | None:

@@ -18,9 +18,9 @@ from typing import IO, Any, BinaryIO
 
 from biogpt.documents.field_names import TEXTS, find_fields
 from biogpt.documents.spooled import SpooledWriter
-from biogpt.documents.tables import EXCEL, as_cell, documents_of_rows, item_cell, own_cells, rows_of
+from biogpt.documents.tables import EXCEL, as_cell, check_own_columns, documents_of_rows, item_cell, own_cells, rows_of
 from biogpt.documents.types import Document, free_name
-from biogpt.errors import DataError, MissingExtraError
+from biogpt.errors import DataError, import_extra
 from biogpt.files import Reading, dump_json, list_names, seekable
 
 NAME = EXCEL
@@ -46,7 +46,7 @@ def read_rows(stream: IO[bytes], reading: Reading) -> tuple[list[str], Iterator[
         DataError: it is no workbook, or has no rows.
         MissingExtraError: openpyxl is not installed.
     """
-    openpyxl = _import_openpyxl()
+    openpyxl = import_extra("openpyxl", "files")
     content = seekable(stream)
     with _stopping_at_damage(reading.path):
         _check_safe(reading.path, content)
@@ -114,14 +114,6 @@ def _value(cell: Any) -> Any:
     return cell if isinstance(cell, str | int | float | bool | datetime | date | None) else str(cell)
 
 
-def _import_openpyxl() -> Any:
-    try:
-        import openpyxl
-    except ImportError as error:
-        raise MissingExtraError("openpyxl", "files") from error
-    return openpyxl
-
-
 class ExcelWriter(SpooledWriter):
     """Writes a workbook with a row per item.
 
@@ -132,7 +124,7 @@ class ExcelWriter(SpooledWriter):
     """
 
     def __init__(self, target: str | Path | BinaryIO, position: int = 0, *, columns: Sequence[str] = ()) -> None:
-        _import_openpyxl()
+        import_extra("openpyxl", "files")
         self._columns = (*(columns or ("items",)), "warnings")
         self._header: list[str] = []
         super().__init__(target, position)
@@ -149,17 +141,13 @@ class ExcelWriter(SpooledWriter):
 
     def encode(self, document: Document) -> str:
         names, head = own_cells(document)
-        if names != self._header[: len(self._header) - len(self._columns)]:
-            raise DataError(
-                f"The document '{document.id}' has the columns {list_names(names)}; the table being written "
-                f"has {list_names(self._header)}. Write files with different columns to different tables."
-            )
+        check_own_columns(document, names, self._header, len(self._columns))
         own = [_plain(cell) for cell in head]
         rows = ([*own, *(_plain_item(cell) for cell in row)] for row in rows_of(document, self._columns))
         return "".join(dump_json(row) + "\n" for row in rows)
 
     def finish(self, rows: BinaryIO, target: BinaryIO) -> None:
-        openpyxl = _import_openpyxl()
+        openpyxl = import_extra("openpyxl", "files")
         from openpyxl.cell import WriteOnlyCell
 
         workbook = openpyxl.Workbook(write_only=True)

@@ -11,8 +11,7 @@ from typing import IO, Any
 
 from biogpt.documents.field_names import clean_doi, clean_pmcid, clean_pmid, find_year
 from biogpt.documents.types import ABSTRACT, TITLE, Document, Metadata, Passage, make_document
-from biogpt.documents.xml_stream import find_entity, forget, parse, stopping_at_bad_xml
-from biogpt.errors import DataError
+from biogpt.documents.xml_stream import find_entity, forget, parse
 from biogpt.files import Reading
 
 NAME = "jats"
@@ -49,24 +48,17 @@ def read_documents(stream: IO[bytes], reading: Reading) -> Iterator[Document]:
         DataError: it is not well-formed, or not JATS.
     """
     number = depth = 0
-    is_first = True
-    with stopping_at_bad_xml(reading):
-        for event, element in parse(stream):
-            name = _local(element)
-            if is_first:
-                is_first = False
-                if name not in ROOTS:
-                    message = f"the root element is <{name}>. Expected JATS XML (<{ROOTS[0]}>)."
-                    raise DataError(f"{reading.path}: {message}")
-            if name != "article":
-                continue
-            depth += 1 if event == "start" else -1
-            if event == "end" and depth == 0:
-                number += 1
-                document = _document_of(element, number, reading)
-                forget(element)
-                if document is not None:
-                    yield document
+    for event, element in parse(stream, reading, ROOTS, f"JATS XML (<{ROOTS[0]}>)", _local):
+        name = _local(element)
+        if name != "article":
+            continue
+        depth += 1 if event == "start" else -1
+        if event == "end" and depth == 0:
+            number += 1
+            document = _document_of(element, number, reading)
+            forget(element)
+            if document is not None:
+                yield document
 
 
 def _document_of(article: Any, number: int, reading: Reading) -> Document | None:

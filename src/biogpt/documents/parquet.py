@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 from biogpt.documents.spooled import SpooledWriter
-from biogpt.documents.tables import PARQUET, as_cell, documents_of_rows, own_cells, rows_of
+from biogpt.documents.tables import PARQUET, as_cell, check_own_columns, documents_of_rows, own_cells, rows_of
 from biogpt.documents.types import Document, free_name
-from biogpt.errors import DataError, MissingExtraError
-from biogpt.files import Reading, list_names, seekable
+from biogpt.errors import DataError, import_extra
+from biogpt.files import Reading, seekable
 
 NAME = PARQUET
 
@@ -39,7 +39,7 @@ def read_rows(stream: IO[bytes], reading: Reading) -> tuple[list[str], Iterator[
 
 
 def _open(stream: IO[bytes], reading: Reading) -> Any:
-    pyarrow = _import_pyarrow()
+    pyarrow = import_extra("pyarrow", "files")
     from pyarrow import parquet
 
     try:
@@ -64,14 +64,6 @@ def _rows(file: Any, reading: Reading) -> tuple[list[str], Iterator[tuple[int, l
     return names, rows()
 
 
-def _import_pyarrow() -> Any:
-    try:
-        import pyarrow
-    except ImportError as error:
-        raise MissingExtraError("pyarrow", "files") from error
-    return pyarrow
-
-
 class ParquetWriter(SpooledWriter):
     """Writes a row per item.
 
@@ -82,7 +74,7 @@ class ParquetWriter(SpooledWriter):
     """
 
     def __init__(self, target: str | Path | BinaryIO, position: int = 0, *, columns: Sequence[str] = ()) -> None:
-        self._arrow = _import_pyarrow()
+        self._arrow = import_extra("pyarrow", "files")
         self._columns = (*(columns or ("items",)), "warnings")
         self._schema: Any = None
         super().__init__(target, position)
@@ -94,12 +86,7 @@ class ParquetWriter(SpooledWriter):
         if self._is_finished or self._schema is None:
             self._open_rows(document)
         names, head = own_cells(document)
-        num_own = len(self._schema) - len(self._columns)
-        if names != self._schema.names[:num_own]:
-            raise DataError(
-                f"The document '{document.id}' has the columns {list_names(names)}; the table being written "
-                f"has {list_names(self._schema.names)}. Write files with different columns to different tables."
-            )
+        check_own_columns(document, names, self._schema.names, len(self._columns))
         if document.format != NAME:
             head = [_typed(document, name, cell) for name, cell in zip(names, head, strict=True)]
         rows = [[*head, *row] for row in rows_of(document, self._columns)]

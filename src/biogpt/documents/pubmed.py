@@ -9,8 +9,7 @@ from typing import IO, Any
 
 from biogpt.documents.field_names import clean_doi, clean_pmcid, find_year
 from biogpt.documents.types import Article, Document, Metadata, make_document, title_and_abstract
-from biogpt.documents.xml_stream import find_entity, forget, parse, stopping_at_bad_xml
-from biogpt.errors import DataError
+from biogpt.documents.xml_stream import find_entity, forget, parse
 from biogpt.files import Reading
 
 NAME = "pubmed"
@@ -41,40 +40,30 @@ def read_articles(stream: IO[bytes], reading: Reading) -> Iterator[Article]:
 def _read(stream: IO[bytes], reading: Reading) -> Iterator[tuple[Any, Article]]:
     """Each article with its citation."""
     number = 0
-    is_first = True
-    with stopping_at_bad_xml(reading):
-        for event, element in parse(stream):
-            if is_first:
-                is_first = False
-                _check_root(str(element.tag), reading)
-            if event == "start":
-                continue
-            if element.tag == "DeleteCitation":
-                for pmid in element.iterfind("PMID"):
-                    reading.on_deletion((pmid.text or "").strip())
-            elif element.tag in _CITATIONS and not _is_wrapped(element):
+    expected = f"PubMed XML ({', '.join(ROOTS[:2])}); leave the file out"
+    for event, element in parse(stream, reading, ROOTS, expected):
+        if event == "start":
+            continue
+        if element.tag == "DeleteCitation":
+            for pmid in element.iterfind("PMID"):
+                reading.on_deletion((pmid.text or "").strip())
+        elif element.tag in _CITATIONS and not _is_wrapped(element):
+            number += 1
+            if (article := _article_of_citation(element, number, reading)) is not None:
+                yield element, article
+        elif element.tag in _WRAPPERS:  # its identifiers stand behind the citation
+            for citation in element.iterchildren(*_CITATIONS):
                 number += 1
-                if (article := _article_of_citation(element, number, reading)) is not None:
-                    yield element, article
-            elif element.tag in _WRAPPERS:  # its identifiers stand behind the citation
-                for citation in element.iterchildren(*_CITATIONS):
-                    number += 1
-                    if (article := _article_of_citation(citation, number, reading)) is not None:
-                        yield citation, article
-            else:
-                continue
-            forget(element)
+                if (article := _article_of_citation(citation, number, reading)) is not None:
+                    yield citation, article
+        else:
+            continue
+        forget(element)
 
 
 def _is_wrapped(citation: Any) -> bool:
     parent = citation.getparent()
     return parent is not None and parent.tag in _WRAPPERS
-
-
-def _check_root(tag: str, reading: Reading) -> None:
-    if tag not in ROOTS:
-        message = f"the root element is <{tag}>. Expected PubMed XML ({', '.join(ROOTS[:2])}); leave the file out."
-        raise DataError(f"{reading.path}: {message}")
 
 
 def _article_of_citation(citation: Any, number: int, reading: Reading) -> Article | None:

@@ -7,7 +7,7 @@ from typing import IO, Any
 
 from biogpt.documents.field_names import clean_doi, clean_pmcid, clean_pmid, find_year
 from biogpt.documents.types import Document, Metadata, make_document, title_and_abstract
-from biogpt.errors import MissingExtraError
+from biogpt.errors import import_extra
 from biogpt.files import Reading, describe_bytes, lines
 
 RIS, WOS = "ris", "wos"
@@ -26,7 +26,7 @@ def read_ris_documents(stream: IO[bytes], reading: Reading) -> Iterator[Document
     Raises:
         MissingExtraError: rispy is not installed.
     """
-    rispy = _import_rispy()
+    rispy = import_extra("rispy", "files")
     for number, texts in _records(stream, reading, _RIS_LINE, "TY"):
         record = _parse(rispy.RisParser, texts)
         types = [value for tag in ("M3", "TY") for value in record.get(tag, ())]
@@ -54,7 +54,7 @@ def read_wos_documents(stream: IO[bytes], reading: Reading) -> Iterator[Document
     Raises:
         MissingExtraError: rispy is not installed.
     """
-    rispy = _import_rispy()
+    rispy = import_extra("rispy", "files")
     for number, texts in _records(stream, reading, _WOS_LINE, "PT"):
         record = _parse(rispy.WokParser, texts)
         metadata = Metadata(
@@ -131,11 +131,3 @@ def _pmid_in(link: str) -> str:
 
 def _says_retracted(title: str) -> bool:
     return title.upper().startswith(("RETRACTED:", "RETRACTED ARTICLE"))
-
-
-def _import_rispy() -> Any:
-    try:
-        import rispy
-    except ImportError as error:
-        raise MissingExtraError("rispy", "files") from error
-    return rispy

@@ -312,6 +312,25 @@ def item_columns(roles: Sequence[str] = (), values: Sequence[str] = (), has_ment
     return (*named, *mentions, *values, "score")
 
 
+def check_own_columns(document: Document, names: Sequence[str], header: Sequence[str], num_item_columns: int) -> None:
+    """Make sure that a document has the own columns of the table that is being written.
+
+    Args:
+        document: the next one.
+        names: its own columns.
+        header: those of the table, the last of which are of the items.
+        num_item_columns: how many of them.
+
+    Raises:
+        DataError: it has others.
+    """
+    if list(names) != list(header[: len(header) - num_item_columns]):
+        raise DataError(
+            f"The document '{document.id}' has the columns {list_names(names)}; the table being written has "
+            f"{list_names(header)}. Write files with different columns to different tables."
+        )
+
+
 class TableWriter(Writer):
     """Writes a row per item.
 
@@ -342,11 +361,7 @@ class TableWriter(Writer):
 
     def encode(self, document: Document) -> str:
         names, head = own_cells(document)
-        if names != self._header[: len(self._header) - len(self._columns)]:
-            raise DataError(
-                f"The document '{document.id}' has the columns {list_names(names)}; the table being written "
-                f"has {list_names(self._header)}. Write files with different columns to different tables."
-            )
+        check_own_columns(document, names, self._header, len(self._columns))
         rows = rows_of(document, self._columns)
         own = [as_cell(cell) for cell in head]
         return "".join(self._as_row([*own, *map(item_cell, row)]) for row in rows)

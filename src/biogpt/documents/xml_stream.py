@@ -4,7 +4,7 @@ Neither the network nor the disk is asked for a DTD, and entities stay unexpande
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 
@@ -18,9 +18,34 @@ SAFELY = {"load_dtd": False, "no_network": True, "resolve_entities": False, "hug
 _LXML_PLACE = re.compile(r",? *line \d+, column \d+$")
 
 
-def parse(stream: IO[bytes]) -> Iterator[tuple[str, Any]]:
-    """The starts and ends of a stream's elements; comments and processing instructions are left out."""
-    return iter(etree.iterparse(stream, events=("start", "end"), remove_comments=True, remove_pis=True, **SAFELY))
+def parse(
+    stream: IO[bytes],
+    reading: Reading,
+    roots: Collection[str],
+    expected: str,
+    name_of: Callable[[Any], str] = lambda element: str(element.tag),
+) -> Iterator[tuple[str, Any]]:
+    """The starts and ends of a stream's elements; comments and processing instructions are left out.
+
+    Args:
+        stream: the file.
+        reading: what is told of it.
+        roots: the names that its root element may have.
+        expected: what the file is expected to be, for the error.
+        name_of: the name of an element.
+
+    Raises:
+        DataError: the root is another, or the file is not well-formed.
+    """
+    is_first = True
+    with stopping_at_bad_xml(reading):
+        for event, element in etree.iterparse(
+            stream, events=("start", "end"), remove_comments=True, remove_pis=True, **SAFELY
+        ):
+            if is_first and name_of(element) not in roots:
+                raise DataError(f"{reading.path}: the root element is <{name_of(element)}>. Expected {expected}.")
+            is_first = False
+            yield event, element
 
 
 def parse_element(text: str) -> Any:

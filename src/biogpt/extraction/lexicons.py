@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
-from biogpt.documents.xml_stream import find_entity, forget, parse, stopping_at_bad_xml
+from biogpt.documents.xml_stream import find_entity, forget, parse
 from biogpt.errors import DataError, InputError, suggest
 from biogpt.files import (
     Problem,
@@ -255,19 +255,10 @@ def _names_of_stanza(kind: str, stanza: list[tuple[str, str]], reading: Reading,
 
 
 def _read_mesh_xml(stream: IO[bytes], reading: Reading) -> Iterator[Name]:
-    is_first = True
-    with stopping_at_bad_xml(reading):
-        for event, element in parse(stream):
-            if is_first:
-                is_first = False
-                if element.tag not in _MESH_ROOTS:
-                    raise DataError(
-                        f"{reading.path}: the root element is <{element.tag}>. Expected MeSH XML "
-                        f"({' or '.join(_MESH_ROOTS)})."
-                    )
-            if event == "end" and element.tag in ("DescriptorRecord", "SupplementalRecord"):
-                yield from _names_of_record(element, reading)
-                forget(element)
+    for event, element in parse(stream, reading, _MESH_ROOTS, f"MeSH XML ({' or '.join(_MESH_ROOTS)})"):
+        if event == "end" and element.tag in ("DescriptorRecord", "SupplementalRecord"):
+            yield from _names_of_record(element, reading)
+            forget(element)
 
 
 def _names_of_record(record: Any, reading: Reading) -> Iterator[Name]:
