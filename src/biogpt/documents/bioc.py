@@ -17,15 +17,20 @@ What was found is written so:
 - labels are infons of the document, several of one slot joined by `|`, with `SLOT_score`; so are `warnings`.
 
 A key that the document already has is not overwritten: ours then begins with `predicted_`.
+
+What is known of the article stands in infons of its first passage, by the names of PubMed's and PMC's BioC:
+`article-id_pmid`, `article-id_pmc`, `article-id_doi`, `year`, `journal`; what these do not have goes by the names of
+`Metadata`, lists joined by `; `. It is read from the infons of the document and of all passages.
 """
 
 import contextlib
 import json
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
+from biogpt.documents.field_names import metadata_of
 from biogpt.documents.types import (
     ABSTRACT,
     TITLE,
@@ -33,6 +38,7 @@ from biogpt.documents.types import (
     Document,
     EntityRelation,
     Extraction,
+    Metadata,
     Passage,
     Relation,
     annotations_of_extraction,
@@ -54,6 +60,15 @@ _RELATION_TYPES = ("type", "relation")
 _NUMBERED = re.compile(r"(?:role|entity)[1-9]")
 _NO_ARGUMENTS = {"score", "annotator", "novel", "updated_at"}
 _NO_IDENTIFIER = ("", "-", "None")
+_METADATA = {"pmid": "article-id_pmid", "pmcid": "article-id_pmc", "doi": "article-id_doi"}
+"""Field of `Metadata` -> infon; the others have the field's name."""
+_BEHIND_JOURNAL = re.compile(r"; ?(?:1[5-9]|20)\d\d\b.*")  # PubTator 3 has volume and pages there
+_READ_INFONS = {
+    *("type", "section_type", "section", "score", "annotator"),
+    *_IDENTIFIERS,
+    *_METADATA.values(),
+    *(field.name for field in fields(Metadata)),
+}
 
 
 DOCUMENTS = "documents"
@@ -105,7 +120,29 @@ def document_of(content: Any, format: str, native: Any, collection: Any) -> Docu
     relations = [_relation(entry, ids) for entry in parts_of(content, "relations")]
     object.__setattr__(document, "annotations", tuple(annotations))
     object.__setattr__(document, "relations", tuple(relations))
+    object.__setattr__(document, "metadata", _metadata(content))
     return document
+
+
+def _metadata(content: Object) -> Metadata | None:
+    """What the infons of a document and its passages say of the article; None where they say nothing."""
+    infons: Object = {}
+    for unit in (content, *content["passages"]):
+        for name, value in (unit.get("infons") or {}).items():
+            infons.setdefault(str(name), value)
+    names = {field.name: field.name for field in fields(Metadata)}
+    names |= {field: name for field, name in _METADATA.items() if name in infons}
+    if "journal" in infons:
+        infons["journal"] = _BEHIND_JOURNAL.sub("", str(infons["journal"]))
+    metadata = metadata_of(infons, names)
+    return metadata if metadata.to_dict() else None
+
+
+def unread_infons(content: Object) -> Iterator[str]:
+    """The names of the infons of a document and its parts that no field of `Document` holds."""
+    for _, unit in units_of(content):
+        for part in (unit, *(unit.get("annotations") or ())):
+            yield from (str(name) for name in part.get("infons") or {} if name not in _READ_INFONS)
 
 
 def parts_of(content: Object, name: str) -> Iterable[Object]:
@@ -250,6 +287,8 @@ def content_of(document: Document) -> Object:
         }
         for passage in document.passages
     ]
+    if passages and document.metadata is not None:
+        passages[0]["infons"] |= _metadata_infons(document.metadata)
     content: Object = {"id": document.id, "infons": {}, "passages": passages, "annotations": [], "relations": []}
     ids = new_ids("A", {annotation.id for annotation in document.annotations})
     named: list[Annotation] = []
@@ -264,6 +303,16 @@ def content_of(document: Document) -> Object:
         names = relation.name_arguments(document.annotations)
         content["relations"].append(_related(relation, relation.id or next(relation_ids), named, names))
     return content
+
+
+def _metadata_infons(metadata: Metadata) -> dict[str, str]:
+    known = metadata.to_dict()
+    texts = {name: "; ".join(value) if isinstance(value, list) else str(value) for name, value in known.items()}
+    if metadata.is_retracted:
+        texts["is_retracted"] = "true"
+    if metadata.pmcid:
+        texts["pmcid"] = metadata.pmcid.removeprefix("PMC")  # as PMC's BioC has it
+    return {_METADATA.get(name, name): text for name, text in texts.items()}
 
 
 def _related(relation: Relation, id: str, annotations: Sequence[Annotation], names: Sequence[str]) -> Object:

@@ -8,13 +8,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from biogpt.documents import brat, pubtator
+from biogpt.documents import bioc, brat, pubtator
+from biogpt.documents.bioc_xml import read_document
+from biogpt.documents.field_names import find_fields
 from biogpt.documents.offsets import find_counting, is_in_unread_passage
 from biogpt.documents.registry import OUTPUT_FORMATS
 from biogpt.documents.tables import FORMATS, Row
 from biogpt.documents.types import TEXT_FIELDS, Document, EntityRelation
 
-_BIOC = ("bioc-xml", "bioc-json")
+_BIOC = (bioc.XML, bioc.JSON)
 _OPEN = (*FORMATS, "jsonl", "json")
 """Formats with keys or columns of the user's own."""
 _KNOWN_KEYS = {
@@ -176,18 +178,25 @@ def _losses_of_conversion(document: Document, format: str) -> Iterator[Loss]:
 def _others(document: Document, format: str) -> Iterator[str]:
     """The names of what a document has besides text, annotations and relations."""
     metadata = document.metadata
-    if metadata is not None and format in (*_BIOC, pubtator.NAME, brat.NAME):
+    if metadata is not None and format in (pubtator.NAME, brat.NAME):
         yield from (name for name in metadata.to_dict() if name != "pmid")
     if document.format in _OPEN:
-        yield from (name for name, value in _own_values(document) if value and name.strip().lower() not in _KNOWN_KEYS)
-    elif document.format == "bioc-json" and format != "bioc-xml" and isinstance(document.native, dict):
-        yield from _infons(document.native)
+        values = _own_values(document)
+        read = set(find_fields(name for name, _ in values).values())
+        yield from (
+            name
+            for name, value in values
+            if value and name not in read and name.strip().lower() not in _KNOWN_KEYS and not _is_read(document, value)
+        )
+    elif document.format in _BIOC and format not in _BIOC:
+        native = document.native
+        yield from bioc.unread_infons(read_document(native) if document.format == bioc.XML else native)
 
 
-def _infons(content: Any) -> Iterator[str]:
-    units = [content, *(content.get("passages") or ())]
-    for unit in units:
-        yield from (str(name) for name in unit.get("infons") or {} if name not in ("type", "section_type", "section"))
+def _is_read(document: Document, value: Any) -> bool:
+    """Whether a value is the document's id or a passage: the user may have named its column."""
+    text = str(value).strip()
+    return text == document.id or any(text == passage.text.strip() for passage in document.passages)
 
 
 def _own_values(document: Document) -> list[tuple[str, Any]]:

@@ -3,7 +3,7 @@
 Offsets count characters of title, one character, abstract. A document is written back line by line as it was. Added
 mentions stand behind its mentions and added relations at its end; what the document says already is not said again. A
 mention without identifier has `-` as its sixth column. A relation names its entities by identifier, or by name where
-none is known.
+none is known; of a mention with several identifiers (`D051437|D006333`), there is a line for each of them.
 
 What was found has one more column behind: its score (as the BC5CDR evaluation data has it), a space and the annotator,
 `0.93 mini`; `-` stands for a score that is not known. So lines without that column, or without a name in it, were there
@@ -15,6 +15,7 @@ one line each; a tab or line break in it becomes a space. A mention whose offset
 but is not known elsewhere.
 """
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -42,6 +43,7 @@ NAME = "pubtator"
 NO_IDENTIFIER = "-"
 TEXT_LINE = re.compile(r"([^|\s]+)\|([ta])\|(.*)", re.DOTALL)
 
+_COMPOSITE = "|"  # between the identifiers of one mention: "renal and heart failure"
 _BREAKS = re.compile("[\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]")
 _NOT_IN_ID = re.compile(r"[\s|]")
 
@@ -242,10 +244,12 @@ def _described(document: Document) -> list[str]:
     id, title, abstract = _clean_id(document), _clean(document.title), _clean(document.text[document.rest :])
     written = [f"{id}|t|{title}", f"{id}|a|{abstract}"]
     written += [_mention_line(document, annotation) for annotation in document.annotations if annotation.spans]
+    identifiers = {annotation.identifier for annotation in document.annotations}
     for relation in document.relations:
         if len(relation.arguments) == 2:
             values = relation.name_arguments(document.annotations)
-            written.append(_relation_line(document, relation, values))
+            choices = [value.split(_COMPOSITE) if value in identifiers else [value] for value in values]
+            written += [_relation_line(document, relation, pair) for pair in itertools.product(*choices)]
     return [*(f"{line}\n" for line in written), "\n"]
 
 
@@ -262,11 +266,14 @@ def _added(document: Document) -> tuple[list[str], list[str]]:
     said = {(each.type.lower(), *each.name_arguments(document.annotations)) for each in document.relations}
     relations = []
     for relation, found in extracted:
-        entities = found.roles.values()
-        values = [each.identifier or _known_identifier(each, known) or each.name for each in entities]
-        if len(values) == 2 and (key := (relation.type.lower(), *values)) not in said:
-            said.add(key)
-            relations.append(_relation_line(document, relation, values, annotator))
+        if len(found.roles) != 2:
+            continue
+        identified = [(each.identifier or _known_identifier(each, known), each.name) for each in found.roles.values()]
+        choices = [identifier.split(_COMPOSITE) if identifier else [name] for identifier, name in identified]
+        for values in itertools.product(*choices):
+            if (key := (relation.type.lower(), *values)) not in said:
+                said.add(key)
+                relations.append(_relation_line(document, relation, values, annotator))
     return mentions, relations
 
 

@@ -32,7 +32,17 @@ from biogpt.documents import (
 from biogpt.documents.types import Article, Document
 from biogpt.documents.writer import Writer
 from biogpt.errors import DataError, InputError, suggest
-from biogpt.files import Reading, check_encoding, is_zip, open_members, open_stored, peek, unpack
+from biogpt.files import (
+    HEAD_BYTES,
+    Reading,
+    check_encoding,
+    is_zip,
+    open_members,
+    open_stored,
+    peek,
+    reporting_damage,
+    unpack,
+)
 
 READERS: dict[str, Callable[[IO[bytes], Reading], Iterator[Document]]] = {
     plain_text.NAME: plain_text.read_documents,
@@ -196,29 +206,48 @@ def detect_format(path: Path) -> str:
     """
     if path.is_dir():
         return brat.NAME
-    name = _name_in_zip(path) if is_zip(path) else path
+    if is_zip(path):
+        with open_stored(path) as stored:
+            return detect_archive(path, stored)
+    return _detect(path, path, lambda: peek(path))
+
+
+def detect_archive(path: Path, archive: IO[bytes]) -> str:
+    """The format of the files in a zip archive, which are all of one kind.
+
+    Args:
+        path: its name, for messages.
+        archive: the archive, opened.
+
+    Raises:
+        DataError: as for `detect_format`, or it is damaged, or holds files of several kinds or none.
+    """
+    members = list(open_members(path, archive))
+    endings = dict.fromkeys(ending_of(name) for name, _ in members)
+    if len(endings) > 1:
+        raise DataError(f"{path} holds files of several kinds ({', '.join(endings)}). Unpack it; give the directory.")
+    name, open_member = members[0]
+
+    def head() -> bytes:
+        with reporting_damage(path):
+            return open_member().read(HEAD_BYTES)
+
+    return _detect(path, name, head)
+
+
+def _detect(path: Path, name: Path, head: Callable[[], bytes]) -> str:
     ending = ending_of(name)
     if ending in _REFUSED:
         raise DataError(f"{path} {_REFUSED[ending]}")
     if ENDINGS.get(ending) in (excel.NAME, parquet.NAME):
         return ENDINGS[ending]
-    format = detect_content(path, peek(path), ENDINGS.get(ending, ""))
+    format = detect_content(path, head(), ENDINGS.get(ending, ""))
     if format is None:
         raise DataError(
             f"Cannot tell what {path} holds. Expected a name ending in {', '.join(ENDINGS)}, maybe with .gz or .zip "
             f"behind, or say its format: one of {', '.join(INPUT_FORMATS)}."
         )
     return format
-
-
-def _name_in_zip(path: Path) -> Path:
-    """The name of the first file in a zip archive, whose files are all of one kind."""
-    with open_stored(path) as stored:
-        names = [name for name, _ in open_members(path, stored)]
-    endings = dict.fromkeys(ending_of(name) for name in names)
-    if len(endings) > 1:
-        raise DataError(f"{path} holds files of several kinds ({', '.join(endings)}). Unpack it; give the directory.")
-    return names[0]
 
 
 def detect_content(path: Path, head: bytes, named: str = "") -> str | None:

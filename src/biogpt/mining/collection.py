@@ -6,10 +6,9 @@ was committed, and ends with the same rows.
 """
 
 import datetime
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -24,7 +23,7 @@ from biogpt.files import read_json, write_json
 from biogpt.mining import ray_pipeline
 from biogpt.mining.dataset import PARTS, Collection, require_extra
 from biogpt.mining.plan import Plan, choose_shard_size, tombstones
-from biogpt.mining.shards import Annotator, Miner, ModelAnnotator, Shard, rows_per_document, shard_name
+from biogpt.mining.shards import Annotator, Miner, ModelAnnotator, Shard, bytes_per_document, shard_name
 from biogpt.mining.sources import (
     SourceFile,
     Winner,
@@ -509,16 +508,10 @@ def estimate(
     started = time.perf_counter()
     rows = miner.annotate(Shard("estimate", 1, winners, frozenset()))
     speed = len(winners) / max(1e-9, time.perf_counter() - started)
-    with tempfile.TemporaryDirectory() as directory:
-        size = rows_per_document(rows, Path(directory))
+    size = bytes_per_document(rows)
     hours = num_documents / speed / workers / 3600
     return Estimate(len(listed), num_documents, is_exact, hours, size * num_documents, speed)
 
 
 _SAMPLED_FILES = 3
 _SAMPLED_BYTES = 64 << 20
-
-
-def tasks_of(settings: Mapping[str, Any]) -> list[str]:
-    """The tasks of a collection, from the settings in its `run.json`."""
-    return [str(one["task"]) for one in settings["annotators"]]

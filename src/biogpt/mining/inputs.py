@@ -7,6 +7,9 @@ columns of a user's own table) take them from JSON lines and tables. Knows nothi
 import codecs
 import io
 import json
+import shutil
+import tempfile
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,13 +26,15 @@ from biogpt.documents import (
     read_stream,
 )
 from biogpt.documents.field_names import IDS, choose_columns
-from biogpt.documents.registry import ROW_READERS, detect_content
+from biogpt.documents.registry import ROW_READERS, detect_archive, detect_content
 from biogpt.documents.tables import DELIMITERS, Row, as_cell, has_parts, looks_like_table
 from biogpt.documents.types import Passage, make_document
 from biogpt.errors import DataError, InputError, suggest
 from biogpt.files import (
     Reading,
     check_encoding,
+    is_zip,
+    open_members,
     open_stored,
     peek,
     read_json_lines,
@@ -44,6 +49,7 @@ STDIN = "-"
 
 _TEXT = "text"
 _GZIP = b"\x1f\x8b"
+_ZIP = b"PK\x03\x04"
 _HEAD = 1 << 16  # bytes that are looked at before anything is read
 _WITH_FIELDS = ("jsonl", *ROW_READERS)
 
@@ -183,7 +189,15 @@ def _prepare(task: Task, source: Input) -> Input:
 
 def _head_of(source: Input) -> bytes:
     """The first bytes, unpacked."""
-    return peek(source.path, source.format == "xlsx") if source.stream is None else _peek_stream(source.stream)
+    if source.stream is None:
+        return peek(source.path, source.format == "xlsx")
+    if not is_zip(source.path):
+        return _peek_stream(source.stream)
+    with reporting_damage(source.path):
+        _, open_member = next(open_members(source.path, source.stream))
+        head = open_member().read(_HEAD)
+    source.stream.seek(0)
+    return head
 
 
 def _peek_stream(stream: IO[bytes]) -> bytes:
@@ -211,19 +225,46 @@ def _names_in(source: Input, head: bytes) -> list[str]:
             reading = Reading(source.path, lambda problem: None)
             if source.format in DELIMITERS:
                 return [name.strip() for name in ROW_READERS[source.format](io.BytesIO(head), reading)[0]]
+            if source.stream is not None:
+                header = ROW_READERS[source.format](unpack(source.path, source.stream), reading)[0]
+                source.stream.seek(0)
+                return header
             with open_stored(source.path) as stored:
                 return ROW_READERS[source.format](unpack(source.path, stored), reading)[0]
         lines = head.decode("utf-8-sig", "replace").splitlines() or [""]
         first = json.loads(next((line for line in lines if line.strip()), "{}"))
-    except (DataError, ValueError, RecursionError):
+    except (DataError, OSError, ValueError, RecursionError):
         return []
     return list(first) if isinstance(first, dict) else []
 
 
 def _open_stdin(stdin: IO[bytes], format: str | None) -> Input:
-    is_packed = hasattr(stdin, "peek") and stdin.peek(len(_GZIP)).startswith(_GZIP)
-    name = "stdin.gz" if is_packed else "stdin"
+    if not hasattr(stdin, "peek"):
+        stdin = io.BufferedReader(stdin)  # type: ignore[type-var]
+    first: bytes = stdin.peek(len(_ZIP))
+    if first.startswith(_ZIP):
+        return _open_zip(stdin, format)
+    name = "stdin.gz" if first.startswith(_GZIP) else "stdin"
     return Input(Path(name), format or _detect(_peek_stream(stdin)), stdin)
+
+
+def _open_zip(stdin: IO[bytes], format: str | None) -> Input:
+    """A workbook or a zip archive: its end says what it holds, so it is copied first."""
+    path = Path("stdin.zip")
+    copy: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by whoever reads it
+    shutil.copyfileobj(stdin, copy)
+    try:
+        with reporting_damage(path), zipfile.ZipFile(copy) as archive:
+            is_workbook = "xl/workbook.xml" in archive.namelist()
+        if is_workbook:
+            return Input(Path("stdin"), format or "xlsx", copy)
+        return Input(path, format or detect_archive(path, copy), copy)
+    except DataError:
+        copy.close()
+        raise
+    finally:
+        if not copy.closed:
+            copy.seek(0)
 
 
 def _detect(head: bytes) -> str:

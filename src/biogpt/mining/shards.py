@@ -7,11 +7,10 @@ fails on is put into `errors`; where it fails on all of several documents the fa
 import io
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from biogpt.documents import Document, Entity
+from biogpt.documents import Document, Entity, Extraction
 from biogpt.errors import BioGptError, DataError
 from biogpt.extraction.linking import load_linker
 from biogpt.extraction.task_models import TaskModel
@@ -213,7 +212,7 @@ class Miner:
                     rows["errors"].append({**common, **where, "stage": "extract", "task": task, "reason": reason})
                     continue
                 head = {"document_id": winner.document_id, **common, "task": task}
-                for table, made in _rows_of(result).items():
+                for table, made in rows_of_document(result).items():
                     rows[table] += [{**head, **one} for one in made]
                 if result.extraction is not None:
                     warnings[number] += result.extraction.warnings
@@ -257,20 +256,24 @@ def _document_row(winner: Winner) -> dict[str, Any]:
         "title": document.title or None,
         "text": document.text,
     }
-    metadata = getattr(document, "metadata", None)
+    metadata = document.metadata
     for name in ("year", "journal", "doi", "pmcid", "language", "mesh_headings", "publication_types", "is_retracted"):
         value = getattr(metadata, name, None)
         row[name] = list(value) if isinstance(value, tuple) else value if value != "" else None
     return row
 
 
-def _rows_of(document: Document) -> dict[str, list[dict[str, Any]]]:
-    """What was extracted from a document as rows, by table."""
+def rows_of_document(document: Document) -> dict[str, list[dict[str, Any]]]:
+    """What was extracted from a document as rows, by table.
+
+    The arguments of relations are entities, too: those of one type with the same identifier, or else the same name, are
+    one, with all their mentions and the best score of their relations. What stands for itself is not repeated.
+    """
     extraction = document.extraction
     if extraction is None:
         return {}
     entities: list[dict[str, Any]] = []
-    for number, entity in enumerate(extraction.entities):
+    for number, entity in enumerate([*extraction.entities, *_arguments_of(extraction)]):
         row = {"entity": number, **_named(entity), "score": entity.score}
         for start, end in entity.spans or [(None, None)]:
             mention = entity.name if start is None else document.text[start:end]
@@ -293,15 +296,31 @@ def _rows_of(document: Document) -> dict[str, list[dict[str, Any]]]:
     return {"entities": entities, "relations": relations, "labels": labels}
 
 
+def _arguments_of(extraction: Extraction) -> list[Entity]:
+    """The entities that only stand in relations, each once."""
+    alone = {(entity.type, place) for entity in extraction.entities for place in entity.spans or [entity.name.lower()]}
+    found: dict[tuple[str, str], Entity] = {}
+    for relation in extraction.relations:
+        for entity in relation.roles.values():
+            key = (entity.type, entity.identifier or entity.name.lower())
+            known = found.get(key, entity)
+            score = relation.score if entity.score is None else entity.score
+            scores = [one for one in (score, known.score) if one is not None]
+            spans = tuple(sorted({*known.spans, *entity.spans}))
+            found[key] = replace(known, spans=spans, score=max(scores, default=None))
+    others = []
+    for entity in found.values():
+        spans = tuple(span for span in entity.spans if (entity.type, span) not in alone)
+        if spans or (not entity.spans and (entity.type, entity.name.lower()) not in alone):
+            others.append(replace(entity, spans=spans))
+    return others
+
+
 def _named(entity: Entity) -> dict[str, Any]:
     return {"type": entity.type, "name": entity.name, "identifier": entity.identifier or None}
 
 
-def rows_per_document(shard_rows: Mapping[str, Sequence[Any]], directory: Path) -> int:
-    """Bytes that a document takes as Parquet, from the rows of some, written below a directory."""
-    size = 0
-    for part, rows in shard_rows.items():
-        content = to_parquet(part, rows)
-        (directory / f"{part}.parquet").write_bytes(content)
-        size += len(content)
-    return size // max(1, len(shard_rows["documents"]))
+def bytes_per_document(rows: Mapping[str, Sequence[Any]]) -> int:
+    """Bytes that a document takes as Parquet, from the rows of some, by part."""
+    size = sum(len(to_parquet(part, content)) for part, content in rows.items())
+    return size // max(1, len(rows["documents"]))

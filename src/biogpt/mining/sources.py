@@ -271,9 +271,9 @@ def read_records(path: Path, format: str | None) -> Iterator[Record]:
 
 
 def pmid_of(document: Document) -> str:
-    """The PubMed id of a document, or empty."""
-    metadata = getattr(document, "metadata", None)
-    pmid = getattr(metadata, "pmid", "") or (document.id if document.format == pubmed_xml.NAME else "")
+    """The PubMed id of a document where its file names it, or empty: documents with the same one are one."""
+    known = document.metadata.pmid if document.metadata else ""
+    pmid = known or (document.id if document.format == pubmed_xml.NAME else "")
     return pmid if _DIGITS.fullmatch(pmid) else ""
 
 

@@ -1,7 +1,8 @@
 """Summary tables: what a mined collection says: entities, and pairs of entities that are related.
 
-Mentions are folded by identifier, or by name (case aside) where there is none; each row counts documents and names the
-best ones. DuckDB does it over the Parquet files, and writes them as CSV, Parquet or sheets of a workbook.
+Mentions are folded by identifier (`MESH:D1` is `D1`), or by name (case aside) where there is none; each row counts
+documents and names the best ones. DuckDB does it over the Parquet files, and writes them as CSV, Parquet or sheets of a
+workbook.
 """
 
 import csv
@@ -23,12 +24,13 @@ MAX_SHEET_ROWS = 1_000_000
 _ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 _TABLES = """
+CREATE TEMP MACRO bare(identifier) AS regexp_replace(identifier, '^mesh:', '', 'i');
 CREATE TEMP TABLE dated AS SELECT document_id, coalesce(pmid, id) AS example, year FROM documents;
 CREATE TEMP TABLE mentioned AS
-    SELECT document_id, type, name, identifier, score FROM entities WHERE {filter}
-    UNION ALL
-    SELECT document_id, a.type, a.name, a.identifier, score
-    FROM (SELECT document_id, score, unnest(arguments) AS a FROM relations WHERE {filter});
+    SELECT document_id, type, name, bare(identifier) AS identifier, score FROM entities WHERE {filter};
+CREATE TEMP TABLE related AS
+    SELECT * REPLACE (bare(head_identifier) AS head_identifier, bare(tail_identifier) AS tail_identifier)
+    FROM relations WHERE {filter};
 CREATE TEMP TABLE named AS
     SELECT type, key, arg_max(name, (n, name)) AS name, max(identifier) AS identifier FROM (
         SELECT type, coalesce(identifier, lower(name)) AS key, name, max(identifier) AS identifier, count(*) AS n
@@ -52,7 +54,7 @@ CREATE TEMP TABLE pairs_summary AS
         SELECT type, head_type, coalesce(head_identifier, lower(head_name)) AS head_key, tail_type,
             coalesce(tail_identifier, lower(tail_name)) AS tail_key, array_to_string(list_sort(list_transform(
             map_entries(values), lambda e: e.key || ': ' || e.value)), '; ') AS detail, document_id, max(score) AS score
-        FROM relations WHERE {filter} AND tail_name IS NOT NULL GROUP BY ALL
+        FROM related WHERE tail_name IS NOT NULL GROUP BY ALL
     ) AS f JOIN dated USING (document_id)
     JOIN named AS h ON h.type = f.head_type AND h.key = f.head_key
     JOIN named AS t ON t.type = f.tail_type AND t.key = f.tail_key

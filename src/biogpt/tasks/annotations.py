@@ -150,7 +150,7 @@ def _tagged_sentences(schema: Schema, document: Document, missed: _Missed) -> It
             end_of_last = words[inside[-1]][1]
             span = places[inside[0]][0], places[inside[-1]][1]
             items.append(Item({"mention": text[slice(*span)], "label": label}, {"mention": (span,)}))
-        yield Example(f"{document.id}:{number}", text, tuple(items), word_spans=tuple(words))
+        yield Example(f"{document.id}:{number}", text, tuple(items), word_spans=tuple(words), document=document.id)
 
 
 def _sentences(text: str, mentions: Sequence[tuple[int, int, str]]) -> Iterator[Span]:

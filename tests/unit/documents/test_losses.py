@@ -176,6 +176,32 @@ def test_keys_with_text_that_is_not_read_are_named(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("format", ["jsonl", "pubtator", "bioc-xml"])
+def test_columns_that_were_read_are_no_loss(tmp_path: Path, format: str) -> None:
+    document = read(tmp_path / "a.csv", "Key,Title,Abstract Note,DOI,Tag\nA,Gout,It hurts.,,x\n")
+    assert (document.id, document.text) == ("A", "Gout. It hurts.")
+    assert lines(losses_of_writing(document, format)) == [
+        f"documents with metadata that {format} does not hold (Tag): 1; the first: document A"
+    ]
+
+
+def test_infons_that_are_lost_are_named(tmp_path: Path) -> None:
+    from_json = json.loads(bioc((0, "Gout.", [(0, 4, "Gout")])))
+    (content,) = from_json["documents"]
+    content["infons"] = {"license": "CC BY", "year": "2001"}
+    content["passages"][0]["infons"] = {"type": "title", "kwd": "toe"}
+    content["passages"][0]["annotations"][0]["infons"]["note"] = "sure"
+    document = read(tmp_path / "a.json", json.dumps(from_json))
+    write_documents([document], tmp_path / "a.xml")
+    for path in (tmp_path / "a.json", tmp_path / "a.xml"):
+        (again,) = read_documents(path, refuse)
+        assert lines(losses_of_writing(again, "jsonl")) == [
+            "documents with metadata that jsonl does not hold (license, kwd, note): 1; the first: document 8"
+        ]
+        for format in ("bioc-json", "bioc-xml"):
+            assert lines(losses_of_writing(again, format)) == []
+
+
 def test_what_a_format_cannot_hold(tmp_path: Path) -> None:
     document = make_document("1", title_and_abstract("Lithium", "It caused tremor."))
     lithium, other = Entity("Chemical", "Lithium", ((0, 7),)), Entity("Disease", "gout")

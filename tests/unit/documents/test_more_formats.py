@@ -358,7 +358,7 @@ class TestTables:
         with pytest.warns(UserWarning, match=r"text that is not read in Comment; read is abstract\. .*--text-column"):
             read(path)
 
-    @pytest.mark.parametrize("name", ["o.csv", "o.jsonl", "o.parquet", "o.xlsx"])
+    @pytest.mark.parametrize("name", ["o.csv", "o.jsonl", "o.parquet", "o.xlsx", "o.xml", "o.json"])
     def test_metadata_goes_out_and_comes_back(self, tmp_path: Path, name: str) -> None:
         nbib = next(read_documents(write(tmp_path / "a.nbib", NBIB)))
         write_documents([nbib], tmp_path / name)

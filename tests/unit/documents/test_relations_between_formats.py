@@ -129,16 +129,20 @@ def test_predictions_in_pubtator_are_read_by_bioc(data_path: Path, capsys: pytes
     relation = EntityRelation("CID", {"chemical": lithium, "disease": tremor}, score=0.5)
     extraction = Extraction((lithium, tremor), (relation,), annotator="my|model 2")
     text = write(document.with_extraction(extraction), "pubtator")
-    assert [line.split("\t")[1:] for line in text.splitlines()[2:7]] == [
+    assert [line.split("\t")[1:] for line in text.splitlines()[2:8]] == [
         ["0", "7", "Lithium", "Chemical", "MESH:D008094|X:1", "0.75 my/model 2"],
         ["19", "26", "Lithium", "Chemical", "MESH:D008094|X:1", "0.75 my/model 2"],
         ["12", "18", "tremor", "Disease", "-", "- my/model 2"],
         ["34", "40", "tremor", "Disease", "-", "- my/model 2"],
-        ["CID", "MESH:D008094|X:1", "tremor", "0.5 my/model 2"],
+        ["CID", "MESH:D008094", "tremor", "0.5 my/model 2"],
+        ["CID", "X:1", "tremor", "0.5 my/model 2"],
     ]
     (parsed,) = pubtator.loads(text)
     assert [(each.text, each.id) for each in parsed.annotations][2:] == [("tremor", "-")] * 2
-    assert [(each.type, each.id1, each.id2) for each in parsed.relations] == [("CID", "MESH:D008094|X:1", "tremor")]
+    assert [(each.type, each.id1, each.id2) for each in parsed.relations] == [
+        ("CID", "MESH:D008094", "tremor"),
+        ("CID", "X:1", "tremor"),
+    ]
     assert not capsys.readouterr().out  # it prints each line that it does not know
 
 
@@ -152,3 +156,24 @@ def test_what_pubtator_says_already_is_not_said_again(tmp_path: Path) -> None:
     again = read(tmp_path / "b", write(found, "pubtator"), "pubtator")
     assert [(each.text, each.identifier) for each in again.annotations] == [("Lithium", "MESH:D008094"), ("tremor", "")]
     assert write(again.with_extraction(found.extraction), "pubtator") == write(found, "pubtator")  # type: ignore[arg-type]
+
+
+def test_a_composite_mention_is_related_by_each_of_its_identifiers(tmp_path: Path) -> None:
+    content = "1|t|Lithium: renal and heart failure\n1|a|\n1\t0\t7\tLithium\tChemical\tD1\n"
+    content += "1\t9\t32\trenal and heart failure\tDisease\tD2|D3\n1\tCID\tD1\tD3\n"
+    document = read(tmp_path / "a.pubtator", content)
+    lithium = Entity("Chemical", "Lithium", ((0, 7),), "D1")
+    both = Entity("Disease", "renal and heart failure", ((9, 32),), "D2|D3")
+    relation = EntityRelation("CID", {"chemical": lithium, "disease": both}, {}, 0.5)
+    found = document.with_extraction(Extraction(relations=(relation,), annotator="mini"))
+    assert write(found, "pubtator").splitlines()[4:] == ["1\tCID\tD1\tD3", "1\tCID\tD1\tD2\t0.5 mini", ""]
+    brat_like = make_document(
+        "1",
+        [Passage("Lithium: renal and heart failure", "title")],
+        annotations=(
+            Annotation("T1", "Chemical", "Lithium", ((0, 7),), "D1"),
+            Annotation("T2", "Disease", "renal and heart failure", ((9, 32),), "D2|D3"),
+        ),
+        relations=(Relation("R1", "CID", (("a", "T1"), ("b", "T2"))),),
+    )
+    assert write(brat_like, "pubtator").splitlines()[4:] == ["1\tCID\tD1\tD2", "1\tCID\tD1\tD3", ""]

@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 from mining_annotators import WordAnnotator, citation, rows_of, write_pubmed
 
-from biogpt.documents import read_documents
+from biogpt.documents import Entity, EntityRelation, Extraction, read_documents
+from biogpt.documents.types import Passage, make_document
 from biogpt.errors import DataError, InputError, MissingExtraError
 from biogpt.mining import sources
 from biogpt.mining.collection import estimate, make_annotators, mine, mine_with
 from biogpt.mining.dataset import Collection
+from biogpt.mining.shards import rows_of_document
 
 pytestmark = pytest.mark.usefixtures("without_ray")
 WORDS = [WordAnnotator()]
@@ -273,3 +275,25 @@ def test_a_model_computes_in_the_type_that_the_collection_was_begun_with(tmp_pat
     assert "Computing in bfloat16 on cpu" in caplog.text
     with pytest.raises(InputError, match=r"begun with annotators\[0\].dtype \"bfloat16\", not \"auto\""):
         mine(file, tmp_path / "out", models=models, device="cpu")
+
+
+def test_arguments_of_relations_are_entities_each_once_in_a_document():
+    aspirin, ulcer = Entity("Chemical", "aspirin", ((0, 7),), "D1"), Entity("Disease", "ulcer", ((15, 20),))
+    again = Entity("Chemical", "ASA", ((22, 25),), "D1")
+    relations = (
+        EntityRelation("CID", {"chemical": aspirin, "disease": ulcer}, score=0.5),
+        EntityRelation("CID", {"chemical": again, "disease": Entity("Disease", "Ulcer", ((15, 20),))}, score=0.75),
+    )
+    document = make_document("1", [Passage("aspirin caused ulcer. ASA did.")])
+
+    def entities_of(*alone):
+        rows = rows_of_document(document.with_extraction(Extraction(alone, relations)))["entities"]
+        return [(row["entity"], row["name"], row["identifier"], row["mention"], row["score"]) for row in rows]
+
+    assert entities_of() == [
+        (0, "aspirin", "D1", "aspirin", 0.75),
+        (0, "aspirin", "D1", "ASA", 0.75),
+        (1, "ulcer", None, "ulcer", 0.75),
+    ]
+    found = Entity("Disease", "ulcer", ((15, 20),), score=0.9)
+    assert [row for row in entities_of(found) if row[3] == "ulcer"] == [(0, "ulcer", None, "ulcer", 0.9)]

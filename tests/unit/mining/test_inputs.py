@@ -1,7 +1,9 @@
 import gzip
 import io
+import zipfile
 
 import pytest
+from openpyxl import Workbook
 
 from biogpt.errors import DataError, InputError
 from biogpt.mining.inputs import find_inputs, prepare_inputs, read_input
@@ -84,6 +86,51 @@ def test_standard_input_is_known_by_its_first_bytes(content, format):
     ((record, _),), problems = read_all(inputs)
     assert record.text == "Just text."
     assert not problems
+
+
+def packed(**files):
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as made:
+        for name, content in files.items():
+            made.writestr(name.replace("_", "."), content)
+    return archive.getvalue()
+
+
+def workbook(*rows):
+    made, book = io.BytesIO(), Workbook()
+    for row in rows:
+        book.active.append(row)
+    book.save(made)
+    return made.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "format"),
+    [
+        (packed(a_txt="Just text."), "text"),
+        (packed(a_pubtator="1|t|Just text.\n1|a|\n"), "pubtator"),
+        (workbook(["id", "text"], [1, "Just text."]), "xlsx"),
+    ],
+)
+def test_archives_and_workbooks_are_read_from_standard_input(content, format):
+    for stdin in (io.BufferedReader(io.BytesIO(content)), io.BytesIO(content)):
+        inputs = find_inputs(["-"], stdin)
+        assert inputs[0].format == format
+        ((record, _),), problems = read_all(prepare_inputs(load_task("bc5cdr"), inputs))
+        assert (record.text, problems) == ("Just text.", [])
+
+
+def test_fields_come_from_a_workbook_on_standard_input():
+    content = workbook(["id", "question", "context"], [7, "A?", "B."])
+    inputs = prepare_inputs(QUESTIONS, find_inputs(["-"], io.BufferedReader(io.BytesIO(content))))
+    assert [fields for _, fields in read_all(inputs)[0]] == [{"question": "A?", "context": "B."}]
+
+
+def test_a_damaged_archive_on_standard_input_is_refused():
+    with pytest.raises(DataError, match=r"stdin\.zip: the zip archive is damaged"):
+        find_inputs(["-"], io.BufferedReader(io.BytesIO(b"PK\x03\x04rest")))
+    with pytest.raises(DataError, match="files of several kinds"):
+        find_inputs(["-"], io.BufferedReader(io.BytesIO(packed(a_txt="A.", b_csv="id,text"))))
 
 
 def test_fields_come_from_json_lines_and_tables(tmp_path):

@@ -48,6 +48,8 @@ TITLES = [
     (4, 2005, "Ethanol > Tremor | 0.8"),
     (5, 2006, "ethanol > tremor | 0.2"),
     (6, 2007, "=1+1 > =HYPERLINK | 0.4"),
+    (8, 2008, "Zinc~MESH:D5 > Cough~D4 | 0.1"),
+    (9, 2008, "Zinc~D5 > Cough~mesh:D4 | 0.1"),
     (7, 2008, f"{HOSTILE} > Pain | 0.3".replace("<", "&lt;")),
 ]
 
@@ -77,6 +79,7 @@ def test_pairs_and_entities_are_folded_by_identifier_or_name(directory, capsys):
         ("Aspirin", "Ulcer", "3"),
         ("ethanol", "tremor", "2"),
     ]
+    assert [(row["head_identifier"], row["documents"]) for row in pairs if row["head"] == "Zinc"] == [("D5", "2")]
     assert (pairs[0]["head_identifier"], pairs[0]["best_score"], pairs[0]["examples"]) == ("D1", "0.9", "2 3 1")
     entities = table_of(directory, capsys, table="entities", min_documents=2)
     assert [(row["type"], row["name"], row["documents"], row["mentions"]) for row in entities] == [
@@ -84,6 +87,8 @@ def test_pairs_and_entities_are_folded_by_identifier_or_name(directory, capsys):
         ("Disease", "Ulcer", "3", "3"),
         ("Chemical", "ethanol", "2", "2"),
         ("Disease", "tremor", "2", "2"),
+        ("Chemical", "Zinc", "2", "2"),
+        ("Disease", "Cough", "2", "2"),
     ]
     assert [row["documents"] for row in table_of(directory, capsys, threshold=0.6)] == ["2", "1"]
 

@@ -84,6 +84,7 @@ def test_mentions_are_tags_of_words(folder: Path, tmp_path: Path, name: str) -> 
         ("No drug .", []),
     ]
     assert len({each.id for each in examples}) == len(examples)
+    assert [each.document for each in examples] == ["1", "1", "1", "1", "2", "2"]
 
 
 @pytest.mark.parametrize("name", WRITTEN)

@@ -74,18 +74,27 @@ def read_splits(recipe: FinetuneRecipe) -> Splits:
     if not fraction:
         dev = task.read(recipe.data, recipe.dev_split) if has_dev_split else []
         return Splits(train, dev, has_dev_split and _is_same_file(recipe, "test"))
-    num_dev = max(1, round(fraction * len(train)))
-    if num_dev >= len(train):
+    parts = _parts_of(train)
+    num_dev = max(1, round(fraction * len(parts)))
+    if num_dev >= len(parts):
         raise ConfigError(
             f"{recipe.data} has {len(train)} examples to train on, expected more than the {num_dev} to hold out. "
             "Give more, or set dev_fraction to 0 to measure on nothing."
         )
-    order = np.random.default_rng((recipe.seed, 1)).permutation(len(train))
-    held_out = set(order[:num_dev].tolist())
+    order = np.random.default_rng((recipe.seed, 1)).permutation(len(parts))
+    held_out = {index for place in order[:num_dev] for index in parts[place]}
     return Splits(
         [example for index, example in enumerate(train) if index not in held_out],
         [train[index] for index in sorted(held_out)],
     )
+
+
+def _parts_of(examples: Sequence[Example]) -> list[list[int]]:
+    """The examples, by index, that are held out together: those of one document; else, and of one alone, each."""
+    parts: dict[str | int, list[int]] = {}
+    for index, example in enumerate(examples):
+        parts.setdefault(example.document or index, []).append(index)
+    return list(parts.values()) if len(parts) > 1 else [[index] for index in range(len(examples))]
 
 
 def warn_of_caveats(recipe: FinetuneRecipe, splits: Splits) -> None:

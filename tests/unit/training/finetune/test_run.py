@@ -126,6 +126,23 @@ def test_examples_are_held_out_where_there_is_no_dev_split(model: Path, data: Pa
         run_recipe(recipe_of(model, data / "train.tsv", dev_fraction=0.0, settings={"result": "best"}))
 
 
+def test_sentences_of_one_document_are_held_out_together(model: Path, data: Path) -> None:
+    documents = [
+        f"{number}|t|Pain after aspirin in case {number}.\n{number}|a|More pain {number}. Less pain {number}.\n"
+        f"{number}\t0\t4\tPain\tDisease\tD1\n"
+        for number in range(6)
+    ]
+    path = data / "six.pubtator"
+    path.write_text("\n".join(documents))
+    splits = read_splits(recipe_of(model, path, "ncbi_disease", dev_fraction=0.3))
+    train, dev = ({example.document for example in part} for part in (splits.train, splits.dev))
+    assert (len(train), len(dev), train & dev) == (4, 2, set())
+    assert (len(splits.train), len(splits.dev)) == (12, 6)
+    path.write_text(documents[0])
+    one = read_splits(recipe_of(model, path, "ncbi_disease", dev_fraction=0.3))
+    assert (len(one.train), len(one.dev)) == (2, 1), "of one document its sentences"
+
+
 def test_choosing_on_test_is_said(model: Path, data: Path) -> None:
     shutil.copy(data / "test.tsv", data / "devel.tsv")
     (data / "train.tsv").write_text("A\tO\nfever\tB-Disease\nrose\tO\n")
