@@ -1,5 +1,6 @@
 """Many completions side by side, drafts, and what happens to an engine that is asked for the impossible."""
 
+import os
 import pickle
 import random
 from concurrent.futures import ThreadPoolExecutor
@@ -84,6 +85,19 @@ def test_a_row_that_is_cancelled_leaves_and_the_others_go_on(engine, prompts):
     assert len(list(make(1).run(make_row(engine, prompt) for prompt in prompts[:5]))) == 5
 
 
+def test_a_long_row_after_many_short_ones_keeps_the_cache_within_its_bound(engine, prompts):
+    max_bytes = engine.network.bytes_per_token * 800
+    scheduler = Scheduler(engine.network, GREEDY, end_id=2, forbidden_ids=[0, 1], max_rows=32, max_bytes=max_bytes)
+    lengths = [8] * 40 + [80] + [8] * 40
+    rows = [make_row(engine, (prompts[index % 40] * 27)[:length], 4) for index, length in enumerate(lengths)]
+    expected = [next(engine.generate_ids([row.prompt_ids], GREEDY, max_new_tokens=4)).token_ids for row in rows]
+    found = []
+    for row in scheduler.run(rows):
+        found.append(tuple(index for index in row.new_ids if index != 2))
+        assert scheduler._cache.num_bytes <= max_bytes
+    assert found == expected
+
+
 def test_memory_and_the_cache_stay_within_their_bound(engine, prompts):
     scheduler = Scheduler(engine.network, GREEDY, end_id=2, forbidden_ids=[0, 1], max_rows=4, max_bytes=2**20)
     for _ in scheduler.run(make_row(engine, prompts[index % 40], 20) for index in range(300)):
@@ -96,6 +110,29 @@ def test_threads_share_an_engine(engine, prompts):
     with ThreadPoolExecutor(4) as pool:
         got = list(pool.map(lambda ids: next(engine.generate_ids([ids], GREEDY)).token_ids, prompts[:8]))
     assert got == expected
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="There is no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_after_a_fork_threads_that_are_gone_are_not_waited_for(engine):
+    """PyTorch's threads do not survive a fork: with more than one, the child would wait for ever."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        child = os.fork()
+        if not child:
+            status = 1
+            try:
+                with pytest.raises(InputError, match="before this process was forked"):
+                    next(engine.generate_ids([[2, 5]], max_new_tokens=2))
+                torch.set_num_threads(1)
+                next(engine.generate_ids([[2, 5]], max_new_tokens=2))
+                status = 7
+            finally:
+                os._exit(status)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_an_engine_is_not_pickled_and_threads_are_checked(engine, tiny_model_path):
