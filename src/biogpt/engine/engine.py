@@ -25,7 +25,7 @@ from biogpt.engine.beams import search_beams
 from biogpt.engine.network import Network, Segment
 from biogpt.engine.processor import DTYPES, check_dtype, choose_dtype
 from biogpt.engine.prompts import check_prompt, shorten
-from biogpt.engine.scheduler import Row, Scheduler, StopReason
+from biogpt.engine.scheduler import MAX_PROMPT_TOKENS, Row, Scheduler, StopReason
 from biogpt.engine.search import ScoredSequence, SearchRequest, search_sequences
 from biogpt.errors import InputError
 from biogpt.model.checkpoint import load_tokenizer, resolve_model
@@ -281,7 +281,7 @@ class Engine:
         """How probable the model holds each of several continuations of one prompt.
 
         The prompt is read once, however many continuations there are. `batch_size` of them are read at once, those of
-        similar length together.
+        similar length together; fewer where they are long.
 
         Args:
             prompt_ids: with the `</s>` that begins a text.
@@ -303,20 +303,27 @@ class Engine:
                     "Shorten the prompt."
                 )
         num_prompt = len(prompt_ids)
-        cache = self.network.make_cache(min(self.batch_size, max(1, len(continuations))), num_prompt)
+        cache = self.network.make_cache(1, num_prompt, CACHE_BYTES)
         first = self.network.score([Segment(prompt_ids)], cache)  # (1, V)
         scores: dict[int, list[float]] = {}
         by_length = sorted(range(len(continuations)), key=lambda index: len(continuations[index]))
         num_copies = 1
-        for start in range(0, len(by_length), self.batch_size):
-            batch = by_length[start : start + self.batch_size]
+        max_places = CACHE_BYTES // self.network.bytes_per_token
+        while len(scores) < len(by_length):
+            batch: list[int] = []
+            for index in by_length[len(scores) :][: self.batch_size]:
+                num_ids = len(continuations[index])
+                size = (len(batch) + 1) * num_ids
+                if batch and (size > MAX_PROMPT_TOKENS or size + (len(batch) + 1) * num_prompt > max_places):
+                    break
+                batch.append(index)
             read = [index for index in batch if len(continuations[index]) > 1]
             later = first[:0]
             if read:
                 cache.reserve(len(read), num_prompt + len(continuations[read[-1]]))
                 for row in range(num_copies, len(read)):
                     cache.move(0, row, num_prompt)
-                num_copies = max(num_copies, len(read))
+                num_copies = min(max(num_copies, len(read)), cache.num_rows)
                 segments = [
                     Segment(continuations[index][:-1], row, num_prompt, kept=len(continuations[index]) - 1)
                     for row, index in enumerate(read)

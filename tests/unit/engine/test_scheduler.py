@@ -85,6 +85,37 @@ def test_a_row_that_is_cancelled_leaves_and_the_others_go_on(engine, prompts):
     assert len(list(make(1).run(make_row(engine, prompt) for prompt in prompts[:5]))) == 5
 
 
+class TakesBack:
+    """A constraint whose first token is taken back, and after which the text can only end."""
+
+    is_done = False
+
+    def __init__(self) -> None:
+        self.can_only_end = False
+
+    def allowed(self) -> set[int]:
+        return {2} if self.can_only_end else {9}
+
+    def fast_forward(self) -> list[int]:
+        return []
+
+    def accept(self, index: int) -> int:
+        was_first = not self.can_only_end
+        self.can_only_end = True
+        return int(was_first)
+
+
+def test_a_draft_ends_where_a_token_is_taken_back(engine):
+    """The token before it is read again, and is by chance the one that was drafted next."""
+    scheduler = Scheduler(engine.network, GREEDY, end_id=2, forbidden_ids=[0, 1], max_rows=1, max_bytes=2**20)
+    row = make_row(engine, [2, 7])
+    row.new_ids, row.unread_ids, row.state = [5], [5], TakesBack()
+    logits = torch.zeros(2, engine.config.vocab_size)
+    scheduler._take([row], [[5]], logits, [0.0, 0.0])
+    assert row.new_ids == row.unread_ids == [5]
+    assert row.stop_reason is None
+
+
 def test_a_long_row_after_many_short_ones_keeps_the_cache_within_its_bound(engine, prompts):
     max_bytes = engine.network.bytes_per_token * 800
     scheduler = Scheduler(engine.network, GREEDY, end_id=2, forbidden_ids=[0, 1], max_rows=32, max_bytes=max_bytes)
