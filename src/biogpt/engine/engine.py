@@ -10,6 +10,7 @@ import hashlib
 import logging
 import random
 import warnings
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice, repeat
@@ -18,7 +19,7 @@ from typing import Any, Self, overload
 
 import torch
 
-from biogpt.decoding.constraint import TokenConstraint
+from biogpt.decoding.constraint import ConstraintState, TokenConstraint
 from biogpt.decoding.settings import GenerationSettings, change_settings
 from biogpt.decoding.text_stream import Continuation
 from biogpt.engine.beams import search_beams
@@ -262,9 +263,9 @@ class Engine:
             self._check_ids(ids, f"Prompt {number}")
             self._check_room(len(ids), f"Prompt {number}", settings)
         held: list[tuple[Sequence[int], TokenConstraint | None]] = list(zip(prompts, constraints or repeat(None)))  # noqa: B905
-        for ids, constraint in held:
+        for number, (ids, constraint) in enumerate(held, start=1):
             if constraint:
-                constraint.begin(self._room(ids, settings))  # whether that is enough
+                _begin(constraint, self._room(ids, settings), f"Prompt {number}")  # whether that is enough
         rows = (
             self._make_row(
                 self.tokenizer.decode(list(ids), skip_special_tokens=True), list(ids), settings, 0, constraint
@@ -366,7 +367,10 @@ class Engine:
     ) -> Iterator[list[ScoredSequence]]:
         """As `search_sequences` with many prompts, whose searches run side by side; in the prompts' order.
 
-        All prompts are checked before this returns; that nothing can fill a slot is said when its turn comes.
+        All prompts and constraints are checked before this returns, so that no search is lost by another one's error.
+
+        Raises:
+            InputError: a prompt cannot be completed, not within its constraint, or the probability is none.
         """
         if not 0 < threshold <= 1:
             raise InputError(f"Got threshold {threshold}, expected above 0 and at most 1.")
@@ -374,10 +378,11 @@ class Engine:
             name = "The prompt" if len(prompts) == 1 else f"Prompt {number}"
             self._check_ids(ids, name)
             self._check_room(len(ids), name, DEFAULT_SETTINGS)
-        requests = (
-            SearchRequest(ids, constraint.begin(self.max_positions - len(ids)), threshold)
-            for ids, constraint in zip(prompts, constraints, strict=True)
+        states = deque(
+            _begin(constraint, self.max_positions - len(ids), f"Prompt {number}")
+            for number, (ids, constraint) in enumerate(zip(prompts, constraints, strict=True), start=1)
         )
+        requests = (SearchRequest(ids, states.popleft(), threshold) for ids in prompts)
         return search_sequences(self.network, requests, self.batch_size, CACHE_BYTES)
 
     def stream(self, prompt: str, settings: GenerationSettings = DEFAULT_SETTINGS, **changes: Any) -> Iterator[str]:
@@ -577,6 +582,14 @@ def place_model(model: AnyModel, device: torch.device, dtype: str) -> bool:
         _logger.info("Computing in %s on %s: %s", chosen, device, reason)
     model.to(device=device, dtype=torch.float32 if chosen == "int8" else DTYPES[chosen])
     return chosen == "int8"
+
+
+def _begin(constraint: TokenConstraint, max_new_tokens: int, name: str) -> ConstraintState:
+    """A constraint's state; the error where there can be none names the prompt."""
+    try:
+        return constraint.begin(max_new_tokens)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from error
 
 
 def _check_rules(constraints: Sequence[TokenConstraint], num_prompts: int, settings: GenerationSettings) -> None:
