@@ -173,8 +173,8 @@ class Network:
         """
         if os.getpid() != self._process_id and torch.get_num_threads() > 1:
             raise InputError(
-                "Got a model that was loaded before this process was forked, whose threads a fork does not have. Load "
-                "the model in each process, start processes with 'spawn', or call torch.set_num_threads(1) in each."
+                "Got a model that was loaded before this process was forked: a fork lacks the threads that compute it. "
+                "Load the model in each process, or start processes with 'spawn'."
             )
         self.num_passes += 1
         device = self.device
