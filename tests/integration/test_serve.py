@@ -12,6 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import openai
+import openpyxl
+import pyarrow.parquet
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -204,6 +206,13 @@ def test_a_threshold_of_a_request_holds_for_it_alone(http):
     assert http.post("/v1/extract", json=body).json()["documents"][0]["entities"] == default
 
 
+def read_rows(path):
+    """The cells of a binary table."""
+    if path.suffix == ".parquet":
+        return pyarrow.parquet.read_table(path).to_pylist()
+    return openpyxl.load_workbook(path, read_only=True).worksheets[0].iter_rows(values_only=True)
+
+
 def test_identifiers_are_found_where_they_are_asked_for(http):
     body = {"model": "bc5cdr", "documents": [{"text": TEXTS[0]}], "options": {"link": True}}
     (relation,) = http.post("/v1/extract", json=body).json()["documents"][0]["relations"]
@@ -220,21 +229,33 @@ def test_questions_have_named_fields(http):
     assert refused.json()["error"]["param"] == "documents[0].fields"
 
 
-@pytest.mark.parametrize("format", ["jsonl", "csv", "tsv", "pubtator", "bioc-xml", "bioc-json"])
-def test_formats_by_query_and_by_header(http, format):
+FORMATS = "jsonl", "csv", "tsv", "pubtator", "bioc-xml", "bioc-json", "xlsx", "parquet", "doccano", "label-studio"
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_formats_by_query_and_by_header(http, format, tmp_path):
     body = {"model": "bc5cdr", "documents": [{"id": "5", "title": "", "abstract": TEXTS[0]}]}
     by_query = http.post(f"/v1/extract?format={format}", json=body)
     by_header = http.post(
         "/v1/extract", json=body, headers={"accept": by_query.headers["content-type"].partition(";")[0]}
     )
     assert by_query.status_code == 200
-    assert "nephrotoxicity" in by_query.text
+    if format in ("xlsx", "parquet"):
+        path = tmp_path / f"answer.{format}"
+        path.write_bytes(by_query.content)
+        assert "nephrotoxicity" in str(list(read_rows(path)))
+    else:
+        assert "nephrotoxicity" in by_query.text
     assert by_header.content == by_query.content
     exported = http.post(
         f"/v1/export?format={format}",
         json={"documents": body["documents"], "extractions": http.post("/v1/extract", json=body).json()["documents"]},
     )
     assert exported.content == by_query.content
+    for documents in ([{"text": "x"}] * 9, [{"text": "x" * 2001}]):  # the limits are those of all formats
+        refused = http.post(f"/v1/extract?format={format}", json={**body, "documents": documents})
+        assert refused.status_code == 400
+        assert "expected at most" in refused.json()["error"]["message"]
 
 
 def test_a_file_comes_back_line_by_line_in_order(http):

@@ -10,6 +10,7 @@ import hashlib
 import logging
 import random
 import warnings
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice, repeat
@@ -18,14 +19,14 @@ from typing import Any, Self, overload
 
 import torch
 
-from biogpt.decoding.constraint import TokenConstraint
+from biogpt.decoding.constraint import ConstraintState, TokenConstraint
 from biogpt.decoding.settings import GenerationSettings, change_settings
 from biogpt.decoding.text_stream import Continuation
 from biogpt.engine.beams import search_beams
 from biogpt.engine.network import Network, Segment
 from biogpt.engine.processor import DTYPES, check_dtype, choose_dtype
 from biogpt.engine.prompts import check_prompt, shorten
-from biogpt.engine.scheduler import Row, Scheduler, StopReason
+from biogpt.engine.scheduler import MAX_PROMPT_TOKENS, Row, Scheduler, StopReason
 from biogpt.engine.search import ScoredSequence, SearchRequest, search_sequences
 from biogpt.errors import InputError
 from biogpt.model.checkpoint import load_tokenizer, resolve_model
@@ -262,9 +263,9 @@ class Engine:
             self._check_ids(ids, f"Prompt {number}")
             self._check_room(len(ids), f"Prompt {number}", settings)
         held: list[tuple[Sequence[int], TokenConstraint | None]] = list(zip(prompts, constraints or repeat(None)))  # noqa: B905
-        for ids, constraint in held:
+        for number, (ids, constraint) in enumerate(held, start=1):
             if constraint:
-                constraint.begin(self._room(ids, settings))  # whether that is enough
+                _begin(constraint, self._room(ids, settings), f"Prompt {number}")  # whether that is enough
         rows = (
             self._make_row(
                 self.tokenizer.decode(list(ids), skip_special_tokens=True), list(ids), settings, 0, constraint
@@ -281,7 +282,7 @@ class Engine:
         """How probable the model holds each of several continuations of one prompt.
 
         The prompt is read once, however many continuations there are. `batch_size` of them are read at once, those of
-        similar length together.
+        similar length together; fewer where they are long.
 
         Args:
             prompt_ids: with the `</s>` that begins a text.
@@ -303,20 +304,27 @@ class Engine:
                     "Shorten the prompt."
                 )
         num_prompt = len(prompt_ids)
-        cache = self.network.make_cache(min(self.batch_size, max(1, len(continuations))), num_prompt)
+        cache = self.network.make_cache(1, num_prompt, CACHE_BYTES)
         first = self.network.score([Segment(prompt_ids)], cache)  # (1, V)
         scores: dict[int, list[float]] = {}
         by_length = sorted(range(len(continuations)), key=lambda index: len(continuations[index]))
         num_copies = 1
-        for start in range(0, len(by_length), self.batch_size):
-            batch = by_length[start : start + self.batch_size]
+        max_places = CACHE_BYTES // self.network.bytes_per_token
+        while len(scores) < len(by_length):
+            batch: list[int] = []
+            for index in by_length[len(scores) :][: self.batch_size]:
+                num_ids = len(continuations[index])
+                size = (len(batch) + 1) * num_ids
+                if batch and (size > MAX_PROMPT_TOKENS or size + (len(batch) + 1) * num_prompt > max_places):
+                    break
+                batch.append(index)
             read = [index for index in batch if len(continuations[index]) > 1]
             later = first[:0]
             if read:
                 cache.reserve(len(read), num_prompt + len(continuations[read[-1]]))
                 for row in range(num_copies, len(read)):
                     cache.move(0, row, num_prompt)
-                num_copies = max(num_copies, len(read))
+                num_copies = min(max(num_copies, len(read)), cache.num_rows)
                 segments = [
                     Segment(continuations[index][:-1], row, num_prompt, kept=len(continuations[index]) - 1)
                     for row, index in enumerate(read)
@@ -359,7 +367,10 @@ class Engine:
     ) -> Iterator[list[ScoredSequence]]:
         """As `search_sequences` with many prompts, whose searches run side by side; in the prompts' order.
 
-        All prompts are checked before this returns; that nothing can fill a slot is said when its turn comes.
+        All prompts and constraints are checked before this returns, so that no search is lost by another one's error.
+
+        Raises:
+            InputError: a prompt cannot be completed, not within its constraint, or the probability is none.
         """
         if not 0 < threshold <= 1:
             raise InputError(f"Got threshold {threshold}, expected above 0 and at most 1.")
@@ -367,10 +378,11 @@ class Engine:
             name = "The prompt" if len(prompts) == 1 else f"Prompt {number}"
             self._check_ids(ids, name)
             self._check_room(len(ids), name, DEFAULT_SETTINGS)
-        requests = (
-            SearchRequest(ids, constraint.begin(self.max_positions - len(ids)), threshold)
-            for ids, constraint in zip(prompts, constraints, strict=True)
+        states = deque(
+            _begin(constraint, self.max_positions - len(ids), f"Prompt {number}")
+            for number, (ids, constraint) in enumerate(zip(prompts, constraints, strict=True), start=1)
         )
+        requests = (SearchRequest(ids, states.popleft(), threshold) for ids in prompts)
         return search_sequences(self.network, requests, self.batch_size, CACHE_BYTES)
 
     def stream(self, prompt: str, settings: GenerationSettings = DEFAULT_SETTINGS, **changes: Any) -> Iterator[str]:
@@ -570,6 +582,14 @@ def place_model(model: AnyModel, device: torch.device, dtype: str) -> bool:
         _logger.info("Computing in %s on %s: %s", chosen, device, reason)
     model.to(device=device, dtype=torch.float32 if chosen == "int8" else DTYPES[chosen])
     return chosen == "int8"
+
+
+def _begin(constraint: TokenConstraint, max_new_tokens: int, name: str) -> ConstraintState:
+    """A constraint's state; the error where there can be none names the prompt."""
+    try:
+        return constraint.begin(max_new_tokens)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from error
 
 
 def _check_rules(constraints: Sequence[TokenConstraint], num_prompts: int, settings: GenerationSettings) -> None:

@@ -23,13 +23,21 @@ class KeyValueCache:
         device: where they are.
         num_rows: rows at first.
         num_tokens: tokens of each at first.
+        max_places: rows times tokens, where that is enough for what is asked for.
     """
 
     def __init__(
-        self, widths: Sequence[int], dtype: torch.dtype, device: torch.device, num_rows: int = 1, num_tokens: int = 64
+        self,
+        widths: Sequence[int],
+        dtype: torch.dtype,
+        device: torch.device,
+        num_rows: int = 1,
+        num_tokens: int = 64,
+        max_places: int | None = None,
     ) -> None:
         self.num_rows: int = num_rows
         self.num_tokens: int = num_tokens
+        self._max_places = max_places
         self._dtype, self._device = dtype, device
         self.keys: list[torch.Tensor] = [self._make_zeros(num_rows, num_tokens, width) for width in widths]
         self.values: list[torch.Tensor] = [self._make_zeros(num_rows, num_tokens, width) for width in widths]
@@ -41,18 +49,23 @@ class KeyValueCache:
 
     @torch.inference_mode()
     def reserve(self, num_rows: int, num_tokens: int) -> None:
-        """Make room for so many rows of so many tokens; what is there stays."""
+        """Make room for so many rows of so many tokens; what is there of them stays.
+
+        Rows and tokens behind those are given up where the cache would else grow beyond its bound.
+        """
         if num_rows <= self.num_rows and num_tokens <= self.num_tokens:
             return
-        num_rows = self.num_rows if num_rows <= self.num_rows else max(num_rows, 2 * self.num_rows)
-        num_tokens = (
-            self.num_tokens if num_tokens <= self.num_tokens else max(num_tokens + 64, self.num_tokens * 5 // 4)
-        )
+        rows = self.num_rows if num_rows <= self.num_rows else max(num_rows, 2 * self.num_rows)
+        tokens = self.num_tokens if num_tokens <= self.num_tokens else max(num_tokens + 64, self.num_tokens * 5 // 4)
+        if self._max_places is not None and rows * tokens > self._max_places:
+            rows = num_rows
+            fitting = self._max_places // rows
+            tokens = min(tokens, fitting) if num_tokens <= fitting else num_tokens + 64
         for tensors in (self.keys, self.values):
             for index, old in enumerate(tensors):
-                tensors[index] = self._make_zeros(num_rows, num_tokens, old.shape[2])
-                tensors[index][: old.shape[0], : old.shape[1]] = old
-        self.num_rows, self.num_tokens = num_rows, num_tokens
+                tensors[index] = self._make_zeros(rows, tokens, old.shape[2])
+                tensors[index][: old.shape[0], : old.shape[1]] = old[:rows, :tokens]
+        self.num_rows, self.num_tokens = rows, tokens
 
     def _make_zeros(self, *shape: int) -> torch.Tensor:
         if self._device.type != "cpu" or self._dtype not in _CARRIERS:

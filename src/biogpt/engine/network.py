@@ -7,6 +7,7 @@ Shapes in comments: N new tokens of all rows, K of them whose outputs are asked 
 its longest row, S tokens that they see, H heads, D size of a head, C hidden size.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -116,6 +117,7 @@ class Network:
         self.device: torch.device = model.device
         self.dtype: torch.dtype = base.layer_norm.weight.dtype
         self.is_int8 = is_int8
+        self._process_id = os.getpid()
         self.num_passes: int = 0
         """How many times the weights were read."""
         self.num_read: int = 0
@@ -133,9 +135,11 @@ class Network:
         self.head: Linear = pack_linear([head], is_int8 and isinstance(model, BioGptForCausalLM))
         """Outputs (K, C) -> logits (K, V), or of labels."""
 
-    def make_cache(self, num_rows: int = 1, num_tokens: int = 64) -> KeyValueCache:
-        """A cache for this network."""
-        return KeyValueCache([layer.width for layer in self._layers], self.dtype, self.device, num_rows, num_tokens)
+    def make_cache(self, num_rows: int = 1, num_tokens: int = 64, max_bytes: int | None = None) -> KeyValueCache:
+        """A cache for this network; see `KeyValueCache`."""
+        max_places = None if max_bytes is None else max(1, max_bytes // self.bytes_per_token)
+        widths = [layer.width for layer in self._layers]
+        return KeyValueCache(widths, self.dtype, self.device, num_rows, num_tokens, max_places)
 
     @property
     def bytes_per_token(self) -> int:
@@ -163,7 +167,15 @@ class Network:
 
         Returns:
             The outputs of the tokens that are to be kept, in the order of the segments, (K, C).
+
+        Raises:
+            InputError: the process was forked from the network's own, and would wait for threads that it lacks.
         """
+        if os.getpid() != self._process_id and torch.get_num_threads() > 1:
+            raise InputError(
+                "Got a model that was loaded before this process was forked: a fork lacks the threads that compute it. "
+                "Load the model in each process, or start processes with 'spawn'."
+            )
         self.num_passes += 1
         device = self.device
         ids: list[int] = []

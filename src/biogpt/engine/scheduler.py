@@ -60,13 +60,16 @@ class Row:
         self.unread_ids = list(self.prompt_ids)
         self._force(end_id)
 
-    def take(self, token_id: int, scores: Sequence[float], end_id: int) -> None:
+    def take(self, token_id: int, scores: Sequence[float], end_id: int) -> int:
         """Go on by one token.
 
         Args:
             token_id: what was chosen.
             scores: of the tokens that were forced before it, and of itself.
             end_id: ends the row.
+
+        Returns:
+            How many tokens were taken back; nearly always 0.
         """
         self.new_ids.append(token_id)
         self.scores += scores
@@ -82,6 +85,7 @@ class Row:
         if self.stop_reason:
             self.unread_ids = []
         self._force(end_id)
+        return num_void
 
     def draft(self, room: int) -> list[int]:
         """What may follow `unread_ids`."""
@@ -133,7 +137,7 @@ class Scheduler:
         self._max_rows = max_rows
         self._max_tokens = max(1, max_bytes // network.bytes_per_token)  # of all rows
         self._is_drafting = is_drafting and not settings.is_sampling
-        self._cache = network.make_cache(max(1, min(max_rows, self._max_tokens // 256)))
+        self._cache = network.make_cache(max(1, min(max_rows, self._max_tokens // 256)), max_bytes=max_bytes)
         self._active: list[Row] = []  # by their row of the cache
 
     def run(self, rows: Iterable[Row]) -> Iterator[Row]:
@@ -220,11 +224,12 @@ class Scheduler:
                 scored = [*row.new_ids[len(row.new_ids) - row.num_forced :], token_id]
                 numbers = range(place - row.num_forced, place + 1)
                 values = logits[list(numbers), scored].tolist()
-                row.take(
+                num_void = row.take(
                     token_id, [value - totals[at] for value, at in zip(values, numbers, strict=True)], self._end_id
                 )
                 following = row.unread_ids
-                if row.stop_reason or draft[num_right : num_right + len(following)] != following:
+                # Behind what was taken back, the draft goes on from a text that is no more.
+                if row.stop_reason or num_void or draft[num_right : num_right + len(following)] != following:
                     break
                 num_right += len(following)
             if draft and row.drafter:

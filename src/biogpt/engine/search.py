@@ -103,7 +103,8 @@ def search_sequences(
     waiting = iter(requests)
     active: list[_Search] = []  # by their row of the cache
     order: list[_Search] = []
-    cache = network.make_cache(max(1, min(max_rows, max_bytes // (256 * network.bytes_per_token))))
+    num_rows = max(1, min(max_rows, max_bytes // (256 * network.bytes_per_token)))
+    cache = network.make_cache(num_rows, max_bytes=max_bytes)
     is_exhausted = False
     held: _Search | None = None
     while True:

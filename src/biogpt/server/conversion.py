@@ -31,6 +31,10 @@ MEDIA_TYPES: Mapping[str, str] = {
     "pubtator": "text/x-pubtator",
     "bioc-xml": "application/xml",
     "bioc-json": "application/bioc+json",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "parquet": "application/vnd.apache.parquet",
+    "doccano": "application/x-doccano",
+    "label-studio": "application/x-label-studio",
 }
 """The formats of answers, each with the media type by which `Accept` may ask for it."""
 

@@ -282,6 +282,24 @@ def test_a_prompt_is_read_once_for_all_its_continuations(engine, record_reads):
     assert [sum(len(segment.ids) for segment in segments) for segments in reads] == [50, 16, 16]
 
 
+def test_scoring_many_continuations_keeps_passes_and_cache_within_their_bounds(engine, record_reads, monkeypatch):
+    prompt_ids, continuations = [2] * 20, [[5 + length] * length for length in range(1, 60)]
+    expected = engine.with_batch_size(1).score_ids(prompt_ids, continuations)
+    wide = engine.with_batch_size(64)
+    for max_tokens, max_bytes in ((100, 2**30), (10_000, 200 * engine.network.bytes_per_token)):
+        monkeypatch.setattr("biogpt.engine.engine.MAX_PROMPT_TOKENS", max_tokens)
+        monkeypatch.setattr("biogpt.engine.engine.CACHE_BYTES", max_bytes)
+        reads = record_reads(wide)
+        scores = wide.score_ids(prompt_ids, continuations)
+        assert len(reads) < 50
+        for segments in reads:
+            assert sum(len(segment.ids) for segment in segments) <= max_tokens
+            longest = max(segment.start + len(segment.ids) for segment in segments)
+            assert len(segments) * longest * engine.network.bytes_per_token <= max_bytes
+        for one, other in zip(scores, expected, strict=True):
+            assert one == pytest.approx(other, abs=1e-4)
+
+
 def test_continuations_that_cannot_be_scored_are_refused(engine):
     for prompt, ids, says in (
         ([], [5], "The prompt has the id none"),

@@ -1,8 +1,12 @@
 """Many completions side by side, drafts, and what happens to an engine that is asked for the impossible."""
 
+import gc
+import os
 import pickle
 import random
+import signal
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import torch
@@ -84,6 +88,50 @@ def test_a_row_that_is_cancelled_leaves_and_the_others_go_on(engine, prompts):
     assert len(list(make(1).run(make_row(engine, prompt) for prompt in prompts[:5]))) == 5
 
 
+class TakesBack:
+    """A constraint whose first token is taken back, and after which the text can only end."""
+
+    is_done = False
+
+    def __init__(self) -> None:
+        self.can_only_end = False
+
+    def allowed(self) -> set[int]:
+        return {2} if self.can_only_end else {9}
+
+    def fast_forward(self) -> list[int]:
+        return []
+
+    def accept(self, index: int) -> int:
+        was_first = not self.can_only_end
+        self.can_only_end = True
+        return int(was_first)
+
+
+def test_a_draft_ends_where_a_token_is_taken_back(engine):
+    """The token before it is read again, and is by chance the one that was drafted next."""
+    scheduler = Scheduler(engine.network, GREEDY, end_id=2, forbidden_ids=[0, 1], max_rows=1, max_bytes=2**20)
+    row = make_row(engine, [2, 7])
+    row.new_ids, row.unread_ids, row.state = [5], [5], TakesBack()
+    logits = torch.zeros(2, engine.config.vocab_size)
+    scheduler._take([row], [[5]], logits, [0.0, 0.0])
+    assert row.new_ids == row.unread_ids == [5]
+    assert row.stop_reason is None
+
+
+def test_a_long_row_after_many_short_ones_keeps_the_cache_within_its_bound(engine, prompts):
+    max_bytes = engine.network.bytes_per_token * 800
+    scheduler = Scheduler(engine.network, GREEDY, end_id=2, forbidden_ids=[0, 1], max_rows=32, max_bytes=max_bytes)
+    lengths = [8] * 40 + [80] + [8] * 40
+    rows = [make_row(engine, (prompts[index % 40] * 27)[:length], 4) for index, length in enumerate(lengths)]
+    expected = [next(engine.generate_ids([row.prompt_ids], GREEDY, max_new_tokens=4)).token_ids for row in rows]
+    found = []
+    for row in scheduler.run(rows):
+        found.append(tuple(index for index in row.new_ids if index != 2))
+        assert scheduler._cache.num_bytes <= max_bytes
+    assert found == expected
+
+
 def test_memory_and_the_cache_stay_within_their_bound(engine, prompts):
     scheduler = Scheduler(engine.network, GREEDY, end_id=2, forbidden_ids=[0, 1], max_rows=4, max_bytes=2**20)
     for _ in scheduler.run(make_row(engine, prompts[index % 40], 20) for index in range(300)):
@@ -91,11 +139,54 @@ def test_memory_and_the_cache_stay_within_their_bound(engine, prompts):
         assert len(scheduler._active) <= 4
 
 
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="Only Linux tells the memory of a process so")
+def test_two_thousand_requests_leave_memory_where_it_was(engine, prompts):
+    def ask() -> None:
+        """40 requests, one that is refused, and some that are given up."""
+        assert len(list(engine.generate_ids(prompts, GREEDY, max_new_tokens=1))) == 40
+        with pytest.raises(InputError):
+            engine.generate_ids([*prompts, [2] * 500])
+        next(engine.generate_ids(prompts, GREEDY, max_new_tokens=2))
+
+    def resident_bytes() -> int:
+        gc.collect()
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    for _ in range(10):
+        ask()
+    before = resident_bytes()
+    for _ in range(40):
+        ask()
+    assert resident_bytes() - before < 8 * 2**20
+
+
 def test_threads_share_an_engine(engine, prompts):
     expected = [one.token_ids for one in engine.generate_ids(prompts[:8], GREEDY)]
     with ThreadPoolExecutor(4) as pool:
         got = list(pool.map(lambda ids: next(engine.generate_ids([ids], GREEDY)).token_ids, prompts[:8]))
     assert got == expected
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="There is no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_after_a_fork_threads_that_are_gone_are_not_waited_for(engine):
+    """PyTorch's threads do not survive a fork: with more than one, the child would wait for ever."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        child = os.fork()
+        if not child:
+            status = 1
+            signal.alarm(60)
+            try:
+                with pytest.raises(InputError, match="before this process was forked"):
+                    next(engine.generate_ids([[2, 5]], max_new_tokens=2))
+                status = 7
+            finally:
+                os._exit(status)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_an_engine_is_not_pickled_and_threads_are_checked(engine, tiny_model_path):

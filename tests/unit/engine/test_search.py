@@ -1,6 +1,7 @@
 """The search, against plain arithmetic: the probability of each text that a constraint allows, one by one."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -33,6 +34,20 @@ def prompt(engine) -> list[int]:
 @pytest.fixture(scope="module")
 def constraint(engine, prompt) -> TokenConstraint:
     return compile_constraint(GRAMMAR, engine.tokenizer, prompt).once()
+
+
+def test_an_impossible_constraint_is_named_before_any_prompt_is_read(engine, prompt, constraint):
+    impossible = replace(constraint, none=None, source=())
+    num_passes = engine.network.num_passes
+    for ask in (
+        lambda constraints: engine.search_each([prompt] * 2, constraints, 0.1),
+        lambda constraints: engine.generate_ids([prompt] * 2, temperature=0, constraints=constraints),
+    ):
+        with pytest.raises(InputError, match="Prompt 2: The source has no word"):
+            ask([constraint, impossible])
+    assert engine.network.num_passes == num_passes
+    first, second = engine.search_each([prompt] * 2, [constraint] * 2, 0.1)
+    assert first == second
 
 
 def all_texts(state: ConstraintState) -> list[list[int]]:
