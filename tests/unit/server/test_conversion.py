@@ -80,8 +80,9 @@ def test_what_is_sent_back_is_written_as_the_writers_write_it(format, tmp_path):
     again = ExtractionOut(**describe_extraction(document))
     assert again.entities == ExtractionOut(**EXTRACTION).entities
     content = write_documents([document], format, columns_of_documents([document]))
-    assert b"Naloxone" in content
-    assert b"D009270" in content
+    if format not in ("xlsx", "parquet"):  # which are compressed
+        assert b"Naloxone" in content
+        assert (b"D009270" in content) == (format not in ("doccano", "label-studio"))  # without a place for identifiers
     if format in ("pubtator", "bioc-xml", "bioc-json"):
         path = tmp_path / "written"
         path.write_bytes(content)
