@@ -111,24 +111,31 @@ async def send_beside_a_slow_one(url: str, bodies: list[dict[str, Any]], num_req
     return {"alone": percentiles(alone), "beside": percentiles(beside), "slow_was_running": was_running}
 
 
-def measure(path: Path, task: str, num_clients: int, num_documents: int, batch_size: int) -> dict[str, Any]:
-    """Documents a second of clients and of one process that reads the same texts."""
+def measure(
+    path: Path, task: str, num_clients: int, num_documents: int, batch_size: int, repeats: int
+) -> dict[str, Any]:
+    """Documents a second of clients and of one process that reads the same texts, in turns."""
     documents = list(read_documents(path))[:num_documents]
+    texts = [document.text for document in documents]
     bodies = [{"task": task, "documents": [{"id": document.id, "text": document.text}]} for document in documents]
     common = ["--task", task, "--batch-size", str(batch_size), "--set", "max_documents=100000"]
     common += ["--set", "request_seconds=3600"]
+    extractor = Extractor.from_pretrained(task=task, batch_size=batch_size)
+    extractor(texts[0])
+    served, predicted, served_cpu, predicted_cpu, seconds = [], [], [], [], []
     with serving(common) as (url, process, _):
         asyncio.run(send_each(url, bodies[:1], 1))  # the model is loaded
-        cpu_began = cpu_seconds_of(process)
-        all_seconds, seconds, answers = asyncio.run(send_each(url, bodies, num_clients))
-        cpu_seconds = cpu_seconds_of(process) - cpu_began
+        for _ in range(repeats):
+            cpu_began = cpu_seconds_of(process)
+            all_seconds, latencies, answers = asyncio.run(send_each(url, bodies, num_clients))
+            served.append(all_seconds)
+            served_cpu.append(cpu_seconds_of(process) - cpu_began)
+            seconds += latencies
+            began, cpu_began = time.perf_counter(), time.process_time()
+            expected = list(extractor.pipe(texts))
+            predicted.append(time.perf_counter() - began)
+            predicted_cpu.append(time.process_time() - cpu_began)
         beside = asyncio.run(send_beside_a_slow_one(url, bodies, 20))
-    extractor = Extractor.from_pretrained(task=task, batch_size=batch_size)
-    texts = [document.text for document in documents]
-    extractor(texts[0])
-    began, cpu_began = time.perf_counter(), time.process_time()
-    expected = list(extractor.pipe(texts))
-    own_seconds, own_cpu_seconds = time.perf_counter() - began, time.process_time() - cpu_began
     num_equal = sum(
         [entity["name"] for entity in answer[0]["entities"]] == [entity.name for entity in extraction.entities]
         and len(answer[0]["relations"]) == len(extraction.relations)
@@ -138,12 +145,13 @@ def measure(path: Path, task: str, num_clients: int, num_documents: int, batch_s
         "task": task,
         "documents": len(documents),
         "clients": num_clients,
-        "served_per_second": round(len(documents) / all_seconds, 2),
-        "predicted_per_second": round(len(documents) / own_seconds, 2),
-        "ratio": round(own_seconds / all_seconds, 3),
-        "served_per_cpu_second": round(len(documents) / cpu_seconds, 2),
-        "predicted_per_cpu_second": round(len(documents) / own_cpu_seconds, 2),
-        "cpu_ratio": round(own_cpu_seconds / cpu_seconds, 3),
+        "repeats": repeats,
+        "served_per_second": round(len(documents) / statistics.median(served), 2),
+        "predicted_per_second": round(len(documents) / statistics.median(predicted), 2),
+        "ratio": round(statistics.median(own / all_ for own, all_ in zip(predicted, served, strict=True)), 3),
+        "ratios": [round(own / all_, 3) for own, all_ in zip(predicted, served, strict=True)],
+        "served_per_cpu_second": round(len(documents) / statistics.median(served_cpu), 2),
+        "predicted_per_cpu_second": round(len(documents) / statistics.median(predicted_cpu), 2),
         **percentiles(seconds),
         "equal_answers": num_equal,
         "one_client": beside,
@@ -218,13 +226,14 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--limit", type=int, default=200, help="documents")
     parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--repeats", type=int, default=3, help="of clients and one process, in turns")
     parser.add_argument("--mixed", type=int, default=0, metavar="N", help="send N requests of all kinds instead")
     parser.add_argument("--output", type=Path)
     given = parser.parse_args()
     if given.mixed:
         measured = measure_mixed(given.documents, given.mixed, given.clients)
     else:
-        measured = measure(given.documents, given.task, given.clients, given.limit, given.batch_size)
+        measured = measure(given.documents, given.task, given.clients, given.limit, given.batch_size, given.repeats)
     print(json.dumps(measured, indent=2))
     if given.output:
         record.write_result("serve_load", measured, given.output)
