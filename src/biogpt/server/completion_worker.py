@@ -107,10 +107,12 @@ class CompletionWorker(Worker):
         name: the model's.
         max_waiting: see `Worker`.
         on_batch: see `OnBatch`.
+        num_cores: of this machine that a pass uses.
     """
 
-    def __init__(self, engine: "Engine", name: str, max_waiting: int, on_batch: OnBatch) -> None:
+    def __init__(self, engine: "Engine", name: str, max_waiting: int, on_batch: OnBatch, num_cores: int) -> None:
         super().__init__(name, max_waiting)
+        self._num_cores = num_cores
         self.max_positions: int = engine.max_positions
         self._engine = engine
         self._tokenizer = engine.tokenizer
@@ -213,8 +215,11 @@ class CompletionWorker(Worker):
         return _Completion(index, prompt, wish, ticket, row, continuation)
 
     def _run(self) -> None:
-        from biogpt.server.row_batch import RowBatch  # torch, which takes a while
+        import torch  # takes a while
 
+        from biogpt.server.row_batch import RowBatch
+
+        torch.set_num_threads(self._num_cores)  # of this thread
         batch = RowBatch(self._engine.model, self._tokenizer)
         while True:
             with self._condition:

@@ -5,6 +5,7 @@ with few, and requests of one document each still fill a batch.
 """
 
 import logging
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 _SENTENCE_CHARACTERS = 150  # of an average sentence
+_MAX_SLICES = 4  # side by side: what is not PyTorch's runs in one thread at a time
 _SLICE_CHARACTERS = 16_000  # a slice of long documents has few of them, so that none waits long for the next slice
 
 
@@ -49,14 +51,23 @@ class ExtractionJob:
 class ExtractionWorker(Worker):
     """Extracts for all requests to one model.
 
+    Several slices side by side, a core each, are faster than one slice that all cores share: an operation of a small
+    model is too short to be split. A slice that is alone has all cores.
+
     Args:
-        extractor: the model; only this worker's thread uses it.
+        extractor: the model; only this worker's threads use it.
         max_waiting: see `Worker`.
         on_batch: see `OnBatch`.
+        num_cores: that the model may use: so many slices are read side by side. None: the model does not compute on
+            this machine's cores.
     """
 
-    def __init__(self, extractor: "Extractor", max_waiting: int, on_batch: OnBatch) -> None:
-        super().__init__(extractor.name, max_waiting)
+    def __init__(
+        self, extractor: "Extractor", max_waiting: int, on_batch: OnBatch, num_cores: int | None = None
+    ) -> None:
+        super().__init__(extractor.name, max_waiting, min(num_cores or 1, _MAX_SLICES))
+        self._num_cores = num_cores
+        self._num_idle = self._num_threads
         self._extractors = {extractor.threshold: extractor}
         self._default = extractor
         self._on_batch = on_batch
@@ -67,8 +78,6 @@ class ExtractionWorker(Worker):
         self._slice_characters = _SLICE_CHARACTERS
         if extractor.task.kind.reads_sentences:
             self._slice_characters = predictor.window_size * _SENTENCE_CHARACTERS
-        elif extractor.task.kind.threshold_of == "sequences" and extractor.task.inference.threshold:
-            self._slice_size = 1  # the predictor reads document by document anyway
 
     def submit(self, job: ExtractionJob, sources: Sequence[tuple[int, Source]]) -> None:
         """Have documents read; each comes back over the job's ticket, as an `Extracted`, in any order.
@@ -94,6 +103,8 @@ class ExtractionWorker(Worker):
                 # One of them may be to blame: each alone, so that the others get their answers.
                 _logger.info("%d documents failed (%s): each alone", len(taken), type(error).__name__)
                 self._extract_each(taken)
+            with self._condition:
+                self._num_idle += 1
 
     def _extract_each(self, taken: Sequence[tuple[ExtractionJob, int, Source]]) -> None:
         for job, index, source in taken:
@@ -108,18 +119,23 @@ class ExtractionWorker(Worker):
             while True:
                 self._jobs = deque(job for job in self._jobs if not job.ticket.is_cancelled)
                 if self._jobs:
-                    return self._take()
+                    taken = self._take()
+                    self._num_idle -= 1
+                    self._share_cores()
+                    return taken
                 if self._is_closed:
                     return []
                 self._condition.wait()
 
     def _take(self) -> list[tuple[ExtractionJob, int, Source]]:
+        num_documents = sum(len(job.sources) for job in self._jobs)
+        size = min(self._slice_size, math.ceil(num_documents / self._num_idle))  # the idle ones get their part
         threshold = self._jobs[0].threshold
         taken: list[tuple[ExtractionJob, int, Source]] = []
         num_characters = 0
         passed_over: list[ExtractionJob] = []
         served: set[ExtractionJob] = set()
-        while self._jobs and len(taken) < self._slice_size and num_characters < self._slice_characters:
+        while self._jobs and len(taken) < size and num_characters < self._slice_characters:
             job = self._jobs.popleft()
             if job.threshold != threshold:
                 passed_over.append(job)
@@ -135,6 +151,17 @@ class ExtractionWorker(Worker):
                 self._jobs.append(job)
         self._jobs.extendleft(reversed(passed_over))
         return taken
+
+    def _share_cores(self) -> None:
+        """Have the calling thread use its part of the cores."""
+        if self._num_cores is None:
+            return
+        import torch  # loaded with the model
+
+        is_alone = not self._jobs and self._num_idle == self._num_threads - 1
+        num_cores = self._num_cores if is_alone else max(1, self._num_cores // self._num_threads)
+        if torch.get_num_threads() != num_cores:  # of this thread
+            torch.set_num_threads(num_cores)
 
     def _extract(self, taken: Sequence[tuple[ExtractionJob, int, Source]]) -> None:
         extractor = self._extractor(taken[0][0].threshold)

@@ -4,6 +4,7 @@ A request names a model by one of these names; whatever else it says is not foun
 for on a disk or in a network.
 """
 
+import functools
 import logging
 import threading
 import time
@@ -255,6 +256,15 @@ def find_models(
     return ServedModels(language_models, task_models)
 
 
+@functools.cache
+def count_cores() -> int:
+    """The cores that PyTorch uses by default. Workers change that for their threads, and for threads that begin later;
+    so it is asked for once, before the first of them runs."""
+    import torch  # takes a while
+
+    return torch.get_num_threads()
+
+
 def _completing(
     path: Path, name: str, metrics: Metrics, limits: Limits, device: Device
 ) -> Callable[[], CompletionWorker]:
@@ -264,7 +274,8 @@ def _completing(
         # The worker advances rows of many clients with the model itself, which the int8 engine does not keep.
         dtype = "float32" if device.dtype == "auto" and device.name in {"auto", "cpu"} else device.dtype
         engine = Engine.from_pretrained(path, dtype=dtype, device=device.name, batch_size=device.batch_size)
-        worker = CompletionWorker(engine, name, limits.max_waiting, metrics.batch_size.labels(name).observe)
+        on_batch = metrics.batch_size.labels(name).observe
+        worker = CompletionWorker(engine, name, limits.max_waiting, on_batch, count_cores())
         metrics.rows.labels(name).set_function(lambda: worker.num_active)
         metrics.waiting.labels(name).set_function(lambda: worker.num_waiting)
         return worker
@@ -275,9 +286,12 @@ def _completing(
 def _extracting(found: TaskModel, metrics: Metrics, limits: Limits, device: Device) -> Callable[[], ExtractionWorker]:
     def load() -> ExtractionWorker:
         from biogpt.extraction.extractor import Extractor
+        from biogpt.model.loading import choose_device
 
         extractor = Extractor.of(found, device=device.name, dtype=device.dtype, batch_size=device.batch_size)
-        worker = ExtractionWorker(extractor, limits.max_waiting, metrics.batch_size.labels(found.label).observe)
+        num_cores = count_cores() if choose_device(device.name).type == "cpu" else None
+        on_batch = metrics.batch_size.labels(found.label).observe
+        worker = ExtractionWorker(extractor, limits.max_waiting, on_batch, num_cores)
         metrics.waiting.labels(found.label).set_function(lambda: worker.num_waiting)
         return worker
 

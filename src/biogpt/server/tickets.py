@@ -45,14 +45,15 @@ class Ticket:
 
 
 class Worker(ABC):
-    """A thread that works for all requests to one model.
+    """Works for all requests to one model, in one thread or several.
 
     Args:
         name: the model's, for messages.
         max_waiting: requests that are accepted and not yet answered; one more is refused.
+        num_threads: how many call `_run`.
     """
 
-    def __init__(self, name: str, max_waiting: int) -> None:
+    def __init__(self, name: str, max_waiting: int, num_threads: int = 1) -> None:
         self.name = name
         self.num_waiting: int = 0
         """Requests that are accepted and not yet answered."""
@@ -60,7 +61,8 @@ class Worker(ABC):
         self._seconds = 1.0  # of a request, lately
         self._condition = threading.Condition()
         self._is_closed = False
-        self._thread: threading.Thread | None = None
+        self._num_threads = num_threads
+        self._threads: list[threading.Thread] = []
 
     def enter(self) -> float:
         """Take a request in; `leave` must follow. Called in the event loop.
@@ -98,16 +100,21 @@ class Worker(ABC):
         with self._condition:
             self._is_closed = True
             self._condition.notify_all()
-        if self._thread is not None:
-            self._thread.join(seconds)
+        until = time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
 
     def _wake(self) -> None:
-        """Have the thread look for work; begin it where there is none. Called with the condition held."""
-        if self._thread is None:
-            # A daemon: a process that is to end does not wait for a pass that hangs.
-            self._thread = threading.Thread(target=self._run, name=f"biogpt-{self.name}", daemon=True)
-            self._thread.start()
-        self._condition.notify()
+        """Have the threads look for work; begin them where there are none. Called with the condition held."""
+        if not self._threads:
+            # Daemons: a process that is to end does not wait for a pass that hangs.
+            self._threads = [
+                threading.Thread(target=self._run, name=f"biogpt-{self.name}-{number}", daemon=True)
+                for number in range(self._num_threads)
+            ]
+            for thread in self._threads:
+                thread.start()
+        self._condition.notify_all()
 
     @abstractmethod
     def _run(self) -> None:
