@@ -18,6 +18,7 @@ import typer
 
 import biogpt
 from biogpt.cli import console, options
+from biogpt.cli.bench import bench
 from biogpt.cli.convert import convert
 from biogpt.cli.env import env
 from biogpt.cli.evaluate import evaluate
@@ -104,7 +105,10 @@ app: typer.Typer = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _NEED_ARGUMENTS = {predict, mine, summarize, evaluate, finetune, pretrain, convert}
-for _function in (generate, predict, mine, summarize, evaluate, finetune, pretrain, serve, convert, tasks, models, env):
+_VERBS = (
+    *(generate, predict, mine, summarize, evaluate, finetune, pretrain, serve, convert, bench, tasks, models, env),
+)
+for _function in _VERBS:
     app.command(no_args_is_help=_function in _NEED_ARGUMENTS)(as_verb(_function))
 
 

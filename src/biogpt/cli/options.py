@@ -118,7 +118,7 @@ def _output(*other_names: str) -> Any:
         "-o",
         *other_names,
         metavar="PATH",
-        help="The output. The same command resumes a run that was killed.",
+        help="The output. The same command resumes a long run that was killed.",
     )
 
 
@@ -164,10 +164,9 @@ Device = Annotated[
         "--device", metavar="DEVICE", help="The device, such as cpu or cuda:1; by default a GPU if there is one."
     ),
 ]
-Dtype = Annotated[
-    DtypeChoice,
-    typer.Option("--dtype", help="Type to compute in; by default the fastest that the processor does well."),
-]
+_DTYPE = typer.Option("--dtype", help="Type to compute in; by default what the processor does well.")
+Dtype = Annotated[DtypeChoice, _DTYPE]
+Dtypes = Annotated[list[DtypeChoice] | None, _DTYPE]
 BatchSize = Annotated[
     int,
     typer.Option(

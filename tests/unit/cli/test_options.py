@@ -46,7 +46,11 @@ def test_a_flag_is_the_same_in_every_verb():
     for verb, command in get_command(app).commands.items():
         for parameter in command.params:
             if parameter.opts[0][0] == "-":
-                is_repeated = parameter.multiple and parameter.name not in ("task", "model")  # some verbs take several
+                is_repeated = parameter.multiple and parameter.name not in (
+                    "task",
+                    "model",
+                    "dtype",
+                )  # some take several
                 facts = (parameter.name, parameter.help, parameter.metavar, is_repeated)
                 assert seen.setdefault(parameter.opts[0], facts) == facts, (verb, parameter.opts[0])
     assert {"--model", "--task", "--output", "--device", "--batch-size", "--seed", "--set", "--format"} <= seen.keys()
