@@ -16,9 +16,12 @@ left out with its error.
 """
 
 import argparse
+import contextlib
 import json
+import os
 import queue
 import random
+import signal
 import statistics
 import subprocess
 import sys
@@ -84,9 +87,11 @@ class Worker:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
+                start_new_session=True,
             )
         self._lines: queue.Queue[str | None] = queue.Queue()
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
         try:
             self._read()
         except WorkerError:
@@ -97,7 +102,7 @@ class Worker:
         """Seconds of one run.
 
         Raises:
-            WorkerError: it ended, or takes too long; its process is ended then.
+            WorkerError: it ended, or takes too long. Close it then.
         """
         assert self._process.stdin is not None
         time.sleep(PAUSE)
@@ -105,14 +110,20 @@ class Worker:
             self._process.stdin.write(f"{load.num_rows} {load.num_prompt} {load.num_new}\n")
             self._process.stdin.flush()
             return float(self._read())
-        except (OSError, WorkerError) as error:
-            self.close()
-            raise WorkerError(str(error)) from None
+        except OSError:
+            return float(self._read())  # why it ended
 
     def close(self) -> None:
-        """End it."""
-        self._process.kill()
+        """End it, and what it started."""
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        self._listener.join()
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+        self._process.stdout.close()
 
     def _listen(self) -> None:
         assert self._process.stdout is not None
@@ -231,10 +242,9 @@ def sweep(measured: Measurement, arms: list[Arm], plan: Plan, model: Path, peers
         if str(arm) in measured.content["sweep"] or measured.has_failed(arm):
             continue
         try:
-            worker = Worker(arm, find_python(arm, peers), model, patience)
-            worker.measure(Load(1, plan.num_prompt, 2))
-            seconds = {load: [worker.measure(load)] for load in plan.loads}
-            worker.close()
+            with contextlib.closing(Worker(arm, find_python(arm, peers), model, patience)) as worker:
+                worker.measure(Load(1, plan.num_prompt, 2))
+                seconds = {load: [worker.measure(load)] for load in plan.loads}
         except WorkerError as error:
             measured.fail(arm, error)
             continue
@@ -275,37 +285,38 @@ def compare(
 ) -> None:
     """Measure all engines side by side, round by round."""
     workers: dict[Arm, Worker] = {}
-    for arm, loads in arms.items():
-        if measured.has_failed(arm):
-            continue
-        try:
-            worker = Worker(arm, find_python(arm, options.peers), model, options.patience)
-            for load in loads:  # once for all that is made at the first call, without the long runs
-                if load.num_new == 1:
-                    worker.measure(Load(load.num_rows, load.num_prompt, 2))
-        except WorkerError as error:
-            measured.fail(arm, error)
-            continue
-        workers[arm] = worker
-        print("ready:", arm, flush=True)
     num_bytes = measured.content["weight_bytes"]
     torch.set_num_threads(options.threads)
-    for number in range(rounds):
-        for load in plan.loads:
-            asked = [arm for arm in workers if load in arms[arm] and len(measured.runs(arm, load)) <= number]
-            for arm in random.Random(f"{number} {load}").sample(asked, len(asked)):
-                try:
-                    measured.add(arm, load, workers[arm].measure(load))
-                except WorkerError as error:
-                    measured.fail(arm, error)
-                    del workers[arm]
-        if len(measured.content["reads"]) <= number:
-            time.sleep(PAUSE)
-            measured.content["reads"].append(round(measure_reading(num_bytes, torch.device("cpu")), 2))
-        print(f"round {number + 1} of {rounds}", flush=True)
-        measured.write(**summarize(measured, arms, plan))
-    for worker in workers.values():
-        worker.close()
+    with contextlib.ExitStack() as stack:
+        for arm, loads in arms.items():
+            if measured.has_failed(arm):
+                continue
+            try:
+                worker = stack.enter_context(
+                    contextlib.closing(Worker(arm, find_python(arm, options.peers), model, options.patience))
+                )
+                for load in loads:  # once for all that is made at the first call, without the long runs
+                    if load.num_new == 1:
+                        worker.measure(Load(load.num_rows, load.num_prompt, 2))
+            except WorkerError as error:
+                measured.fail(arm, error)
+                continue
+            workers[arm] = worker
+            print("ready:", arm, flush=True)
+        for number in range(rounds):
+            for load in plan.loads:
+                asked = [arm for arm in workers if load in arms[arm] and len(measured.runs(arm, load)) <= number]
+                for arm in random.Random(f"{number} {load}").sample(asked, len(asked)):
+                    try:
+                        measured.add(arm, load, workers[arm].measure(load))
+                    except WorkerError as error:
+                        measured.fail(arm, error)
+                        workers.pop(arm).close()
+            if len(measured.content["reads"]) <= number:
+                time.sleep(PAUSE)
+                measured.content["reads"].append(round(measure_reading(num_bytes, torch.device("cpu")), 2))
+            print(f"round {number + 1} of {rounds}", flush=True)
+            measured.write(**summarize(measured, arms, plan))
 
 
 def summarize(measured: Measurement, arms: dict[Arm, list[Load]], plan: Plan) -> dict[str, Any]:
