@@ -267,7 +267,7 @@ def compare_rows(predicted: Path, mined: Path) -> tuple[int, float]:
             assert one[:-1] == other[:-1], (identity, one, other)
             worst = max(worst, abs(one[-1] - other[-1]))
         count += len(pairs)
-    assert worst <= 1e-4, worst
+    assert round(worst, 6) <= 1e-4, worst  # JSON lines have four digits: what differs at all differs by one of them
     return count, worst
 
 
@@ -281,7 +281,7 @@ def main() -> None:
     parser.add_argument("--documents", type=int)
     parser.add_argument("--files", type=int, default=60)
     parser.add_argument("--kills", type=int, default=3)
-    parser.add_argument("--blocks", type=int, default=3)
+    parser.add_argument("--blocks", type=int, default=2)
     parser.add_argument("--task", default="bc5cdr")
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--output", type=Path, default=RESULT)

@@ -49,8 +49,6 @@ def _said(document: Document) -> Iterator[Any]:
         yield from _values(dict(zip(native.header, native.cells, strict=False)))
     if document.format == "bioc-xml" and document.metadata and document.metadata.pmcid:
         return  # the same
-    if document.format == "bioc-xml" and document.metadata and document.metadata.pmcid:
-        return  # the same
     if document.format in ("pubmed", "pubtator", "bioc-xml", "bioc-json") or _NAMED.fullmatch(document.id):
         yield document.id
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import biogpt
 from biogpt.documents import Document, Problem
+from biogpt.documents.links import pmid_of
 from biogpt.errors import DataError, InputError
 from biogpt.extraction.linking import DEFAULT_LEXICON, load_linker
 from biogpt.extraction.task_models import TaskModel, find_task_model
@@ -32,7 +33,6 @@ from biogpt.mining.sources import (
     index_unit,
     is_url,
     list_sources,
-    pmid_of,
     read_records,
 )
 
@@ -186,7 +186,8 @@ def mine(
 
     Raises:
         InputError: tasks, models or output cannot be used, or there is no Ray cluster at the address.
-        DataError: there is no file to read, or a file that is to be mined was changed or removed meanwhile.
+        DataError: there is no file or no document to read, or a file that is to be mined was changed or removed
+            meanwhile.
         MissingExtraError: the extra is not installed.
     """
     require_extra()
@@ -238,6 +239,9 @@ def mine_with(
         on_commit: called with the name of each shard that has been committed.
         is_watched: show Ray Data's progress.
         is_verbose: show Ray's log.
+
+    Raises:
+        DataError: also where no input, of this run or an earlier one, has a document; what was wrong is in `errors/`.
     """
     require_extra()
     started = time.monotonic()
@@ -258,6 +262,9 @@ def mine_with(
             run = runs.begin(fresh)
             summary = session.finish(runs, run)
     summary.seconds = time.monotonic() - started
+    if not summary.num_documents and not collection.has_records():
+        skipped = f", {summary.num_errors} were skipped; {output}/errors has the reasons" if summary.num_errors else ""
+        raise DataError(f"The input has no document that could be read, expected at least one{skipped}.")
     return summary
 
 

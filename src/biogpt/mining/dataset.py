@@ -222,6 +222,12 @@ class Collection:
         connection.execute(views_sql(str(self.directory), before_run))
         return connection
 
+    def has_records(self) -> bool:
+        """Whether any file had a record with an id; one without a text and a deletion are some, too."""
+        index = str(self.directory / "index" / "*.parquet").replace("'", "''")
+        query = f"SELECT 1 FROM read_parquet('{index}') WHERE document_id <> '' LIMIT 1"
+        return self.connect().execute(query).fetchone() is not None
+
 
 def open_duckdb(temporary: Path | None = None) -> Any:
     """A DuckDB in memory that never loads or downloads an extension by itself."""

@@ -403,7 +403,7 @@ def _read_all(inputs: Sequence[Input], summary: Summary, report: Callable[[Probl
             yield from read_input(source, report)
         except DataError as error:
             summary.damaged.append(str(error))
-            report(Problem(str(source.path), f"read only in part: {error}"))
+            report(Problem(f"the rest of {source.path}", str(error)))
 
 
 def _prepare(

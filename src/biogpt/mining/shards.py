@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from biogpt.documents import Document, Entity, Extraction
+from biogpt.documents.links import pmid_of
 from biogpt.errors import BioGptError, DataError
 from biogpt.extraction.linking import load_linker
 from biogpt.extraction.task_models import TaskModel
 from biogpt.mining.dataset import TABLES, to_parquet
-from biogpt.mining.sources import SourceFile, Winner, pmid_of, read_winners
+from biogpt.mining.sources import SourceFile, Winner, read_winners
 
 Annotate = Callable[[Sequence[Document]], Iterable[Document]]
 """Documents -> the same with their extraction, in their order."""

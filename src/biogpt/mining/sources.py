@@ -19,6 +19,7 @@ from typing import Any
 
 from biogpt.documents import Document, Problem, detect_format, read_documents
 from biogpt.documents import pubmed as pubmed_xml
+from biogpt.documents.links import pmid_of
 from biogpt.documents.pubmed_versions import CitationVersion, read_versions
 from biogpt.errors import BioGptError, DataError, InputError
 from biogpt.files import Reading, open_stored, reporting_damage, unpack
@@ -31,7 +32,6 @@ MAX_UNIT_FILES = 500
 
 _NLM_NAME = re.compile(r"(?:pubmed|medline)(\d\d)n(\d{4,})\b", re.IGNORECASE)
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
-_DIGITS = re.compile(r"[0-9]{1,18}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,13 +270,6 @@ def read_records(path: Path, format: str | None) -> Iterator[Record]:
         raise damage
 
 
-def pmid_of(document: Document) -> str:
-    """The PubMed id of a document where its file names it, or empty: documents with the same one are one."""
-    known = document.metadata.pmid if document.metadata else ""
-    pmid = known or (document.id if document.format == pubmed_xml.NAME else "")
-    return pmid if _DIGITS.fullmatch(pmid) else ""
-
-
 def index_unit(files: Sequence[dict[str, Any]], shard: str, run: int) -> dict[str, Any]:
     """What records the files of a unit have.
 
@@ -307,7 +300,7 @@ def index_unit(files: Sequence[dict[str, Any]], shard: str, run: int) -> dict[st
                         identity = row["document_id"] or None
                         errors.append({**common, "place": place, "document_id": identity, "reason": problem.message})
         except (BioGptError, OSError) as error:
-            errors.append({**common, "place": source.source, "reason": f"read only in part: {error}"})
+            errors.append({**common, "place": source.source, "reason": f"the rest was not read: {error}"})
             if not sources or sources[-1]["number"] != source.number:
                 sources.append({**entry, "digest": "", "format": source.format})
         sources[-1]["num_records"] = len(rows) - num_before

@@ -38,6 +38,7 @@ def read(schema: Schema, path: Path, split: str) -> list[Example]:
     """Read one split; see `Task.read`."""
     file = find_file(schema, path, split)
     examples = list(READERS[_reader_for(schema, file)](schema, file, split))
+    num_read = len(examples)
     if schema.empty_documents == "drop":
         examples = [example for example in examples if example.items]
     seen: set[str] = set()
@@ -45,6 +46,11 @@ def read(schema: Schema, path: Path, split: str) -> list[Example]:
         if example.id in seen:
             raise DataError(f"{file}: the id '{example.id}' stands there twice. Expected an id of its own for each.")
         seen.add(example.id)
+    if not examples and num_read:
+        raise DataError(
+            f"{file} has {num_read} documents without an item of the task '{schema.name}', expected annotations with "
+            f"its slots ({', '.join(schema.slots)}). Annotate them first, or check that it is the right file."
+        )
     if not examples:
         raise DataError(f"{file} has no examples for the task '{schema.name}'. Check that it is the right file.")
     return examples

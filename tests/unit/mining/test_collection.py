@@ -201,6 +201,24 @@ def test_documents_without_a_pmid_are_told_apart_by_their_file(tmp_path):
     ]
 
 
+def test_a_pubmed_id_is_one_document_in_whatever_format(tmp_path):
+    folder = tmp_path / "in"
+    write_pubmed(folder / "pubmed25n0001.xml", citation(7, "From PubMed."))
+    (folder / "notes.pubtator").write_text("7|t|From PubTator.\n7|a|\n\n8|t|Another.\n8|a|\n", encoding="utf-8")
+    (folder / "notes.jsonl").write_text('{"id": "n1", "pmid": "7", "text": "A note."}\n', encoding="utf-8")
+    assert mine_with(WORDS, folder, tmp_path / "out").num_documents == 2
+    assert set(texts_of(tmp_path / "out")) == {"7", "8"}
+
+
+def test_a_collection_without_any_document_is_an_error_again_and_again(tmp_path):
+    (tmp_path / "empty.jsonl").write_text("", encoding="utf-8")
+    for _ in range(2):
+        with pytest.raises(DataError, match="no document that could be read, expected at least one"):
+            mine_with(WORDS, tmp_path / "empty.jsonl", tmp_path / "out")
+    write_pubmed(tmp_path / "a.xml", citation(1, "One"))
+    assert mine_with(WORDS, [tmp_path / "empty.jsonl", tmp_path / "a.xml"], tmp_path / "out").num_documents == 1
+
+
 def test_a_url_is_read_through_fsspec(tmp_path):
     write_collection(tmp_path / "in")
     mine_with(WORDS, f"file://{tmp_path}/in/*.xml.gz", tmp_path / "out")
