@@ -53,6 +53,7 @@ class Layout(StrEnum):
 
     hf = "hf"
     fairseq = "fairseq"
+    int8 = "int8"
 
 
 class DtypeChoice(StrEnum):

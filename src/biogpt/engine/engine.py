@@ -7,7 +7,6 @@ Shapes in comments: B rows, T new tokens, S tokens seen so far including the new
 """
 
 import hashlib
-import logging
 import random
 import warnings
 from collections import deque
@@ -15,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice, repeat
 from pathlib import Path
-from typing import Any, Self, overload
+from typing import TYPE_CHECKING, Any, Self, overload
 
 import torch
 
@@ -23,19 +22,21 @@ from biogpt.decoding.constraint import ConstraintState, TokenConstraint
 from biogpt.decoding.settings import GenerationSettings, change_settings
 from biogpt.decoding.text_stream import Continuation
 from biogpt.engine.beams import search_beams
+from biogpt.engine.loading import load_for_engine
 from biogpt.engine.network import Network, Segment
-from biogpt.engine.processor import DTYPES, check_dtype, choose_dtype
+from biogpt.engine.processor import check_dtype
 from biogpt.engine.prompts import check_prompt, shorten
 from biogpt.engine.scheduler import MAX_PROMPT_TOKENS, Row, Scheduler, StopReason
 from biogpt.engine.search import ScoredSequence, SearchRequest, search_sequences
 from biogpt.errors import InputError
-from biogpt.model.checkpoint import load_tokenizer, resolve_model
+from biogpt.model.checkpoint import assemble_model, load_tokenizer, resolve_model
 from biogpt.model.config import BioGptConfig
-from biogpt.model.loading import choose_device, load_causal_lm
-from biogpt.model.modeling import AnyModel, BioGptForCausalLM
+from biogpt.model.loading import choose_device
+from biogpt.model.stored import StoredModel
 from biogpt.text.tokenizer import BioGptTokenizer
 
-_logger = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from biogpt.model.modeling import BioGptForCausalLM
 
 DEFAULT_SETTINGS = GenerationSettings()
 
@@ -92,7 +93,7 @@ class Engine:
 
     def __init__(
         self,
-        model: BioGptForCausalLM,
+        model: "BioGptForCausalLM | StoredModel",
         tokenizer: BioGptTokenizer,
         batch_size: int = 8,
         *,
@@ -114,8 +115,8 @@ class Engine:
         self._forbidden_ids = sorted(set(tokenizer.all_special_ids) - {self._end_id})
 
     @property
-    def model(self) -> BioGptForCausalLM:
-        """The model.
+    def model(self) -> "BioGptForCausalLM":
+        """The model. The engine reads it from then on, so that what is changed in it changes here.
 
         Raises:
             InputError: it is computed in int8: its own weights are not kept.
@@ -125,6 +126,12 @@ class Engine:
                 "The engine computes in int8 and keeps no model in float32. Use the engine itself, or make it with "
                 "dtype='float32'."
             )
+        if isinstance(self._model, StoredModel):
+            from biogpt.model.modeling import BioGptForCausalLM  # takes longer to import than a small model to load
+
+            model = assemble_model(BioGptForCausalLM, self.config, self._model.state_dict())
+            self._model = model.to(dtype=self.network.dtype)
+            self.network = Network(self._model)
         return self._model
 
     def with_batch_size(self, batch_size: int) -> Self:
@@ -173,11 +180,8 @@ class Engine:
         set_num_threads(num_threads)
         place = choose_device(device)
         path = resolve_model(model)
-        loaded = load_causal_lm(path)
+        loaded, is_int8 = load_for_engine(path, place, dtype)
         tokenizer = load_tokenizer(path, loaded.config.vocab_size)
-        num_parameters = loaded.num_parameters()
-        is_int8 = place_model(loaded, place, dtype)
-        _logger.info("Loaded %s: %s parameters", model, f"{num_parameters:,}")
         return cls(loaded, tokenizer, batch_size, is_int8=is_int8)
 
     @classmethod
@@ -567,21 +571,6 @@ def set_num_threads(num_threads: int | None) -> None:
     if num_threads < 1:
         raise InputError(f"Got num_threads {num_threads}, expected at least 1.")
     torch.set_num_threads(num_threads)
-
-
-def place_model(model: AnyModel, device: torch.device, dtype: str) -> bool:
-    """Move a model to a device and to a type, and say the choice where it was `auto`.
-
-    Returns:
-        Whether it is to be computed in int8; its weights are in float32 then.
-    """
-    chosen, reason = choose_dtype(dtype, device, model.num_parameters())
-    if dtype == "int8" != chosen:
-        _logger.warning("Computing in %s, %s.", chosen, reason)
-    else:
-        _logger.info("Computing in %s on %s: %s", chosen, device, reason)
-    model.to(device=device, dtype=torch.float32 if chosen == "int8" else DTYPES[chosen])
-    return chosen == "int8"
 
 
 def _begin(constraint: TokenConstraint, max_new_tokens: int, name: str) -> ConstraintState:

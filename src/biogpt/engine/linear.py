@@ -8,15 +8,11 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 
+from biogpt.model.quantization import Int8Matrix, quantize
+from biogpt.model.stored import StoredLinear
+
 Linear = Callable[[torch.Tensor], torch.Tensor]
 """(N, C) -> (N, O)"""
-
-MAX_INT8_ERROR = 0.02
-"""How far an int8 row of weights may be from the row, as a share of its norm. Rows of normally distributed weights are
-at 0.007 to 0.01; one weight that is twelve times as large as the others brings its row above the bound."""
-
-_MAX_SHARE = 8  # more than one row in so many above the bound: the whole layer stays as it is
-
 
 class Int8Linear:
     """A linear layer in int8: weights by output, inputs by token as they come.
@@ -26,22 +22,17 @@ class Int8Linear:
     int8 cannot hold well are kept in float32.
 
     Args:
-        weight: float32, (O, C).
+        matrix: the weights, (O, C).
         bias: float32, (O,), or None.
     """
 
-    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
-        weight = weight.detach()
-        self.num_outputs: int = weight.shape[0]
-        scales = weight.abs().amax(dim=1).div_(127).clamp_(min=1e-30)
-        rounded = (weight / scales.unsqueeze(1)).round_()
-        errors = rounded.mul(scales.unsqueeze(1)).sub_(weight).norm(dim=1) / weight.norm(dim=1).clamp(min=1e-30)
-        self.outliers: torch.Tensor = (errors > MAX_INT8_ERROR).nonzero().squeeze(1)
+    def __init__(self, matrix: Int8Matrix, bias: torch.Tensor | None) -> None:
+        self.num_outputs: int = matrix.codes.shape[0]
+        self.outliers: torch.Tensor = matrix.outliers
         """The outputs whose weights are kept in float32."""
-        self._precise = weight[self.outliers].clone() if len(self.outliers) else None
-        quantized = rounded.to(torch.int8)
-        self._weight = torch.ops.onednn.qlinear_prepack(quantized, [32, weight.shape[1]])
-        self._scales = scales
+        self._precise = matrix.rows if len(matrix.outliers) else None
+        self._weight = torch.ops.onednn.qlinear_prepack(matrix.codes, [32, matrix.codes.shape[1]])
+        self._scales = matrix.scales.clone()  # the file that they may lie in is let go
         self._zero_points = torch.zeros(self.num_outputs, dtype=torch.int32)
         self._bias = torch.zeros(self.num_outputs) if bias is None else bias.detach().float().clone()
 
@@ -63,7 +54,7 @@ class Int8Linear:
         return outputs
 
 
-def pack_linear(layers: Sequence[nn.Linear], is_int8: bool) -> Linear:
+def pack_linear(layers: Sequence[nn.Linear | StoredLinear], is_int8: bool) -> Linear:
     """Linear layers that read the same, as one whose outputs are theirs, one after the other.
 
     Args:
@@ -71,13 +62,35 @@ def pack_linear(layers: Sequence[nn.Linear], is_int8: bool) -> Linear:
         is_int8: in int8; else the layers are called as they are, and share their weights with the model.
     """
     if is_int8:
-        weight = torch.cat([layer.weight.detach().float() for layer in layers])
-        biases = [layer.bias for layer in layers]
-        bias = None if biases[0] is None else torch.cat([each.detach().float() for each in biases])
-        packed = Int8Linear(weight, bias)
-        if len(packed.outliers) * _MAX_SHARE > packed.num_outputs:
-            return lambda inputs: nn.functional.linear(inputs, weight, bias)
-        return packed
+        read = [_read_int8(layer) for layer in layers]
+        if any(isinstance(weight, torch.Tensor) for weight, _ in read):
+            return _join([_pack(weight, bias) for weight, bias in read])
+        biases = [bias for _, bias in read if bias is not None]
+        matrix = Int8Matrix.join([weight for weight, _ in read if isinstance(weight, Int8Matrix)])
+        return Int8Linear(matrix, torch.cat(biases) if biases else None)
+    return _join(layers)
+
+
+def _read_int8(layer: nn.Linear | StoredLinear) -> tuple[Int8Matrix | torch.Tensor, torch.Tensor | None]:
+    """A layer's weights in int8, or in float32 where too many of them would be lost, and its bias."""
+    if isinstance(layer, StoredLinear):
+        weight, bias = layer.read()
+    else:
+        weight, bias = layer.weight.detach(), None if layer.bias is None else layer.bias.detach().float()
+    if isinstance(weight, Int8Matrix):
+        return weight, bias
+    matrix = quantize(weight)
+    return (weight.float() if matrix.is_coarse else matrix), bias
+
+
+def _pack(weight: Int8Matrix | torch.Tensor, bias: torch.Tensor | None) -> Linear:
+    if isinstance(weight, Int8Matrix):
+        return Int8Linear(weight, bias)
+    weight = weight.clone()  # neither the model nor its file is kept
+    return lambda inputs: nn.functional.linear(inputs, weight, bias)
+
+
+def _join(layers: Sequence[Linear]) -> Linear:
     if len(layers) == 1:
         return layers[0]
     return lambda inputs: torch.cat([layer(inputs) for layer in layers], dim=1)

@@ -10,6 +10,7 @@ its longest row, S tokens that they see, H heads, D size of a head, C hidden siz
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -19,7 +20,10 @@ from biogpt.engine.kv_cache import KeyValueCache
 from biogpt.engine.linear import Linear, pack_linear
 from biogpt.engine.padding import check_numbers
 from biogpt.errors import InputError
-from biogpt.model.modeling import AnyModel, BioGptDecoderLayer, BioGptForCausalLM, BioGptForTokenClassification
+from biogpt.model.stored import StoredLinear, StoredModel
+
+if TYPE_CHECKING:
+    from biogpt.model.modeling import AnyModel
 
 _MAX_PADDING = 1.2  # attention over rows of different lengths may be so much larger than theirs
 _SHORT = 16  # rows with fewer new tokens share one attention, however different they are
@@ -112,7 +116,7 @@ class Network:
         InputError: a layer is not one of `BioGptDecoderLayer`.
     """
 
-    def __init__(self, model: AnyModel, is_int8: bool = False) -> None:
+    def __init__(self, model: "AnyModel | StoredModel", is_int8: bool = False) -> None:
         base = model.biogpt
         self.device: torch.device = model.device
         self.dtype: torch.dtype = base.layer_norm.weight.dtype
@@ -127,12 +131,10 @@ class Network:
         self._layer_norm = base.layer_norm
         last = len(base.layers) - 1
         self._layers = [_read_layer(layer, is_int8, number == last) for number, layer in enumerate(base.layers)]
-        if isinstance(model, BioGptForCausalLM):
-            head = model.output_projection
-        else:
-            head = model.classifier if isinstance(model, BioGptForTokenClassification) else model.score
+        heads = [getattr(model, name, None) for name in ("output_projection", "classifier", "score")]
+        head = next(each for each in heads if isinstance(each, nn.Linear | StoredLinear))
         # A head of a few labels costs nothing: it stays as precise as it is.
-        self.head: Linear = pack_linear([head], is_int8 and isinstance(model, BioGptForCausalLM))
+        self.head: Linear = pack_linear([head], is_int8 and head is heads[0])
         """Outputs (K, C) -> logits (K, V), or of labels."""
 
     def make_cache(self, num_rows: int = 1, num_tokens: int = 64, max_bytes: int | None = None) -> KeyValueCache:
@@ -239,7 +241,7 @@ class Network:
 
 
 def _read_layer(layer: nn.Module, is_int8: bool, is_last: bool) -> _Layer:
-    if not isinstance(layer, BioGptDecoderLayer):
+    if not getattr(layer, "is_read_by_engine", False):
         raise InputError(
             f"Got a model with a layer of type {type(layer).__name__}, expected BioGptDecoderLayer in all of them. Run "
             "it with model.generate, which takes any."

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import torch
 
+from biogpt.engine.linear import Int8Linear
 from biogpt.errors import InputError, suggest
+from biogpt.model.quantization import quantize
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.int8}
 """The types to compute in, by name; `auto` is one of them."""
@@ -36,8 +38,8 @@ def choose_dtype(dtype: str, device: torch.device, num_parameters: int) -> tuple
         InputError: there is no such type.
     """
     check_dtype(dtype)
-    if dtype == "int8" and (device.type != "cpu" or not has_int8_kernel()):
-        instead = "bfloat16" if device.type != "cpu" else "float32"
+    if dtype == "int8" and not _can_int8(device):
+        instead = "bfloat16" if device.type != "cpu" or processor_features() & {"bf16", "amx"} else "float32"
         return instead, f"in place of int8, for which there is no kernel on {device.type} here"
     if dtype != "auto":
         return dtype, "as asked for"
@@ -45,9 +47,14 @@ def choose_dtype(dtype: str, device: torch.device, num_parameters: int) -> tuple
         return "bfloat16", f"on {device.type}"
     if num_parameters < _MIN_INT8_PARAMETERS:
         return "float32", f"a small model of {num_parameters:,} parameters"
-    if "vnni" in processor_features() and has_int8_kernel():
+    if _can_int8(device):
         return "int8", "the processor has VNNI"
-    return "float32", "the processor has no VNNI"
+    return "float32", "there is no kernel for int8 here"
+
+
+def _can_int8(device: torch.device) -> bool:
+    # Without VNNI the kernel adds products in 16 bits, where they may not fit.
+    return device.type == "cpu" and "vnni" in processor_features() and has_int8_kernel()
 
 
 @functools.cache
@@ -75,11 +82,8 @@ def processor_features() -> frozenset[str]:
 @functools.cache
 def has_int8_kernel() -> bool:
     """Whether this PyTorch multiplies int8 matrices with oneDNN's kernels here; tried out once."""
-    from biogpt.engine.linear import Int8Linear
-
     try:
-        weight = torch.eye(32)
-        made = Int8Linear(weight, None)(torch.ones(2, 32))
+        made = Int8Linear(quantize(torch.eye(32)), None)(torch.ones(2, 32))
     except (RuntimeError, AttributeError, NotImplementedError):
         return False
     return bool((made - 1).abs().max() < 0.02)

@@ -19,7 +19,8 @@ import torch
 
 from biogpt.decoding.constraint import TokenConstraint, compile_constraint
 from biogpt.decoding.settings import GenerationSettings
-from biogpt.engine.engine import Completion, Engine, place_model
+from biogpt.engine.engine import Completion, Engine
+from biogpt.engine.loading import place_model
 from biogpt.engine.network import Network, Segment
 from biogpt.engine.processor import check_dtype
 from biogpt.engine.search import ScoredSequence

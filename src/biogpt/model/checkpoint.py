@@ -10,7 +10,8 @@ import json
 import re
 import tempfile
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -46,6 +47,9 @@ SAFETENSORS_FILE = "model.safetensors"
 SAFETENSORS_INDEX_FILE = "model.safetensors.index.json"
 PYTORCH_FILE = "pytorch_model.bin"
 PYTORCH_INDEX_FILE = "pytorch_model.bin.index.json"
+INT8_FILE = "int8.safetensors"
+INT8_FORMAT_VERSION = 1
+"""Of that file, as `config.json` says beside it under `int8`."""
 FAIRSEQ_FILE = "checkpoint.pt"
 DICTIONARY_FILE = "dict.txt"
 CODES_FILE = "bpecodes"
@@ -59,6 +63,10 @@ _ARCHITECTURES = ("BioGptForCausalLM", *_OTHER_HEADS)
 _MOST_LEARNED = 100
 
 Model = TypeVar("Model", bound="BioGptPreTrainedModel")
+Made = TypeVar("Made")
+
+Opener = Callable[[], Mapping[str, "torch.Tensor"]]
+"""Opens a file of weights. They are read from the disk when they are used, and as long as they are kept."""
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.\-]*/[A-Za-z0-9][\w.\-]*")
 _REVISION = re.compile(r"[A-Za-z0-9][\w.\-/]*")  # a branch, a tag or a commit
@@ -142,6 +150,7 @@ def load_config(path: Path) -> BioGptConfig:
     file = path / CONFIG_FILE
     values = read_json_object(file)
     check_format_version(values, CONFIG_FORMAT_VERSION, file, error=CheckpointError)
+    values.pop("int8", None)  # says how the weights are saved, see find_weights
     model_type = values.get("model_type")
     if model_type != BioGptConfig.model_type:
         raise CheckpointError(
@@ -171,8 +180,7 @@ def read_model(path: Path) -> tuple[BioGptConfig, dict[str, torch.Tensor]]:
     from biogpt.model.modeling import BioGptForCausalLM
 
     config, file, weights = read_files(path)
-    if config.architectures and config.architectures[0] in _OTHER_HEADS:
-        raise wrong_head(path, config.architectures[0])
+    check_is_causal(path, config)
     check_weights(file, config, weights, BioGptForCausalLM)
     return config, weights
 
@@ -195,6 +203,12 @@ def find_class(config: BioGptConfig, path: Path) -> type[AnyModel]:
     return model_class
 
 
+def check_is_causal(path: Path, config: BioGptConfig) -> None:
+    """Raise where the model in the directory `path` has another head than a language model's."""
+    if config.architectures and config.architectures[0] in _OTHER_HEADS:
+        raise wrong_head(path, config.architectures[0])
+
+
 def assemble_model(model_class: type[Model], config: BioGptConfig, weights: Mapping[str, torch.Tensor]) -> Model:
     """A model in evaluation mode, in float32, out of checked weights."""
     import torch
@@ -211,43 +225,79 @@ def assemble_model(model_class: type[Model], config: BioGptConfig, weights: Mapp
 def read_files(path: Path) -> tuple[BioGptConfig, Path, dict[str, torch.Tensor]]:
     """Configuration, the file that the weights come from, and the weights without a tied projection; not yet checked
     against each other."""
-    import torch
-
     if fairseq_file := find_fairseq_file(path):
         config, weights = fairseq.read_checkpoint(fairseq_file)
         return config, fairseq_file, weights
     config = load_config(path)
-    file, weights = _read_weights(path)
+    file, openers = find_weights(path)
+    weights: dict[str, torch.Tensor] = {}
+    for opener in openers:
+        weights.update(opener())
+    if file.name == INT8_FILE:
+        from biogpt.model.quantization import restore_weights
+
+        if config.tie_word_embeddings:  # the embedding is there as it was, and more exact
+            weights = {name: tensor for name, tensor in weights.items() if not name.startswith(fairseq.PROJECTION)}
+        weights = restore_weights(file, weights)
     if config.tie_word_embeddings and fairseq.PROJECTION in weights:
-        projection = weights.pop(fairseq.PROJECTION)  # the same matrix saved a second time, it has to be
-        embedding = weights.get(fairseq.EMBEDDING)
-        if embedding is not None and not torch.equal(projection, embedding):
-            raise CheckpointError(
-                f"{file}: {fairseq.PROJECTION} differs from {fairseq.EMBEDDING}, expected the same matrix since "
-                f'{CONFIG_FILE} ties them. Set "tie_word_embeddings": false there if both are meant.'
-            )
+        check_tied(file, weights.pop(fairseq.PROJECTION), weights.get(fairseq.EMBEDDING))
     return config, file, weights
+
+
+def check_tied(file: Path, projection: torch.Tensor, embedding: torch.Tensor | None) -> None:
+    """Raise unless the two are the same matrix, saved twice."""
+    import torch
+
+    if embedding is not None and not torch.equal(projection, embedding):
+        raise CheckpointError(
+            f"{file}: {fairseq.PROJECTION} differs from {fairseq.EMBEDDING}, expected the same matrix since "
+            f'{CONFIG_FILE} ties them. Set "tie_word_embeddings": false there if both are meant.'
+        )
 
 
 def check_weights(
     file: Path, config: BioGptConfig, weights: Mapping[str, torch.Tensor], model_class: type[BioGptPreTrainedModel]
 ) -> None:
     """Raise unless names and shapes are those of the configuration; warn of weights that are no numbers."""
+    check_shapes(file, config, weights, lay_out(file, config, len(weights), model_class).state_dict())
+    broken = [name for name, tensor in weights.items() if not is_finite(tensor)]
+    if broken:
+        warn_of_broken(file, broken, stacklevel=4)
+
+
+def lay_out(file: Path, config: BioGptConfig, num_tensors: int, make: Callable[[BioGptConfig], Made]) -> Made:
+    """A model of a configuration, without memory for its weights.
+
+    Args:
+        file: where the weights are, for messages.
+        config: of the model.
+        num_tensors: that the file has.
+        make: makes the model.
+
+    Raises:
+        CheckpointError: the configuration's sizes are impossible.
+    """
     import torch
 
-    if config.num_hidden_layers > len(weights):  # a number out of a damaged file could take for ever to lay out
+    if config.num_hidden_layers > num_tensors:  # a number out of a damaged file could take for ever to lay out
         raise CheckpointError(
-            f"{file}: got {len(weights)} tensors, expected those of the {config.num_hidden_layers} layers that "
+            f"{file}: got {num_tensors} tensors, expected those of the {config.num_hidden_layers} layers that "
             f"{CONFIG_FILE} describes. Put files together that were saved together."
         )
     try:
         with torch.device("meta"):
-            expected = model_class(config).state_dict()
+            return make(config)
     except (RuntimeError, OverflowError, TypeError) as error:  # sizes beyond what a tensor can have
         raise CheckpointError(
             f"{file}: the configuration's sizes are impossible ({_in_one_line(error)}), expected those of a BioGPT. "
             "Fetch the model again."
         ) from error
+
+
+def check_shapes(
+    file: Path, config: BioGptConfig, weights: Mapping[str, torch.Tensor], expected: dict[str, torch.Tensor]
+) -> None:
+    """Raise unless names and shapes are the expected ones, of a model with all its tensors."""
     if config.tie_word_embeddings:
         expected.pop(fairseq.PROJECTION, None)
     _check_names(file, weights, expected)
@@ -261,13 +311,22 @@ def check_weights(
             raise CheckpointError(
                 f"{file}: {name} holds {tensor.dtype}, expected floating-point numbers. Fetch the model again."
             )
-    broken = [name for name, tensor in weights.items() if not tensor.sum(dtype=torch.float32).isfinite()]
-    if broken:
-        warnings.warn(
-            f"{file}: {len(broken)} tensors hold values that are not finite numbers (such as "
-            f"{fairseq.show_name(broken[0])}), expected numbers. The model will write nonsense: fetch it again.",
-            stacklevel=3,
-        )
+
+
+def is_finite(tensor: torch.Tensor) -> bool:
+    """Whether all of a tensor are numbers."""
+    import torch
+
+    return bool(tensor.sum(dtype=torch.float32).isfinite())
+
+
+def warn_of_broken(file: Path, names: Sequence[str], stacklevel: int) -> None:
+    """Warn of tensors that are not numbers."""
+    warnings.warn(
+        f"{file}: {len(names)} tensors hold values that are not finite numbers (such as "
+        f"{fairseq.show_name(names[0])}), expected numbers. The model will write nonsense: fetch it again.",
+        stacklevel=stacklevel,
+    )
 
 
 def load_tokenizer(path: Path, vocab_size: int) -> BioGptTokenizer:
@@ -384,29 +443,40 @@ def _why_not_fetched(error: Exception) -> str:
     return f"could not be reached ({type(error.__cause__ or error).__name__})"
 
 
-def _read_weights(path: Path) -> tuple[Path, dict[str, torch.Tensor]]:
-    """The file that holds the weights (the index, where they are in shards), and the weights."""
+def find_weights(path: Path) -> tuple[Path, list[Opener]]:
+    """The file that holds the weights (the index, where they are in shards), and what opens it, or each shard.
+
+    Raises:
+        CheckpointError: there is none, or a newer biogpt wrote it.
+    """
     if (path / DIFFERENCE_FILE).exists():
-        file = path / DIFFERENCE_FILE
-        tensors = read_safetensors(file)
-        base = difference.read_base(file)
-        _, _, base_weights = read_files(resolve_model(base))
-        return file, difference.apply_difference(file, tensors, base, base_weights)
+        return path / DIFFERENCE_FILE, [lambda: _read_difference(path / DIFFERENCE_FILE)]
+    if (path / INT8_FILE).exists():
+        mark = read_json_object(path / CONFIG_FILE).get("int8")
+        settings = mark if isinstance(mark, dict) else {}
+        check_format_version(
+            settings, INT8_FORMAT_VERSION, f"{path / CONFIG_FILE}, int8", is_required=True, error=CheckpointError
+        )
+        return path / INT8_FILE, [lambda: read_safetensors(path / INT8_FILE)]
     for name, index_name, read in (
         (SAFETENSORS_FILE, SAFETENSORS_INDEX_FILE, read_safetensors),
         (PYTORCH_FILE, PYTORCH_INDEX_FILE, _read_pytorch),
     ):
         if (path / name).exists():
-            return path / name, read(path / name)
+            return path / name, [partial(read, path / name)]
         if (path / index_name).exists():
-            weights: dict[str, torch.Tensor] = {}
-            for shard in _list_shards(path / index_name):
-                weights.update(read(shard))
-            return path / index_name, weights
+            return path / index_name, [partial(read, shard) for shard in _list_shards(path / index_name)]
     raise CheckpointError(
         f"{path} has no weights, expected {SAFETENSORS_FILE} (or {SAFETENSORS_INDEX_FILE}, or {PYTORCH_FILE}). Fetch "
         "or save the model again."
     )
+
+
+def _read_difference(file: Path) -> dict[str, torch.Tensor]:
+    tensors = read_safetensors(file)
+    base = difference.read_base(file)
+    _, _, base_weights = read_files(resolve_model(base))
+    return difference.apply_difference(file, tensors, base, base_weights)
 
 
 def _list_shards(index_file: Path) -> list[Path]:

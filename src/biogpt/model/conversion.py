@@ -1,4 +1,4 @@
-"""From one layout of a model to the other: Hugging Face's directory <-> fairseq's, tensor by tensor the same.
+"""From one layout of a model to the other: Hugging Face's directory <-> fairseq's, tensor by tensor the same; and to int8.
 
 Nothing appears at the destination before all of it is written. This module knows nothing of what a model is for.
 Importing it does not import torch.
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from biogpt.model.config import BioGptConfig
     from biogpt.text.tokenizer import BioGptTokenizer
 
-LAYOUTS = ("hf", "fairseq")
+LAYOUTS = ("hf", "fairseq", "int8")
 
 _WORD_END = "</w>"
 _FAIRSEQ_ACTIVATIONS = ("gelu", "relu", "tanh")  # those of its names that mean the same in both
@@ -35,7 +35,8 @@ def convert(
         source: a model's name, directory or hub id (see `checkpoint.resolve_model`), or a fairseq checkpoint's file.
         destination: the directory to make; it must not exist, or be empty.
         layout: `"hf"` (`model.safetensors`, `config.json`, `vocab.json`, `merges.txt`, ...) or `"fairseq"`
-            (`checkpoint.pt`, `dict.txt`, `bpecodes`).
+            (`checkpoint.pt`, `dict.txt`, `bpecodes`); or `"int8"`: as `"hf"`, but with the matrices in int8
+            (`int8.safetensors`), which `Engine.from_pretrained` loads at once.
         vocabulary_path: directory of the vocabulary's files, where they do not lie beside the weights.
 
     Returns:
@@ -55,13 +56,19 @@ def convert(
     source_path = Path(source).expanduser()
     path = source_path if source_path.suffix == ".pt" and source_path.is_file() else checkpoint.resolve_model(source)
     vocabulary_directory = Path(vocabulary_path) if vocabulary_path else path.parent if path.is_file() else path
-    config, weights = checkpoint.read_model(path)
+    if layout == "int8":
+        from biogpt.model.stored import open_weights, pack_tensors
+
+        stored = open_weights(path)
+        config, weights = stored.config, pack_tensors(stored)
+    else:
+        config, weights = checkpoint.read_model(path)
     tokenizer = checkpoint.load_tokenizer(vocabulary_directory, config.vocab_size)
 
     unfinished = destination.with_name(f".{destination.name}.unfinished")
     try:
         unfinished.mkdir(parents=True)
-        write = _write_hf if layout == "hf" else _write_fairseq
+        write = {"hf": _write_hf, "int8": _write_int8, "fairseq": _write_fairseq}[layout]
         write(unfinished, config, weights, tokenizer, _find_codes(vocabulary_directory))
         if destination.exists():
             destination.rmdir()
@@ -90,6 +97,22 @@ def _write_hf(
     path: Path, config: BioGptConfig, weights: dict[str, torch.Tensor], tokenizer: BioGptTokenizer, codes_file: Path
 ) -> None:
     from safetensors.torch import save_file
+
+    _write_settings(path, config, tokenizer, codes_file)
+    save_file(weights, path / checkpoint.SAFETENSORS_FILE, metadata={"format": "pt"})
+
+
+def _write_int8(
+    path: Path, config: BioGptConfig, weights: dict[str, torch.Tensor], tokenizer: BioGptTokenizer, codes_file: Path
+) -> None:
+    from safetensors.torch import save_file
+
+    config.int8 = {"format_version": checkpoint.INT8_FORMAT_VERSION}
+    _write_settings(path, config, tokenizer, codes_file)
+    save_file(weights, path / checkpoint.INT8_FILE)
+
+
+def _write_settings(path: Path, config: BioGptConfig, tokenizer: BioGptTokenizer, codes_file: Path) -> None:
     from transformers import GenerationConfig
 
     config.architectures = ["BioGptForCausalLM"]
@@ -98,7 +121,6 @@ def _write_hf(
     GenerationConfig.from_model_config(config).save_pretrained(path)
     tokenizer.save_pretrained(str(path))
     shutil.copyfile(codes_file, path / checkpoint.MERGES_FILE)  # with its counts, which fairseq wants back
-    save_file(weights, path / checkpoint.SAFETENSORS_FILE, metadata={"format": "pt"})
 
 
 def _write_fairseq(

@@ -1,6 +1,9 @@
 """A whole model out of a directory, whatever it holds: weights, the difference from a bundled model, or an adapter."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -15,7 +18,9 @@ from biogpt.model.checkpoint import (
     read_model,
     wrong_head,
 )
-from biogpt.model.modeling import AnyModel, BioGptForCausalLM
+
+if TYPE_CHECKING:
+    from biogpt.model.modeling import AnyModel, BioGptForCausalLM
 
 
 def load_causal_lm(path: Path) -> BioGptForCausalLM:
@@ -27,6 +32,8 @@ def load_causal_lm(path: Path) -> BioGptForCausalLM:
     Warns:
         UserWarning: there are weights that are no numbers.
     """
+    from biogpt.model.modeling import BioGptForCausalLM  # importing it takes long
+
     if not (path / ADAPTER_CONFIG_FILE).is_file():
         return assemble_model(BioGptForCausalLM, *read_model(path))
     model = load_model(path)

@@ -195,6 +195,8 @@ class BioGptDecoderLayer(GradientCheckpointingLayer):
     recorded from `BioGptAttention`.
     """
 
+    is_read_by_engine = True  # which computes its parts by itself
+
     def __init__(self, config: BioGptConfig, layer_idx: int) -> None:
         super().__init__()
         eps = config.effective_layer_norm_eps

@@ -117,7 +117,7 @@ class CompletionWorker(Worker):
         self._engine = engine
         self._tokenizer = engine.tokenizer
         self._tokenizer_lock = threading.Lock()
-        self._num_ids: int = engine.model.config.vocab_size
+        self._num_ids: int = engine.config.vocab_size
         self._end_id: int = engine.tokenizer.eos_token_id  # `</s>`, which begins a text, too
         self._on_batch = on_batch
         self._waiting: deque[_Completion] = deque()

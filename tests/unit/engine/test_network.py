@@ -5,11 +5,12 @@ import torch
 
 from biogpt.engine.engine import Engine
 from biogpt.engine.kv_cache import KeyValueCache
-from biogpt.engine.linear import MAX_INT8_ERROR, Int8Linear, pack_linear
+from biogpt.engine.linear import Int8Linear, pack_linear
 from biogpt.engine.network import Network, Segment
 from biogpt.engine.processor import choose_dtype, has_int8_kernel
 from biogpt.engine.tree import TokenTree
 from biogpt.errors import InputError
+from biogpt.model.quantization import MAX_INT8_ERROR, quantize
 
 LENGTHS = (5, 30, 31, 60, 7)
 
@@ -79,7 +80,7 @@ def test_texts_of_a_tree_see_their_own_ancestors_alone(model):
 def test_int8_is_near_and_the_same_alone_and_among_others():
     torch.manual_seed(0)
     weight, bias, inputs = torch.randn(48, 64), torch.randn(48), torch.randn(9, 64) * torch.logspace(-2, 2, 9)[:, None]
-    packed = Int8Linear(weight, bias)
+    packed = Int8Linear(quantize(weight), bias)
     outputs = packed(inputs)
     exact = torch.nn.functional.linear(inputs, weight, bias)
     assert ((outputs - exact).norm(dim=1) / exact.norm(dim=1)).max() < 0.02
@@ -94,7 +95,7 @@ def test_weights_that_int8_cannot_hold_are_kept():
     torch.manual_seed(0)
     weight, inputs = torch.randn(64, 256) * 0.02, torch.randn(3, 256)
     weight[5, 17] = 5.0  # 250 times as large as the others of its row
-    packed = Int8Linear(weight, None)
+    packed = Int8Linear(quantize(weight), None)
     assert packed.outliers.tolist() == [5]
     torch.testing.assert_close(packed(inputs)[:, 5], inputs @ weight[5], atol=1e-4, rtol=1e-4)
     steps = weight.abs().amax(dim=1) / 127

@@ -131,7 +131,7 @@ def test_a_destination_that_is_taken(fairseq_path, tmp_path):
         with pytest.raises(InputError, match="is there already, expected a new or empty directory"):
             convert(fairseq_path, taken, "hf")
     with pytest.raises(
-        InputError, match=r"Unknown layout 'fairsek', expected one of hf, fairseq. Did you mean 'fairseq'"
+        InputError, match=r"Unknown layout 'fairsek', expected one of hf, fairseq, int8. Did you mean 'fairseq'"
     ):
         convert(fairseq_path, tmp_path / "new", "fairsek")
 
