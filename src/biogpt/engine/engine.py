@@ -10,7 +10,7 @@ import hashlib
 import random
 import warnings
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, repeat
 from pathlib import Path
@@ -28,7 +28,7 @@ from biogpt.engine.processor import check_dtype
 from biogpt.engine.prompts import check_prompt, shorten
 from biogpt.engine.scheduler import MAX_PROMPT_TOKENS, Row, Scheduler, StopReason
 from biogpt.engine.search import ScoredSequence, SearchRequest, search_sequences
-from biogpt.errors import InputError
+from biogpt.errors import InputError, is_out_of_memory
 from biogpt.model.checkpoint import assemble_model, load_tokenizer, resolve_model
 from biogpt.model.config import BioGptConfig
 from biogpt.model.loading import choose_device
@@ -238,6 +238,8 @@ class Engine:
         prompts: Sequence[Sequence[int]],
         settings: GenerationSettings = DEFAULT_SETTINGS,
         constraints: Sequence[TokenConstraint] | None = None,
+        *,
+        return_exceptions: bool = False,
         **changes: Any,
     ) -> Iterator[Completion]:
         """Complete prompts that are ids already: special tokens and whatever else the model was trained to see.
@@ -250,10 +252,13 @@ class Engine:
             settings: how; one completion each.
             constraints: one for each prompt. A constrained completion always ends with the end token, however few
                 `max_new_tokens` there are, and tokens that must come are read together, in one pass.
+            return_exceptions: a prompt that cannot be completed, or whose constraint fails on the way, gets its
+                exception in place of a completion, and the others are completed all the same.
             changes: single settings by name; they win over `settings`.
 
         Raises:
             InputError: a prompt cannot be completed, or not with these settings; raised before any is.
+            Exception: of a constraint that fails on the way, in its prompt's turn.
         """
         settings = change_settings(settings, changes)
         if settings.num_return_sequences > 1:
@@ -263,23 +268,31 @@ class Engine:
             )
         if constraints is not None:
             _check_rules(constraints, len(prompts), settings)
-        for number, ids in enumerate(prompts, start=1):
-            self._check_ids(ids, f"Prompt {number}")
-            self._check_room(len(ids), f"Prompt {number}", settings)
-        held: list[tuple[Sequence[int], TokenConstraint | None]] = list(zip(prompts, constraints or repeat(None)))  # noqa: B905
-        for number, (ids, constraint) in enumerate(held, start=1):
-            if constraint:
-                _begin(constraint, self._room(ids, settings), f"Prompt {number}")  # whether that is enough
+        failed: dict[int, Exception] = {}
+        held: list[tuple[Sequence[int], TokenConstraint | None]] = []
+        for index, (ids, constraint) in enumerate(zip(prompts, constraints or repeat(None))):  # noqa: B905
+            name = f"Prompt {index + 1}"
+            try:
+                self._check_ids(ids, name)
+                self._check_room(len(ids), name, settings)
+                if constraint:
+                    _begin(constraint, self._room(ids, settings), name)  # whether that is enough
+                held.append((ids, constraint))
+            except Exception as error:
+                if not return_exceptions:
+                    raise
+                failed[index] = error
         rows = (
             self._make_row(
                 self.tokenizer.decode(list(ids), skip_special_tokens=True), list(ids), settings, 0, constraint
             )
             for ids, constraint in held
         )
-        return (
-            self._complete(row, self.tokenizer.decode(row.new_ids, skip_special_tokens=True))
+        completions = (
+            row.error or self._complete(row, self.tokenizer.decode(row.new_ids, skip_special_tokens=True))
             for row in self._finish(rows, settings)
         )
+        return _merge(completions, len(prompts), failed, return_exceptions)
 
     @torch.inference_mode()
     def score_ids(self, prompt_ids: Sequence[int], continuations: Sequence[Sequence[int]]) -> list[list[float]]:
@@ -367,27 +380,45 @@ class Engine:
         return next(self.search_each([prompt_ids], [constraint], threshold))
 
     def search_each(
-        self, prompts: Sequence[Sequence[int]], constraints: Sequence[TokenConstraint], threshold: float
+        self,
+        prompts: Sequence[Sequence[int]],
+        constraints: Sequence[TokenConstraint],
+        threshold: float,
+        *,
+        return_exceptions: bool = False,
     ) -> Iterator[list[ScoredSequence]]:
         """As `search_sequences` with many prompts, whose searches run side by side; in the prompts' order.
 
         All prompts and constraints are checked before this returns, so that no search is lost by another one's error.
 
+        Args:
+            prompts: the ids of each, with the `</s>` that begins a text.
+            constraints: one for each prompt.
+            threshold: see `search_sequences`.
+            return_exceptions: a prompt that cannot be completed, or whose constraint fails on the way, gets its
+                exception in place of sequences, and the others are searched all the same.
+
         Raises:
             InputError: a prompt cannot be completed, not within its constraint, or the probability is none.
+            Exception: of a constraint that fails on the way, in its prompt's turn.
         """
         if not 0 < threshold <= 1:
             raise InputError(f"Got threshold {threshold}, expected above 0 and at most 1.")
-        for number, ids in enumerate(prompts, start=1):
-            name = "The prompt" if len(prompts) == 1 else f"Prompt {number}"
-            self._check_ids(ids, name)
-            self._check_room(len(ids), name, DEFAULT_SETTINGS)
-        states = deque(
-            _begin(constraint, self.max_positions - len(ids), f"Prompt {number}")
-            for number, (ids, constraint) in enumerate(zip(prompts, constraints, strict=True), start=1)
-        )
-        requests = (SearchRequest(ids, states.popleft(), threshold) for ids in prompts)
-        return search_sequences(self.network, requests, self.batch_size, CACHE_BYTES)
+        failed: dict[int, Exception] = {}
+        begun: deque[tuple[Sequence[int], ConstraintState]] = deque()
+        for index, (ids, constraint) in enumerate(zip(prompts, constraints, strict=True)):
+            name = "The prompt" if len(prompts) == 1 else f"Prompt {index + 1}"
+            try:
+                self._check_ids(ids, name)
+                self._check_room(len(ids), name, DEFAULT_SETTINGS)
+                begun.append((ids, _begin(constraint, self.max_positions - len(ids), f"Prompt {index + 1}")))
+            except Exception as error:
+                if not return_exceptions:
+                    raise
+                failed[index] = error
+        requests = (SearchRequest(*begun.popleft(), threshold) for _ in range(len(begun)))
+        found = search_sequences(self.network, requests, self.batch_size, CACHE_BYTES)
+        return _merge(found, len(prompts), failed, return_exceptions)
 
     def stream(self, prompt: str, settings: GenerationSettings = DEFAULT_SETTINGS, **changes: Any) -> Iterator[str]:
         """Complete one prompt, handing over the text as it is made.
@@ -458,14 +489,18 @@ class Engine:
         # keeps the numbers of different prompts independent.
         seed = hashlib.sha256(f"{settings.seed} {index} {prompt}".encode()).digest()
         room = self._room(ids, settings)
-        return Row(
+        row = Row(
             prompt=prompt,
             prompt_ids=ids,
             max_new_tokens=room,
             limit_reason="length" if settings.max_new_tokens == room else "positions",
             uniforms=random.Random(int.from_bytes(seed)),
-            state=constraint.begin(room) if constraint else None,
         )
+        try:
+            row.state = constraint.begin(room) if constraint else None
+        except Exception as error:  # of this prompt alone
+            row.error = error
+        return row
 
     def _generate_encoded(
         self, encoded: Sequence[tuple[str, list[int]]], settings: GenerationSettings
@@ -476,10 +511,11 @@ class Engine:
             for index in range(settings.num_return_sequences)
         )
         finished = self._finish(rows, settings)
-        while completions := [
-            self._complete(row, self._text(row)) for row in islice(finished, settings.num_return_sequences)
-        ]:
-            yield completions
+        while done := list(islice(finished, settings.num_return_sequences)):
+            for row in done:
+                if row.error is not None:
+                    raise row.error
+            yield [self._complete(row, self._text(row)) for row in done]
 
     def _finish(self, rows: Iterator[Row], settings: GenerationSettings) -> Iterator[Row]:
         """Rows with their new ids, in order."""
@@ -487,7 +523,13 @@ class Engine:
             yield from self._make_scheduler(settings).run(rows)
             return
         while batch := list(islice(rows, settings.num_return_sequences)):
-            self._search_beams(batch, settings)
+            try:
+                self._search_beams(batch, settings)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                for row in batch:
+                    row.error = error
             yield from batch
 
     def _stream_row(self, row: Row, settings: GenerationSettings) -> Iterator[str]:
@@ -495,12 +537,14 @@ class Engine:
         scheduler = self._make_scheduler(settings)
         scheduler.add(row)
         num_shown = 0
-        while row.stop_reason is None:
+        while not row.is_finished:
             scheduler.step()
             new_ids = row.new_ids[num_shown:]
             num_shown += len(new_ids)
             if text := continuation.add(self._tokens_of(new_ids)):
                 yield text
+        if row.error is not None:
+            raise row.error
         if text := continuation.finish():
             yield text
 
@@ -590,3 +634,12 @@ def _check_rules(constraints: Sequence[TokenConstraint], num_prompts: int, setti
                 f"Got constraints and {name} {getattr(settings, name)}, expected only one: a constraint decides "
                 f"where a text ends, and holds one text, not beams. Leave out {name} or the constraints."
             )
+
+
+def _merge(results: Iterator[Any], num: int, failed: Mapping[int, Exception], return_exceptions: bool) -> Iterator[Any]:
+    """Results in the order of their prompts, with the exceptions of those that failed before they began; or raise."""
+    for index in range(num):
+        result = failed[index] if index in failed else next(results)
+        if isinstance(result, Exception) and not return_exceptions:
+            raise result
+        yield result

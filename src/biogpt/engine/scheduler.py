@@ -8,7 +8,9 @@ Shapes in comments: B rows, K tokens whose logits are needed, V vocabulary.
 
 import random
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 import torch
@@ -18,6 +20,7 @@ from biogpt.decoding.sampling import choose_greedily, draw
 from biogpt.decoding.settings import GenerationSettings
 from biogpt.engine.drafting import Drafter
 from biogpt.engine.network import Network, Segment
+from biogpt.errors import InputError, is_out_of_memory
 
 StopReason = Literal["end", "length", "positions"]
 
@@ -48,7 +51,14 @@ class Row:
     num_forced: int = 0
     """How many of them were forced."""
     stop_reason: StopReason | None = None
+    error: Exception | None = None
+    """Why it can go on no more: it fails alone."""
     drafter: Drafter | None = None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing will follow."""
+        return self.stop_reason is not None or self.error is not None
 
     @property
     def num_read(self) -> int:
@@ -138,22 +148,27 @@ class Scheduler:
         self._max_tokens = max(1, max_bytes // network.bytes_per_token)  # of all rows
         self._is_drafting = is_drafting and not settings.is_sampling
         self._cache = network.make_cache(max(1, min(max_rows, self._max_tokens // 256)), max_bytes=max_bytes)
+        self._make_cache = partial(network.make_cache, max_bytes=max_bytes)
         self._active: list[Row] = []  # by their row of the cache
+        self._set_back: list[Row] = []  # rows that memory was too short for; they are read again
 
     def run(self, rows: Iterable[Row]) -> Iterator[Row]:
-        """Complete rows, which are taken as there is room; they come back in their order."""
+        """Complete rows, which are taken as there is room; they come back in their order.
+
+        A row that fails comes back with its `error`; the others go on.
+        """
         waiting = iter(rows)
         following = next(waiting, None)
         order: list[Row] = []
         while following is not None or order:
             num_new = 0
-            while following is not None and self.has_room(following, num_new):
+            while not self._set_back and following is not None and self.has_room(following, num_new):
                 num_new += len(following.prompt_ids)
                 self.add(following)
                 order.append(following)
                 following = next(waiting, None)
             self.step()
-            while order and order[0].stop_reason is not None:
+            while order and order[0].is_finished:
                 yield order.pop(0)
 
     def has_room(self, row: Row, num_new: int = 0) -> bool:
@@ -166,24 +181,49 @@ class Scheduler:
         return (len(self._active) + 1) * longest <= self._max_tokens
 
     def add(self, row: Row) -> None:
-        """Begin a row."""
-        row.begin(self._end_id)
-        if self._is_drafting:
-            row.drafter = Drafter(row.prompt_ids, self._end_id)
-        self._active.append(row)
+        """Begin a row; one that fails at once is left out."""
+        with _failing_alone(row):
+            row.begin(self._end_id)
+            if self._is_drafting:
+                row.drafter = Drafter(row.prompt_ids, self._end_id)
+        if not row.is_finished:
+            self._active.append(row)
 
     def cancel(self, row: Row) -> None:
         """Give a row up; its place is free at once."""
         if row in self._active:
             self._remove(self._active.index(row))
+        elif row in self._set_back:
+            self._set_back.remove(row)
 
     def step(self) -> None:
-        """Give every active row at least one more token; those that are finished leave."""
+        """Give active rows at least one more token; those that are finished leave.
+
+        Where memory is too short for all of them, half are set back and go on later, when the others are done. A row
+        that it is too short for alone fails.
+        """
+        if not self._active and self._set_back:
+            self._active, self._set_back = self._set_back[: self._max_rows], self._set_back[self._max_rows :]
         rows = self._active
         if not rows:
             return
+        try:
+            self._read_and_take(rows)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            self._shrink(error)
+        for place in reversed(range(len(self._active))):
+            if self._active[place].is_finished:
+                self._remove(place)
+
+    def _read_and_take(self, rows: Sequence[Row]) -> None:
         room = _MAX_DRAFTED // len(rows)
-        drafts = [row.draft(room) if row.new_ids else [] for row in rows]
+        drafts: list[list[int]] = []
+        for row in rows:
+            drafts.append([])
+            with _failing_alone(row):
+                drafts[-1] = row.draft(room) if row.new_ids else []
         segments = [
             Segment([*row.unread_ids, *draft], place, row.num_read, kept=1 + row.num_forced + len(draft))
             for place, (row, draft) in enumerate(zip(rows, drafts, strict=True))
@@ -192,9 +232,19 @@ class Scheduler:
             logits = self._network.score(segments, self._cache)  # (K, V)
             totals = logits.logsumexp(dim=-1).tolist()
             self._take(rows, drafts, logits, totals)
-        for place in reversed(range(len(rows))):
-            if rows[place].stop_reason is not None:
-                self._remove(place)
+
+    def _shrink(self, error: Exception) -> None:
+        """Go on with half the rows, and with a new cache, into which they are read again."""
+        rows, self._active = self._active, []
+        self._cache = self._make_cache()
+        if len(rows) == 1:
+            rows[0].error = error
+            return
+        self._max_rows = (len(rows) + 1) // 2
+        for row in rows:
+            row.unread_ids = [*row.prompt_ids, *row.new_ids]
+        self._active = rows[: self._max_rows]
+        self._set_back = rows[self._max_rows :] + self._set_back
 
     def _take(
         self, rows: Sequence[Row], drafts: Sequence[list[int]], logits: torch.Tensor, totals: Sequence[float]
@@ -214,26 +264,40 @@ class Scheduler:
             num_scored += 1 + row.num_forced + len(draft)
         chosen = self._choose(rows, drafts, places, logits)
         for row, draft, first, ids in zip(rows, drafts, places, chosen, strict=True):
-            num_right = 0
-            while True:
-                place = first + num_right
-                if row.state is None or not num_right:
-                    token_id = ids[num_right]
-                else:
-                    token_id = _choose_allowed(row.state, logits[place])
-                scored = [*row.new_ids[len(row.new_ids) - row.num_forced :], token_id]
-                numbers = range(place - row.num_forced, place + 1)
-                values = logits[list(numbers), scored].tolist()
-                num_void = row.take(
-                    token_id, [value - totals[at] for value, at in zip(values, numbers, strict=True)], self._end_id
-                )
-                following = row.unread_ids
-                # Behind what was taken back, the draft goes on from a text that is no more.
-                if row.stop_reason or num_void or draft[num_right : num_right + len(following)] != following:
-                    break
-                num_right += len(following)
-            if draft and row.drafter:
-                row.drafter.learn(len(draft), num_right)
+            if row.error is None:
+                with _failing_alone(row):
+                    self._take_of(row, draft, first, ids, logits, totals)
+
+    def _take_of(
+        self,
+        row: Row,
+        draft: Sequence[int],
+        first: int,
+        ids: Sequence[int],
+        logits: torch.Tensor,
+        totals: Sequence[float],
+    ) -> None:
+        """Take what is chosen for one row, whose first choice is made at `first` of `logits`."""
+        num_right = 0
+        while True:
+            place = first + num_right
+            if row.state is None or not num_right:
+                token_id = ids[num_right]
+            else:
+                token_id = _choose_allowed(row.state, logits[place])
+            scored = [*row.new_ids[len(row.new_ids) - row.num_forced :], token_id]
+            numbers = range(place - row.num_forced, place + 1)
+            values = logits[list(numbers), scored].tolist()
+            num_void = row.take(
+                token_id, [value - totals[at] for value, at in zip(values, numbers, strict=True)], self._end_id
+            )
+            following = row.unread_ids
+            # Behind what was taken back, the draft goes on from a text that is no more.
+            if row.stop_reason or num_void or draft[num_right : num_right + len(following)] != following:
+                break
+            num_right += len(following)
+        if draft and row.drafter:
+            row.drafter.learn(len(draft), num_right)
 
     def _choose(
         self, rows: Sequence[Row], drafts: Sequence[list[int]], places: Sequence[int], logits: torch.Tensor
@@ -245,11 +309,14 @@ class Scheduler:
             allowed[:, self._forbidden_ids] = float("-inf")
             for number, (row, place) in enumerate(zip(rows, places, strict=True)):
                 if row.state:
-                    ids = list(row.state.allowed())
-                    allowed[number] = float("-inf")
-                    allowed[number, ids] = logits[place, ids]
+                    with _failing_alone(row):
+                        ids = list(row.state.allowed())
+                        allowed[number] = float("-inf")
+                        allowed[number, ids] = logits[place, ids]
                 elif len(row.new_ids) < settings.min_new_tokens:
                     allowed[number, self._end_id] = float("-inf")
+                if row.error is not None:  # nothing may be left to draw from
+                    allowed[number] = 0.0
             numbers = [row.uniforms.random() for row in rows]
             uniforms = torch.tensor(numbers, dtype=torch.float64, device=logits.device)
             drawn = draw(allowed, uniforms, settings.temperature, settings.top_k, settings.top_p)
@@ -264,10 +331,13 @@ class Scheduler:
         best = choose_greedily(logits).tolist()
         logits[:, self._forbidden_ids] = held
         logits[:, self._end_id] = ends
-        return [
-            [_choose_allowed(row.state, logits[place])] if row.state else best[place : place + 1 + len(draft)]
-            for row, draft, place in zip(rows, drafts, places, strict=True)
-        ]
+        chosen: list[list[int]] = []
+        for row, draft, place in zip(rows, drafts, places, strict=True):
+            chosen.append(best[place : place + 1 + len(draft)])
+            if row.state:
+                with _failing_alone(row):
+                    chosen[-1] = [_choose_allowed(row.state, logits[place])]
+        return chosen
 
     def _remove(self, place: int) -> None:
         """Take a row out; the last one moves to its place."""
@@ -277,7 +347,20 @@ class Scheduler:
             self._active[place] = last
 
 
+@contextmanager
+def _failing_alone(row: Row) -> Iterator[None]:
+    """What goes wrong in here, such as in the row's own constraint, ends the row, not the others."""
+    try:
+        yield
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        row.error = error
+
+
 def _choose_allowed(state: ConstraintState, logits: torch.Tensor) -> int:
     """The most probable of the ids that a constraint allows, the lowest among equals; logits (V,)."""
     ids = sorted(state.allowed())
+    if not ids:
+        raise InputError("The constraint allows no token here, expected at least one, or the end token.")
     return ids[0] if len(ids) == 1 else ids[int(choose_greedily(logits[ids].unsqueeze(0)))]

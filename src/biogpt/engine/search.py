@@ -6,14 +6,16 @@ they have to read is read in one pass. It knows ids alone.
 """
 
 import math
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from biogpt.decoding.constraint import ConstraintState
 from biogpt.engine.network import Network, Segment
 from biogpt.engine.tree import Places, TokenTree
+from biogpt.errors import is_out_of_memory
 
 MAX_NEW_TOKENS_READ = 1024
 """Tokens of new prompts that one pass reads, unless a single one has more: it bounds the memory of a pass."""
@@ -50,26 +52,38 @@ class _Begun:
     places: Places = ()
 
 
-@dataclass
 class _Search:
     """A request on its way."""
 
-    floor: float
-    tree: TokenTree
-    begun: list[_Begun]
-    found: list[ScoredSequence] = field(default_factory=list)
+    def __init__(self, request: SearchRequest) -> None:
+        self.request = request
+        self.floor: float = math.log(request.threshold)
+        self.error: Exception | None = None
+        self.begin()
 
-    @classmethod
-    def of(cls, request: SearchRequest) -> "_Search":
-        first = request.state.fork()
-        forced = _take_forced(first)
-        tree = TokenTree(request.prompt_ids)
+    def begin(self) -> None:
+        """Begin, or begin anew."""
+        self.tree: TokenTree = TokenTree(self.request.prompt_ids)
+        self.begun: list[_Begun] = []
+        self.found: list[ScoredSequence] = []
+        try:
+            first = self.request.state.fork()
+            forced = _take_forced(first)
+        except Exception as error:
+            self.fail(error)
+            return
         if first.is_done:  # there is but one text
-            return cls(0.0, tree, [], [ScoredSequence(tuple(first.ids), 1.0)])
-        return cls(math.log(request.threshold), tree, [_Begun(first, 0.0, forced)])
+            self.found.append(ScoredSequence(tuple(first.ids), 1.0))
+        else:
+            self.begun.append(_Begun(first, 0.0, forced))
 
-    def finish(self) -> list[ScoredSequence]:
-        return sorted(self.found, key=lambda one: -one.probability)
+    def fail(self, error: Exception) -> None:
+        """End without a result; the other searches go on."""
+        self.error, self.begun = error, []
+
+    def finish(self) -> list[ScoredSequence] | Exception:
+        """What was found, or why nothing can be."""
+        return self.error or sorted(self.found, key=lambda one: -one.probability)
 
     def take(self, logits: "np.ndarray") -> None:
         """Go on by one token, and by what must follow it, in each text that is begun; logits (texts, V)."""
@@ -85,7 +99,7 @@ class _Search:
 
 def search_sequences(
     network: Network, requests: Iterable[SearchRequest], max_rows: int, max_bytes: int
-) -> Iterator[list[ScoredSequence]]:
+) -> Iterator[list[ScoredSequence] | Exception]:
     """The texts that may follow each prompt and reach its probability.
 
     Args:
@@ -95,7 +109,8 @@ def search_sequences(
         max_bytes: of the cache; more only where a single request needs more.
 
     Returns:
-        For each request, in their order, the most probable first.
+        For each request, in their order, the most probable first; or the exception of one that failed alone, in its
+        own constraint or because memory was too short even for it.
 
     Raises:
         CheckpointError: the model's predictions are no numbers.
@@ -107,6 +122,7 @@ def search_sequences(
     cache = network.make_cache(num_rows, max_bytes=max_bytes)
     is_exhausted = False
     held: _Search | None = None
+    set_back: deque[_Search] = deque()  # that memory was too short for; they begin anew
     while True:
         segments: list[Segment] = []
         for search in active:
@@ -116,13 +132,15 @@ def search_sequences(
             for text, where in zip(search.begun, places, strict=True):
                 text.places = where
         num_new = 0
-        while len(active) < max_rows and not (is_exhausted and held is None):
+        while len(active) < max_rows and not (is_exhausted and held is None and not set_back):
+            if held is None and set_back:
+                held = set_back.popleft()
             if held is None:
                 request = next(waiting, None)
                 if request is None:
                     is_exhausted = True
                     break
-                held = _Search.of(request)
+                held = _Search(request)
                 order.append(held)
             if not held.begun:
                 held = None
@@ -139,11 +157,28 @@ def search_sequences(
             num_new += length
             held = None
         if segments:
-            rows = network.score(segments, cache).cpu().numpy()  # (texts of all, V)
+            try:
+                rows = network.score(segments, cache).cpu().numpy()  # (texts of all, V)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                cache = network.make_cache(1, max_bytes=max_bytes)
+                max_rows = (len(active) + 1) // 2
+                if len(active) == 1:
+                    active[0].fail(error)
+                else:
+                    for search in active:
+                        search.begin()
+                    set_back.extendleft(reversed(active))
+                active = []
+                continue
             first = 0
             for search in active:
                 num_texts = len(search.begun)
-                search.take(rows[first : first + num_texts])
+                try:
+                    search.take(rows[first : first + num_texts])
+                except Exception as error:
+                    search.fail(error)
                 first += num_texts
             for row in reversed(range(len(active))):
                 if not active[row].begun:
@@ -154,7 +189,7 @@ def search_sequences(
                         active[row] = last
         while order and not order[0].begun and order[0] is not held:
             yield order.pop(0).finish()
-        if is_exhausted and not active and held is None:
+        if is_exhausted and not active and not set_back and held is None:
             return
 
 

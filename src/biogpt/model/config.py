@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
-from transformers.activations import ACT2FN
 
 from biogpt.errors import ConfigError, suggest
 
@@ -125,11 +124,14 @@ class BioGptConfig(PreTrainedConfig):
         ):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}={getattr(self, name)}: expected at least 1.")
-        if self.hidden_act not in ACT2FN:
-            raise ConfigError(
-                f"Unknown hidden_act={self.hidden_act!r}, expected an activation such as 'gelu', 'relu', 'silu' or "
-                f"'gelu_new'.{suggest(self.hidden_act, ACT2FN)}"
-            )
+        if self.hidden_act != "gelu":
+            from transformers.activations import ACT2FN  # takes a second
+
+            if self.hidden_act not in ACT2FN:
+                raise ConfigError(
+                    f"Unknown hidden_act={self.hidden_act!r}, expected an activation such as 'gelu', 'relu', 'silu' or "
+                    f"'gelu_new'.{suggest(self.hidden_act, ACT2FN)}"
+                )
         for name in (
             "hidden_dropout_prob",
             "attention_probs_dropout_prob",

@@ -7,12 +7,11 @@ takes longer than reading a small model.
 Shapes in comments: B batch, T tokens, C hidden size.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
 from torch import nn
-from transformers.activations import ACT2FN
 
 from biogpt.errors import InputError
 from biogpt.model import fairseq
@@ -214,7 +213,16 @@ class _Layer(nn.Module):
         self.fc1 = nn.Linear(config.hidden_size, config.intermediate_size)
         self.fc2 = nn.Linear(config.intermediate_size, config.hidden_size)
         self.final_layer_norm = nn.LayerNorm(config.hidden_size, eps=eps)
-        self.activation_fn = ACT2FN[config.hidden_act]
+        self.activation_fn = _find_activation(config.hidden_act)
+
+
+def _find_activation(name: str) -> Callable[[torch.Tensor], torch.Tensor]:
+    if name == "gelu":
+        return nn.functional.gelu
+    from transformers.activations import ACT2FN  # takes a second
+
+    activation: Callable[[torch.Tensor], torch.Tensor] = ACT2FN[name]
+    return activation
 
 
 class _Attention(nn.Module):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from biogpt.decoding.text_stream import WORD_END, Continuation
 from biogpt.engine.prompts import check_prompt, shorten
+from biogpt.errors import is_out_of_memory
 from biogpt.server.failures import ApiError
 from biogpt.server.rows import Row, Sampling, TokenScore, seeded_uniforms
 from biogpt.server.tickets import OnBatch, Ticket, Worker
@@ -122,6 +123,7 @@ class CompletionWorker(Worker):
         self._on_batch = on_batch
         self._waiting: deque[_Completion] = deque()
         self._active: dict[Row, _Completion] = {}
+        self._max_rows: int = engine.batch_size
 
     @property
     def num_active(self) -> int:
@@ -224,6 +226,7 @@ class CompletionWorker(Worker):
         while True:
             with self._condition:
                 while not (self._waiting or self._active or self._is_closed):
+                    self._max_rows = self._engine.batch_size
                     self._condition.wait()
                 if self._is_closed and not (self._waiting or self._active):
                     return
@@ -231,16 +234,31 @@ class CompletionWorker(Worker):
             try:
                 self._advance(batch, joining)
             except Exception as error:
-                _logger.info("A pass of %d rows failed: %s", len(self._active) + len(joining), type(error).__name__)
-                for completion in (*self._active.values(), *joining):
-                    completion.ticket.is_cancelled = True
-                    completion.ticket.deliver(error)
+                completions = [*self._active.values(), *joining]
+                _logger.info("A pass of %d rows failed: %s", len(completions), type(error).__name__)
                 self._active.clear()
                 batch = RowBatch(self._engine.model, self._tokenizer)
+                if is_out_of_memory(error) and len(completions) > 1:
+                    self._set_back(completions)
+                    continue
+                for completion in completions:
+                    _fail(completion, error)
+
+    def _set_back(self, completions: Sequence[_Completion]) -> None:
+        """Go on with half as many rows at once, until none is left: memory was too short for so many.
+
+        What the rows have written stays; they are read again when they join.
+        """
+        self._max_rows = (len(completions) + 1) // 2
+        for completion in completions:
+            if completion.row.is_stopped:
+                self._deliver_alone(completion)
+        with self._condition:
+            self._waiting.extendleft(each for each in reversed(completions) if not each.row.is_stopped)
 
     def _take(self) -> list[_Completion]:
         """The completions that join: a row of each waiting request in turn, as many as there is room for."""
-        room = self._engine.batch_size - len(self._active)
+        room = self._max_rows - len(self._active)
         if room <= 0 or not self._waiting:
             return []
         by_ticket: dict[Ticket, deque[_Completion]] = {}
@@ -269,9 +287,17 @@ class CompletionWorker(Worker):
             return
         self._on_batch(len(self._active))
         for completion in list(self._active.values()):
-            self._deliver(completion)
+            self._deliver_alone(completion)
             if completion.row.is_stopped:
                 del self._active[completion.row]
+
+    def _deliver_alone(self, completion: _Completion) -> None:
+        """Deliver; where that fails, only this completion does."""
+        try:
+            self._deliver(completion)
+        except Exception as error:
+            _logger.info("A completion failed: %s", type(error).__name__)
+            _fail(completion, error)
 
     def _deliver(self, completion: _Completion) -> None:
         """Turn the newest token into text; hand over what is final and wanted by now."""
@@ -354,6 +380,13 @@ class CompletionWorker(Worker):
             place = place if found < 0 else found + len(text)
             tokens.append(Token(token.text, token.score, token.top, start))
         return tokens
+
+
+def _fail(completion: _Completion, error: Exception) -> None:
+    """Have a completion's request answered by an error; its other rows are dropped."""
+    completion.row.is_stopped = True
+    completion.ticket.is_cancelled = True
+    completion.ticket.deliver(error)
 
 
 def _find_stop(text: str, stop: Sequence[str]) -> int | None:

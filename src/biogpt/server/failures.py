@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from biogpt.errors import BioGptError, CheckpointError
+from biogpt.errors import BioGptError, CheckpointError, is_out_of_memory
 
 
 class ApiError(Exception):
@@ -61,11 +61,3 @@ def describe_failure(error: BaseException) -> ApiError:
         message = "The answer took longer than the server allows. Send less at once, or try again later."
         return ApiError(504, message, type="server_error", code="timeout")
     return ApiError(500, "The server failed; its log has the reason.", type="server_error", code="internal_error")
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory is exhausted, on the CPU or on a GPU."""
-    if isinstance(error, MemoryError):
-        return True
-    names = {base.__name__ for base in type(error).__mro__}
-    return "OutOfMemoryError" in names or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error))

@@ -40,11 +40,11 @@ class RowBatch:
 
     @torch.inference_mode()
     def add(self, rows: Sequence[Row]) -> None:
-        """Read the prompts of new rows and choose their first tokens."""
-        silent = [row for row in rows if not row.scores_prompt]
+        """Read the prompts of new rows, and what they have written in another batch, and choose their next tokens."""
+        silent = [row for row in rows if not row.scores_prompt or row.prompt_scores]
         if silent:
             self._read(silent, 1)
-        scored = sorted((row for row in rows if row.scores_prompt), key=lambda row: len(row.prompt_ids))
+        scored = sorted((row for row in rows if row.scores_prompt and not row.prompt_scores), key=lambda row: len(row.prompt_ids))
         while scored:
             longest = len(scored[-1].prompt_ids)
             num_rows = max(1, _MAX_LOGITS // (longest * self._model.config.vocab_size))
@@ -85,7 +85,7 @@ class RowBatch:
             rows: new ones.
             logits_to_keep: 1 where only the next token is wanted, 0 where the prompts are scored.
         """
-        input_ids, mask = pad_left([row.prompt_ids for row in rows], self._pad_id, self._model.device)
+        input_ids, mask = pad_left([[*row.prompt_ids, *row.new_ids] for row in rows], self._pad_id, self._model.device)
         output = self._model(
             input_ids=input_ids, attention_mask=mask, cache=(), use_cache=True, logits_to_keep=logits_to_keep
         )
