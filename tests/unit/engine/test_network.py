@@ -99,8 +99,12 @@ def test_weights_that_int8_cannot_hold_are_kept():
     assert packed.outliers.tolist() == [5]
     torch.testing.assert_close(packed(inputs)[:, 5], inputs @ weight[5], atol=1e-4, rtol=1e-4)
     steps = weight.abs().amax(dim=1) / 127
-    errors = ((weight / steps[:, None]).round() * steps[:, None] - weight).norm(dim=1) / weight.norm(dim=1)
+    lost = ((weight / steps[:, None]).round() * steps[:, None] - weight).abs().sum(dim=1)
+    errors = lost / (weight.abs().sum(dim=1) - weight.abs().amax(dim=1))
     assert (errors > MAX_INT8_ERROR).tolist() == [row == 5 for row in range(64)]
+    for size, is_kept in ((0.02 * 6, False), (0.02 * 12, True), (1e6, True)):
+        weight[5, 17] = size
+        assert quantize(weight).outliers.tolist() == ([5] if is_kept else [])
     layer = torch.nn.Linear(256, 64)
     with torch.no_grad():
         layer.weight.copy_(weight)

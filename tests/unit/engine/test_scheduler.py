@@ -200,3 +200,68 @@ def test_an_engine_is_not_pickled_and_threads_are_checked(engine, tiny_model_pat
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)
+
+
+class FailingConstraint:
+    """Allows anything, and fails after some tokens."""
+
+    def __init__(self, num_tokens: int) -> None:
+        self.num_tokens = num_tokens
+
+    def begin(self, max_new_tokens: int) -> "FailingConstraint":
+        return FailingConstraint(self.num_tokens)
+
+    fork = fast_forward = lambda self: []
+    is_done = False
+
+    def allowed(self) -> set[int]:
+        if not self.num_tokens:
+            raise KeyError("of the constraint's own")
+        return set(range(20, 60))
+
+    def accept(self, index: int) -> int:
+        self.num_tokens -= 1
+        return 0
+
+
+@pytest.mark.parametrize("temperature", [0, 1])
+def test_a_prompt_that_fails_fails_alone(engine, prompts, temperature):
+    several = Engine(engine.model, engine.tokenizer, 4, is_drafting=False)
+    settings = GenerationSettings(temperature=temperature, max_new_tokens=10)
+    constraints = [FailingConstraint(number) for number in (10, 3, 0, 10)]
+    asked = [prompts[0], prompts[1], prompts[2], prompts[3], [2] * 200, [5000]]
+    results = list(
+        several.generate_ids(asked, settings, [*constraints, *constraints[:2]], return_exceptions=True)
+    )
+    assert [type(result).__name__ for result in results] == [
+        *("Completion", "KeyError", "KeyError", "Completion", "InputError", "InputError")
+    ]
+    alone = [next(several.generate_ids([asked[at]], settings, [constraints[at]])) for at in (0, 3)]
+    assert [results[0].token_ids, results[3].token_ids] == [one.token_ids for one in alone]
+    handed_over = several.generate_ids(asked[:4], settings, constraints)
+    assert next(handed_over).token_ids == alone[0].token_ids
+    with pytest.raises(KeyError, match="of the constraint's own"):
+        next(handed_over)
+
+
+def test_short_of_memory_half_the_rows_go_on_and_only_what_fits_nowhere_fails(engine, prompts, monkeypatch):
+    several = Engine(engine.model, engine.tokenizer, 8)
+    asked = [prompt[:20] for prompt in prompts[:12]]
+    asked[5] = [2, 30, 31] * 20
+    expected = [one.token_ids for one in several.generate_ids(asked, GREEDY)]
+    score = several.network.score
+    passes = []
+
+    def score_if_small(segments, cache=None):
+        num_tokens = sum(len(segment.ids) for segment in segments)
+        passes.append(len(segments))
+        if len(segments) > 3 or num_tokens > 50:
+            raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
+        return score(segments, cache)
+
+    monkeypatch.setattr(several.network, "score", score_if_small)
+    results = list(several.generate_ids(asked, GREEDY, return_exceptions=True))
+    assert isinstance(results[5], RuntimeError)
+    got = [result.token_ids for result in results if not isinstance(result, Exception)]
+    assert got == expected[:5] + expected[6:]
+    assert max(passes) == 8

@@ -119,3 +119,32 @@ def test_a_source_without_words_leaves_the_one_text_that_says_so(engine):
     (only,) = engine.search_sequences(prompt, compile_constraint(GRAMMAR, engine.tokenizer, prompt).once(), 0.3)
     assert only.probability == 1.0
     assert engine.tokenizer.decode(only.ids, skip_special_tokens=True) == "there is none."
+
+
+def test_a_search_that_fails_fails_alone_and_half_go_on_where_memory_is_short(engine, prompt, constraint, monkeypatch):
+    class Failing(ConstraintState):
+        def accept(self, index):
+            if len(self.ids) > 4:
+                raise KeyError("of the constraint's own")
+            return super().accept(index)
+
+    class FailingConstraint:
+        def begin(self, max_new_tokens):
+            return Failing(constraint, max_new_tokens)
+
+    several = engine.with_batch_size(4)
+    (expected,) = several.search_each([prompt], [constraint], 0.01)
+    asked = [constraint, FailingConstraint(), constraint, replace(constraint, none=None, source=()), constraint]
+    score = engine.network.score
+
+    def score_if_small(segments, cache=None):
+        if len(segments) > 1:
+            raise MemoryError
+        return score(segments, cache)
+
+    for read in (score, score_if_small):
+        monkeypatch.setattr(engine.network, "score", read)
+        found = list(several.search_each([prompt] * 5, asked, 0.01, return_exceptions=True))
+        assert [type(one).__name__ for one in found] == ["list", "KeyError", "list", "InputError", "list"]
+        for one in (found[0], found[2], found[4]):
+            assert [text.ids for text in one] == [text.ids for text in expected]

@@ -1,10 +1,14 @@
 """Row batch: rows that come and go are completed as the engine completes each alone."""
 
+import asyncio
+
 import pytest
 
 from biogpt import Engine, GenerationSettings
+from biogpt.server.completion_worker import CompletionWorker, Wish
 from biogpt.server.row_batch import RowBatch
 from biogpt.server.rows import Row, Sampling, seeded_uniforms
+from biogpt.server.tickets import Ticket
 
 PROMPTS = ["Aspirin reduces the", "The patients' blood", "Cisplatin", "IL-6 and TNF-α levels rose in the blood of"]
 
@@ -78,3 +82,35 @@ def test_rows_that_are_dropped_do_not_touch_the_others(engine):
     assert len(gone.new_ids) == num_written
     (alone,) = engine.generate(PROMPTS[0], max_new_tokens=15, temperature=0)
     assert tuple(kept.new_ids[: len(alone.token_ids)]) == alone.token_ids
+
+
+def test_short_of_memory_the_worker_goes_on_with_fewer_rows(engine, monkeypatch):
+    read, step = RowBatch._read, RowBatch.step
+
+    def read_if_small(batch, rows, logits_to_keep):
+        if len(batch.rows) + len(rows) > 2 or any(len(row.prompt_ids) > 40 for row in rows):
+            raise MemoryError
+        read(batch, rows, logits_to_keep)
+
+    def step_if_small(batch):
+        if len(batch.rows) > 1 and len(batch.rows[0].new_ids) == 4:
+            raise MemoryError
+        step(batch)
+
+    wish = Wish(max_new_tokens=12, sampling=Sampling(0))
+
+    async def complete_all() -> list[object]:
+        worker = CompletionWorker(engine, "tiny", 99, lambda size: None)
+        tickets = [Ticket() for _ in range(5)]
+        for ticket, prompt in zip(tickets, [*PROMPTS, "blood " * 15], strict=True):
+            worker.submit(ticket, [worker.encode(prompt, "The prompt")], 1, wish)
+        results = await asyncio.gather(*(ticket.result(60) for ticket in tickets), return_exceptions=True)
+        worker.close(10)
+        return [result if isinstance(result, BaseException) else result.text for result in results]
+
+    expected = asyncio.run(complete_all())
+    monkeypatch.setattr(RowBatch, "_read", read_if_small)
+    monkeypatch.setattr(RowBatch, "step", step_if_small)
+    got = asyncio.run(complete_all())
+    assert got[:4] == expected[:4]
+    assert isinstance(got[4], MemoryError)
