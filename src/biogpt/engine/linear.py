@@ -14,6 +14,7 @@ from biogpt.model.stored import StoredLinear
 Linear = Callable[[torch.Tensor], torch.Tensor]
 """(N, C) -> (N, O)"""
 
+
 class Int8Linear:
     """A linear layer in int8: weights by output, inputs by token as they come.
 

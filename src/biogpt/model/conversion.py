@@ -1,4 +1,4 @@
-"""From one layout of a model to the other: Hugging Face's directory <-> fairseq's, tensor by tensor the same; and to int8.
+"""From one layout of a model to the other: Hugging Face's directory <-> fairseq's, tensor by tensor the same; to int8.
 
 Nothing appears at the destination before all of it is written. This module knows nothing of what a model is for.
 Importing it does not import torch.

@@ -181,9 +181,7 @@ class _Decoder(nn.Module):
         super().__init__()
         scale = config.hidden_size**0.5 if config.scale_embedding else 1.0
         self.embed_tokens = _TokenEmbedding(config.vocab_size, config.hidden_size, scale)
-        self.embed_positions = _PositionEmbedding(
-            config.max_position_embeddings + _POSITION_OFFSET, config.hidden_size
-        )
+        self.embed_positions = _PositionEmbedding(config.max_position_embeddings + _POSITION_OFFSET, config.hidden_size)
         self.layers = nn.ModuleList([_Layer(config) for _ in range(config.num_hidden_layers)])
         self.layer_norm = nn.LayerNorm(config.hidden_size, eps=config.effective_layer_norm_eps)
 

@@ -44,7 +44,9 @@ class RowBatch:
         silent = [row for row in rows if not row.scores_prompt or row.prompt_scores]
         if silent:
             self._read(silent, 1)
-        scored = sorted((row for row in rows if row.scores_prompt and not row.prompt_scores), key=lambda row: len(row.prompt_ids))
+        scored = sorted(
+            (row for row in rows if row.scores_prompt and not row.prompt_scores), key=lambda row: len(row.prompt_ids)
+        )
         while scored:
             longest = len(scored[-1].prompt_ids)
             num_rows = max(1, _MAX_LOGITS // (longest * self._model.config.vocab_size))

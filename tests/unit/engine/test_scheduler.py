@@ -230,9 +230,7 @@ def test_a_prompt_that_fails_fails_alone(engine, prompts, temperature):
     settings = GenerationSettings(temperature=temperature, max_new_tokens=10)
     constraints = [FailingConstraint(number) for number in (10, 3, 0, 10)]
     asked = [prompts[0], prompts[1], prompts[2], prompts[3], [2] * 200, [5000]]
-    results = list(
-        several.generate_ids(asked, settings, [*constraints, *constraints[:2]], return_exceptions=True)
-    )
+    results = list(several.generate_ids(asked, settings, [*constraints, *constraints[:2]], return_exceptions=True))
     assert [type(result).__name__ for result in results] == [
         *("Completion", "KeyError", "KeyError", "Completion", "InputError", "InputError")
     ]

@@ -89,7 +89,7 @@ def test_outliers_are_noticed_and_a_converted_model_writes_the_same(planted_path
 
 
 def test_a_model_in_int8_is_read_in_float32_where_there_is_no_kernel(planted_path, int8_path, monkeypatch, caplog):
-    monkeypatch.setattr("biogpt.engine.processor.processor_features", lambda: frozenset())
+    monkeypatch.setattr("biogpt.engine.processor.processor_features", frozenset)
     engine = Engine.from_pretrained(int8_path)
     Engine.from_pretrained(int8_path)
     assert [record.message for record in caplog.records if "in place of int8" in record.message] == [
@@ -163,6 +163,8 @@ def test_matrices_are_let_go_once_they_are_packed(tiny_model_path, monkeypatch):
 
 
 def test_an_engine_starts_without_transformers_models():
-    code = "import sys, biogpt.engine.engine; print('transformers.modeling_utils' in sys.modules, 'scipy' in sys.modules)"
+    code = (
+        "import sys, biogpt.engine.engine; print('transformers.modeling_utils' in sys.modules, 'scipy' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
