@@ -24,7 +24,7 @@ SIGNATURES = {
     "Engine": "model tokenizer batch_size *is_int8 *is_drafting",
     "Engine.from_pretrained": "model *dtype *device *batch_size *num_threads",
     "Engine.generate": "self prompts settings **changes",
-    "Engine.generate_ids": "self prompts settings constraints **changes",
+    "Engine.generate_ids": "self prompts settings constraints *return_exceptions **changes",
     "Engine.stream": "self prompt settings **changes",
     "Engine.score_ids": "self prompt_ids continuations",
     "Extraction": "entities relations labels warnings annotator text",
