@@ -116,6 +116,7 @@ class CompletionWorker(Worker):
         self._num_cores = num_cores
         self.max_positions: int = engine.max_positions
         self._engine = engine
+        self._model = engine.model  # made here, where no other thread imports at the same time
         self._tokenizer = engine.tokenizer
         self._tokenizer_lock = threading.Lock()
         self._num_ids: int = engine.config.vocab_size
@@ -222,7 +223,7 @@ class CompletionWorker(Worker):
         from biogpt.server.row_batch import RowBatch
 
         torch.set_num_threads(self._num_cores)  # of this thread
-        batch = RowBatch(self._engine.model, self._tokenizer)
+        batch = RowBatch(self._model, self._tokenizer)
         while True:
             with self._condition:
                 while not (self._waiting or self._active or self._is_closed):
@@ -237,7 +238,7 @@ class CompletionWorker(Worker):
                 completions = [*self._active.values(), *joining]
                 _logger.info("A pass of %d rows failed: %s", len(completions), type(error).__name__)
                 self._active.clear()
-                batch = RowBatch(self._engine.model, self._tokenizer)
+                batch = RowBatch(self._model, self._tokenizer)
                 if is_out_of_memory(error) and len(completions) > 1:
                     self._set_back(completions)
                     continue

@@ -100,7 +100,7 @@ def test_short_of_memory_the_worker_goes_on_with_fewer_rows(engine, monkeypatch)
     wish = Wish(max_new_tokens=12, sampling=Sampling(0))
 
     async def complete_all() -> list[object]:
-        worker = CompletionWorker(engine, "tiny", 99, lambda size: None)
+        worker = CompletionWorker(engine, "tiny", 99, lambda size: None, 1)
         tickets = [Ticket() for _ in range(5)]
         for ticket, prompt in zip(tickets, [*PROMPTS, "blood " * 15], strict=True):
             worker.submit(ticket, [worker.encode(prompt, "The prompt")], 1, wish)
