@@ -130,8 +130,9 @@ class Engine:
             from biogpt.model.modeling import BioGptForCausalLM  # takes longer to import than a small model to load
 
             model = assemble_model(BioGptForCausalLM, self.config, self._model.state_dict())
-            self._model = model.to(dtype=self.network.dtype)
-            self.network = Network(self._model)
+            model.to(dtype=self.network.dtype)
+            self._model, self.network = model, Network(model)
+            return model
         return self._model
 
     def with_batch_size(self, batch_size: int) -> Self:

@@ -53,7 +53,7 @@ def place_model(model: "AnyModel", device: torch.device, dtype: str) -> bool:
         Whether it is to be computed in int8; its weights are in float32 then.
     """
     chosen = _choose(dtype, device, model.num_parameters())
-    model.to(device=device, dtype=torch.float32 if chosen == "int8" else DTYPES[chosen])  # type: ignore[call-overload]
+    model.to(device=device, dtype=torch.float32 if chosen == "int8" else DTYPES[chosen])
     return chosen == "int8"
 
 

@@ -10,7 +10,7 @@ its longest row, S tokens that they see, H heads, D size of a head, C hidden siz
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -240,7 +240,7 @@ class Network:
         return outputs
 
 
-def _read_layer(layer: nn.Module, is_int8: bool, is_last: bool) -> _Layer:
+def _read_layer(layer: Any, is_int8: bool, is_last: bool) -> _Layer:
     if not getattr(layer, "is_read_by_engine", False):
         raise InputError(
             f"Got a model with a layer of type {type(layer).__name__}, expected BioGptDecoderLayer in all of them. Run "

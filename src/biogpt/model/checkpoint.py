@@ -226,8 +226,8 @@ def read_files(path: Path) -> tuple[BioGptConfig, Path, dict[str, torch.Tensor]]
     """Configuration, the file that the weights come from, and the weights without a tied projection; not yet checked
     against each other."""
     if fairseq_file := find_fairseq_file(path):
-        config, weights = fairseq.read_checkpoint(fairseq_file)
-        return config, fairseq_file, weights
+        config, own = fairseq.read_checkpoint(fairseq_file)
+        return config, fairseq_file, own
     config = load_config(path)
     file, openers = find_weights(path)
     weights: dict[str, torch.Tensor] = {}
