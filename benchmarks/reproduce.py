@@ -1,12 +1,14 @@
 """Fine-tune a task from the bundled model with its shipped recipe, and score it on the test split as published.
 
     python benchmarks/reproduce.py bc5cdr --data DIR --work DIR
+    python benchmarks/reproduce.py bc5cdr --data DIR --work DIR --tuned bc5cdr --decodings unconstrained
     python benchmarks/reproduce.py --table
     python benchmarks/reproduce.py --step-table
 
 Runs the public commands: `biogpt finetune`, then `biogpt evaluate` without constraints, as the published figures were
 made, and where the model writes its answers once more constrained by the schema. What is done is on record in the work
-directory, so that a run that was killed goes on by the same command. Writes benchmarks/results/reproduce/TASK.json, or
+directory, so that a run that was killed goes on by the same command. `--tuned` evaluates a model that is fine-tuned
+already, and adds to the result that its fine-tuning wrote. Writes benchmarks/results/reproduce/TASK.json, or
 TASK-VARIANT.json with `--variant`; what stands behind `--` goes to `biogpt finetune`. `--table` prints what is written
 so far as Markdown, beside the trivial baselines of baselines.py; `--step-table` what finetune_step.py measured.
 """
@@ -22,7 +24,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from record import RESULTS, write_result
+from record import RESULTS, describe_run, write_result
 from task_data import DIRECTORIES, TRAIN_SPLITS
 
 RUNS = RESULTS / "reproduce"
@@ -94,6 +96,24 @@ def reproduce(arguments: argparse.Namespace) -> Path:
         },
         arguments.output / f"{name}.json",
     )
+
+
+def add_decodings(arguments: argparse.Namespace) -> Path:
+    """Evaluate a model that is fine-tuned already, and add its reports to the task's result."""
+    path: Path = arguments.output / f"{arguments.task}.json"
+    result = json.loads(path.read_text())
+    directory = (arguments.work / f"{arguments.task}-tuned").resolve()
+    directory.mkdir(parents=True, exist_ok=True)
+    work = Work(directory)
+    data = (arguments.data / DIRECTORIES[arguments.task]).resolve()
+    for decoding in arguments.decodings:
+        output = directory / decoding
+        common = ["--task", arguments.task, "--data", str(data), "--model", arguments.tuned]
+        work.run(decoding, ["evaluate", *common, *DECODINGS[decoding], "--batch-size", "32", "--output", str(output)])
+        result["stages"][decoding] = work.stages[decoding] | {"run": describe_run()}
+        result["reports"][decoding] = read_report(output / "report.json")
+    path.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
+    return path
 
 
 def writes_answers(model: Path) -> bool:
@@ -200,6 +220,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="where the directories of task_data.py lie")
     parser.add_argument("--work", type=Path, help="where models and predictions are kept, by task")
     parser.add_argument("--model", default="mini", help="the model to start from")
+    parser.add_argument("--tuned", default="", help="evaluate this model of the task, bundled or fine-tuned before")
     parser.add_argument("--variant", default="", help="the name of a run that is not the shipped recipe's")
     parser.add_argument("--decodings", nargs="+", choices=DECODINGS, default=list(DECODINGS), help="only these")
     parser.add_argument("--output", type=Path, default=RUNS, help="where to write results, and to read those to print")
@@ -219,7 +240,7 @@ def main() -> None:
         parser.error("With arguments for 'biogpt finetune', name the run with --variant.")
     import torch  # noqa: F401  # so that the record of the run names the GPU that the commands used
 
-    print(f"Written to {reproduce(arguments)}", file=sys.stderr)
+    print(f"Written to {add_decodings(arguments) if arguments.tuned else reproduce(arguments)}", file=sys.stderr)
 
 
 if __name__ == "__main__":

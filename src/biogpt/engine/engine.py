@@ -418,7 +418,8 @@ class Engine:
                     raise
                 failed[index] = error
         requests = (SearchRequest(*begun.popleft(), threshold) for _ in range(len(begun)))
-        found = search_sequences(self.network, requests, self.batch_size, CACHE_BYTES)
+        end_id = self._end_id if self._is_drafting else None
+        found = search_sequences(self.network, requests, self.batch_size, CACHE_BYTES, end_id)
         return _merge(found, len(prompts), failed, return_exceptions)
 
     def stream(self, prompt: str, settings: GenerationSettings = DEFAULT_SETTINGS, **changes: Any) -> Iterator[str]:

@@ -18,7 +18,7 @@ import torch
 from biogpt.decoding.constraint import ConstraintState
 from biogpt.decoding.sampling import choose_greedily, draw
 from biogpt.decoding.settings import GenerationSettings
-from biogpt.engine.drafting import Drafter
+from biogpt.engine.drafting import Draft, Drafter
 from biogpt.engine.network import Network, Segment
 from biogpt.errors import InputError, is_out_of_memory
 
@@ -26,8 +26,6 @@ StopReason = Literal["end", "length", "positions"]
 
 MAX_PROMPT_TOKENS = 1024
 """Tokens of new prompts that one pass reads, unless a single one has more: it bounds the memory of a pass."""
-
-_MAX_DRAFTED = 32  # tokens of all drafts in a pass
 
 
 @dataclass(eq=False)
@@ -97,12 +95,22 @@ class Row:
         self._force(end_id)
         return num_void
 
-    def draft(self, room: int) -> list[int]:
-        """What may follow `unread_ids`."""
-        room = min(room, self.max_new_tokens - len(self.new_ids) - 1)
-        if self.drafter is None or room <= 0:
-            return []
-        return self.drafter.draft(self.new_ids, len(self.prompt_ids), self.state, room)
+    def draft(self, num_rows: int) -> Draft:
+        """What may follow `unread_ids`, where so many rows are read in a pass."""
+        room = self.max_new_tokens - len(self.new_ids) - 1
+        if self.drafter is None or room <= 0 or not (self.new_ids or self.state):
+            return Draft()
+        is_chain = not self.num_read  # a tree is read more slowly together with a whole prompt
+        return self.drafter.draft(self.new_ids, self.state, room, num_rows, is_chain)
+
+    def segment(self, place: int, draft: Draft) -> Segment:
+        """What is to be read: `unread_ids` and a draft of what may follow, in the cache's row `place`."""
+        ids, start = [*self.unread_ids, *draft.ids], self.num_read
+        kept = 1 + self.num_forced + len(draft)
+        if draft.is_chain:
+            return Segment(ids, place, start, kept=kept)
+        positions, visible = draft.lay_out(len(self.unread_ids), start)
+        return Segment(ids, place, start, positions, visible, kept)
 
     def _force(self, end_id: int) -> None:
         """Take what must come next, short of the end, so that it is read in one pass."""
@@ -218,16 +226,12 @@ class Scheduler:
                 self._remove(place)
 
     def _read_and_take(self, rows: Sequence[Row]) -> None:
-        room = _MAX_DRAFTED // len(rows)
-        drafts: list[list[int]] = []
+        drafts: list[Draft] = []
         for row in rows:
-            drafts.append([])
+            drafts.append(Draft())
             with _failing_alone(row):
-                drafts[-1] = row.draft(room) if row.new_ids else []
-        segments = [
-            Segment([*row.unread_ids, *draft], place, row.num_read, kept=1 + row.num_forced + len(draft))
-            for place, (row, draft) in enumerate(zip(rows, drafts, strict=True))
-        ]
+                drafts[-1] = row.draft(len(rows))
+        segments = [row.segment(place, draft) for place, (row, draft) in enumerate(zip(rows, drafts, strict=True))]
         with torch.inference_mode():
             logits = self._network.score(segments, self._cache)  # (K, V)
             totals = logits.logsumexp(dim=-1).tolist()
@@ -247,12 +251,12 @@ class Scheduler:
         self._set_back = rows[self._max_rows :] + self._set_back
 
     def _take(
-        self, rows: Sequence[Row], drafts: Sequence[list[int]], logits: torch.Tensor, totals: Sequence[float]
+        self, rows: Sequence[Row], drafts: Sequence[Draft], logits: torch.Tensor, totals: Sequence[float]
     ) -> None:
         """Take what is chosen, and of what was drafted as much as would have been chosen.
 
         Args:
-            rows: all that are active.
+            rows: all that are active, each in the cache's row of its number.
             drafts: of each.
             logits: of what each row has to score, one row after the other, (K, V).
             totals: the logarithm of the sum of their exponentials.
@@ -263,44 +267,57 @@ class Scheduler:
             places.append(num_scored + row.num_forced)
             num_scored += 1 + row.num_forced + len(draft)
         chosen = self._choose(rows, drafts, places, logits)
-        for row, draft, first, ids in zip(rows, drafts, places, chosen, strict=True):
+        for number, (row, draft, first, ids) in enumerate(zip(rows, drafts, places, chosen, strict=True)):
             if row.error is None:
                 with _failing_alone(row):
-                    self._take_of(row, draft, first, ids, logits, totals)
+                    self._take_of(row, number, draft, first, ids, logits, totals)
 
     def _take_of(
         self,
         row: Row,
-        draft: Sequence[int],
+        number: int,
+        draft: Draft,
         first: int,
         ids: Sequence[int],
         logits: torch.Tensor,
         totals: Sequence[float],
     ) -> None:
-        """Take what is chosen for one row, whose first choice is made at `first` of `logits`."""
-        num_right = 0
+        """Take what is chosen for the row of this number, whose first choice is made at `first` of `logits`."""
+        start = row.num_read + len(row.unread_ids)  # where the draft stands in the cache
+        right: list[int] = []  # which tokens of the draft
+        behind = list(range(first - row.num_forced, first + 1))  # whose logits choose the next tokens
+        is_first = True
         while True:
-            place = first + num_right
-            if row.state is None or not num_right:
-                token_id = ids[num_right]
+            if is_first or row.state is None:
+                token_id = ids[len(right)]
             else:
-                token_id = _choose_allowed(row.state, logits[place])
+                token_id = _choose_allowed(row.state, logits[behind[-1]])
+            is_first = False
             scored = [*row.new_ids[len(row.new_ids) - row.num_forced :], token_id]
-            numbers = range(place - row.num_forced, place + 1)
-            values = logits[list(numbers), scored].tolist()
+            values = logits[behind, scored].tolist()
             num_void = row.take(
-                token_id, [value - totals[at] for value, at in zip(values, numbers, strict=True)], self._end_id
+                token_id, [value - totals[at] for value, at in zip(values, behind, strict=True)], self._end_id
             )
-            following = row.unread_ids
-            # Behind what was taken back, the draft goes on from a text that is no more.
-            if row.stop_reason or num_void or draft[num_right : num_right + len(following)] != following:
+            if row.stop_reason or num_void > 1 + len(right):
                 break
-            num_right += len(following)
-        if draft and row.drafter:
-            row.drafter.learn(len(draft), num_right)
+            unread = row.unread_ids
+            if num_void:
+                # Behind what was taken back, the text goes on from a token that was read already.
+                del right[len(right) + 1 - num_void :]
+                unread = unread[1:]
+            last = right[-1] if right else -1
+            following = draft.find(last, unread)
+            if following is None:
+                break
+            right += following
+            behind = [first + 1 + token for token in ([last, *following] if num_void else following)]
+        if right != list(range(len(right))):  # others stand between them
+            self._cache.compact(number, start, [start + token for token in right])
+        if draft.ids and row.drafter:
+            row.drafter.learn(len(draft), len(right))
 
     def _choose(
-        self, rows: Sequence[Row], drafts: Sequence[list[int]], places: Sequence[int], logits: torch.Tensor
+        self, rows: Sequence[Row], drafts: Sequence[Draft], places: Sequence[int], logits: torch.Tensor
     ) -> list[list[int]]:
         """The next id of each row; where anything may be written, those behind each token of its draft, too."""
         settings = self._settings

@@ -8,11 +8,13 @@ they have to read is read in one pass. It knows ids alone.
 import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from biogpt.decoding.constraint import ConstraintState
+from biogpt.engine.drafting import MAX_DRAFT, Draft, Drafter
 from biogpt.engine.network import Network, Segment
 from biogpt.engine.tree import Places, TokenTree
 from biogpt.errors import is_out_of_memory
@@ -50,15 +52,18 @@ class _Begun:
     log_probability: float
     unread_ids: Sequence[int]
     places: Places = ()
+    draft: Draft = field(default_factory=Draft)
+    """What may follow `unread_ids`; read with them."""
 
 
 class _Search:
     """A request on its way."""
 
-    def __init__(self, request: SearchRequest) -> None:
+    def __init__(self, request: SearchRequest, end_id: int | None) -> None:
         self.request = request
         self.floor: float = math.log(request.threshold)
         self.error: Exception | None = None
+        self._drafter = None if end_id is None else Drafter(request.prompt_ids, end_id)
         self.begin()
 
     def begin(self) -> None:
@@ -85,20 +90,49 @@ class _Search:
         """What was found, or why nothing can be."""
         return self.error or sorted(self.found, key=lambda one: -one.probability)
 
+    def draft(self, num_rows: int, is_chain: bool = False) -> None:
+        """Draft what may follow each text, where so many texts are read in the pass."""
+        if self._drafter is None:
+            return
+        for text in self.begun:
+            end = [*self.tree.prompt_ids[-8:], *text.state.ids]
+            # What fails in the constraint fails again where the text goes on.
+            with suppress(Exception):
+                text.draft = self._drafter.follow(text.state, end, MAX_DRAFT, num_rows, is_chain)
+
     def take(self, logits: "np.ndarray") -> None:
-        """Go on by one token, and by what must follow it, in each text that is begun; logits (texts, V)."""
+        """Go on by one token, by what must follow it, and by what was drafted of that, in each text that is begun.
+
+        Args:
+            logits: of each text, and of the tokens of its draft, (K, V).
+        """
         longer: list[_Begun] = []
-        for text, row in zip(self.begun, logits, strict=True):
-            for onward in _go_on(text, row, self.floor):
-                if onward.state.is_done:
-                    self.found.append(ScoredSequence(tuple(onward.state.ids), math.exp(onward.log_probability)))
-                else:
-                    longer.append(onward)
+        first = 0
+        for text in self.begun:
+            draft = text.draft
+            behind = text.places[-1] + 1 if text.places else len(self.tree.prompt_ids)
+            waiting = [(text, -1)]  # texts, and the last token of each in the draft
+            while waiting:
+                each, last = waiting.pop()
+                for onward in _go_on(each, logits[first + 1 + last], self.floor):
+                    if onward.state.is_done:
+                        self.found.append(ScoredSequence(tuple(onward.state.ids), math.exp(onward.log_probability)))
+                    elif (path := draft.find(last, onward.unread_ids)) is not None:
+                        onward.places = (*onward.places, *(behind + number for number in path))
+                        waiting.append((onward, path[-1]))
+                    else:
+                        longer.append(onward)
+            first += 1 + len(draft)
         self.begun = longer
+
+    @property
+    def num_scored(self) -> int:
+        """Tokens whose outputs are asked for."""
+        return sum(1 + len(text.draft) for text in self.begun)
 
 
 def search_sequences(
-    network: Network, requests: Iterable[SearchRequest], max_rows: int, max_bytes: int
+    network: Network, requests: Iterable[SearchRequest], max_rows: int, max_bytes: int, end_id: int | None = None
 ) -> Iterator[list[ScoredSequence] | Exception]:
     """The texts that may follow each prompt and reach its probability.
 
@@ -107,6 +141,7 @@ def search_sequences(
         requests: taken as there is room.
         max_rows: how many of them run side by side.
         max_bytes: of the cache; more only where a single request needs more.
+        end_id: ends a text. With it, tokens that probably follow are drafted and read together; that changes no result.
 
     Returns:
         For each request, in their order, the most probable first; or the exception of one that failed alone, in its
@@ -125,9 +160,11 @@ def search_sequences(
     set_back: deque[_Search] = deque()  # that memory was too short for; they begin anew
     while True:
         segments: list[Segment] = []
+        num_texts = sum(len(search.begun) for search in active)
         for search in active:
+            search.draft(num_texts)
             texts = [(text.places, text.unread_ids) for text in search.begun]
-            segment, places = search.tree.extend(texts, cache)
+            segment, places = search.tree.extend(texts, cache, [text.draft for text in search.begun])
             segments.append(segment)
             for text, where in zip(search.begun, places, strict=True):
                 text.places = where
@@ -140,7 +177,7 @@ def search_sequences(
                 if request is None:
                     is_exhausted = True
                     break
-                held = _Search(request)
+                held = _Search(request, end_id)
                 order.append(held)
             if not held.begun:
                 held = None
@@ -151,7 +188,8 @@ def search_sequences(
             if (num_new and is_full) or (active and (len(active) + 1) * longest * network.bytes_per_token > max_bytes):
                 break
             held.tree.row = len(active)
-            segment, held.begun[0].places = held.tree.begin(held.begun[0].unread_ids)
+            held.draft(max_rows, is_chain=True)
+            segment, held.begun[0].places = held.tree.begin(held.begun[0].unread_ids, held.begun[0].draft)
             segments.append(segment)
             active.append(held)
             num_new += length
@@ -174,12 +212,12 @@ def search_sequences(
                 continue
             first = 0
             for search in active:
-                num_texts = len(search.begun)
+                num_scored = search.num_scored
                 try:
-                    search.take(rows[first : first + num_texts])
+                    search.take(rows[first : first + num_scored])
                 except Exception as error:
                     search.fail(error)
-                first += num_texts
+                first += num_scored
             for row in reversed(range(len(active))):
                 if not active[row].begun:
                     last = active.pop()

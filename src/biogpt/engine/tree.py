@@ -9,11 +9,14 @@ from dataclasses import dataclass
 
 import torch
 
+from biogpt.engine.drafting import Draft
 from biogpt.engine.kv_cache import KeyValueCache
 from biogpt.engine.network import Segment
 
 Places = tuple[int, ...]
 """Where in its row the tokens of a text stand, those of the prompt left out."""
+
+NO_DRAFT = Draft()
 
 _MAX_DEAD = 256  # tokens of texts that were given up are dropped when there are more of them, and more than live ones
 
@@ -28,38 +31,50 @@ class TokenTree:
     num_tokens: int = 0
     """That stand in the row."""
 
-    def begin(self, ids: Sequence[int]) -> tuple[Segment, Places]:
-        """The prompt and the ids that follow it in all texts, to be read first; only the last one's output is kept."""
+    def begin(self, ids: Sequence[int], draft: Draft = NO_DRAFT) -> tuple[Segment, Places]:
+        """The prompt and the ids that follow it in all texts, to be read first; the last one's output is kept.
+
+        Args:
+            ids: behind the prompt.
+            draft: a chain that may follow them; its outputs are kept, too.
+        """
         first = len(self.prompt_ids)
-        self.num_tokens = first + len(ids)
-        return Segment([*self.prompt_ids, *ids], self.row), tuple(range(first, self.num_tokens))
+        self.num_tokens = first + len(ids) + len(draft)
+        segment = Segment([*self.prompt_ids, *ids, *draft.ids], self.row, kept=1 + len(draft))
+        return segment, tuple(range(first, first + len(ids)))
 
     def extend(
-        self, texts: Sequence[tuple[Places, Sequence[int]]], cache: KeyValueCache
+        self,
+        texts: Sequence[tuple[Places, Sequence[int]]],
+        cache: KeyValueCache,
+        drafts: Sequence[Draft] | None = None,
     ) -> tuple[Segment, list[Places]]:
-        """New tokens of texts, of each the output of the last one kept.
+        """New tokens of texts, of each the output of the last one kept, and those of its draft.
 
         Args:
             texts: the places of each, and what is new in it; all others are given up.
             cache: in which the tree stands.
+            drafts: of each what may follow. Its tokens stand right behind those of the text.
 
         Returns:
-            The segment, and the places of each text with its new tokens.
+            The segment, and the places of each text with its new tokens, without its draft.
         """
         texts = self._drop_dead(texts, cache)
+        drafts = drafts or [NO_DRAFT] * len(texts)
         first, start = len(self.prompt_ids), self.num_tokens
-        num_new = sum(len(ids) for _, ids in texts)
-        if len(texts) == 1 and texts[0][0] == tuple(range(first, start)):
+        num_new = sum(len(ids) for _, ids in texts) + sum(map(len, drafts))
+        if len(texts) == 1 and texts[0][0] == tuple(range(first, start)) and drafts[0].is_chain:
             ((only, only_ids),) = texts
             self.num_tokens += num_new
-            return Segment(only_ids, self.row, start), [(*only, *range(start, start + num_new))]
+            segment = Segment([*only_ids, *drafts[0].ids], self.row, start, kept=1 + len(drafts[0]))
+            return segment, [(*only, *range(start, start + len(only_ids)))]
         visible = torch.zeros(num_new, start + num_new, dtype=torch.bool)
         visible[:, :first] = True
         ids: list[int] = []
         positions: list[int] = []
         kept: list[int] = []
         longer: list[Places] = []
-        for places, new_ids in texts:
+        for (places, new_ids), draft in zip(texts, drafts, strict=True):
             begin, end = len(ids), len(ids) + len(new_ids)
             if places:
                 visible[begin:end, list(places)] = True
@@ -69,6 +84,13 @@ class TokenTree:
             ids += new_ids
             kept.append(end - 1)
             longer.append((*places, *range(start + begin, start + end)))
+            for number, (index, parent) in enumerate(zip(draft.ids, draft.parents, strict=True)):
+                before = end + parent if parent >= 0 else end - 1
+                visible[end + number] = visible[before]
+                visible[end + number, start + end + number] = True
+                positions.append(positions[before] + 1)
+                ids.append(index)
+                kept.append(end + number)
         self.num_tokens += num_new
         return Segment(ids, self.row, start, positions, visible, kept), longer
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from biogpt.decoding.settings import GenerationSettings
+from biogpt.engine.drafting import Draft
 from biogpt.engine.engine import Engine
 from biogpt.engine.processor import has_int8_kernel
 from biogpt.engine.scheduler import Row, Scheduler
@@ -108,15 +109,17 @@ class TakesBack:
         return int(was_first)
 
 
-def test_a_draft_ends_where_a_token_is_taken_back(engine):
-    """The token before it is read again, and is by chance the one that was drafted next."""
+def test_behind_what_is_taken_back_the_draft_is_not_followed_but_the_end_is_chosen_in_the_same_pass(engine):
+    """The token before it was read, and is by chance the one that was drafted next."""
     scheduler = Scheduler(engine.network, GREEDY, end_id=2, forbidden_ids=[0, 1], max_rows=1, max_bytes=2**20)
     row = make_row(engine, [2, 7])
     row.new_ids, row.unread_ids, row.state = [5], [5], TakesBack()
     logits = torch.zeros(2, engine.config.vocab_size)
-    scheduler._take([row], [[5]], logits, [0.0, 0.0])
-    assert row.new_ids == row.unread_ids == [5]
-    assert row.stop_reason is None
+    logits[0, 2] = 1.5
+    scheduler._take([row], [Draft([5], [-1])], logits, [0.0, 0.0])
+    assert row.new_ids == [5, 2]
+    assert row.scores == [1.5]
+    assert row.stop_reason == "end"
 
 
 def test_a_long_row_after_many_short_ones_keeps_the_cache_within_its_bound(engine, prompts):

@@ -94,6 +94,7 @@ def test_those_below_the_probability_are_left_out_and_no_others(engine, prompt, 
 
 @pytest.mark.parametrize("threshold", [1e-30, 0.2])
 def test_no_pass_reads_more_texts_than_there_can_be(engine, prompt, constraint, threshold, record_reads):
+    engine = Engine(engine.model, engine.tokenizer, is_drafting=False)
     reads = record_reads(engine)
     engine.search_sequences(prompt, constraint, threshold)
     sizes = [len(segment.kept_indices) for (segment,) in reads]
@@ -101,6 +102,16 @@ def test_no_pass_reads_more_texts_than_there_can_be(engine, prompt, constraint, 
     assert max(sizes) <= 1 / threshold
     assert sizes[0] == 1  # the prompt is read once
     assert (max(sizes) > 1) is (threshold < 0.1)
+
+
+@pytest.mark.parametrize("threshold", [1e-30, 0.01])
+def test_drafts_change_nothing_and_save_passes(engine, prompt, constraint, threshold):
+    without = Engine(engine.model, engine.tokenizer, is_drafting=False)
+    with_drafts = Engine(engine.model, engine.tokenizer)
+    expected = {one.ids: one.probability for one in without.search_sequences(prompt, constraint, threshold)}
+    got = {one.ids: one.probability for one in with_drafts.search_sequences(prompt, constraint, threshold)}
+    assert got == pytest.approx(expected, rel=1e-4)
+    assert with_drafts.network.num_passes <= without.network.num_passes - (threshold < 1e-3)
 
 
 def test_impossible_probabilities_and_damaged_weights_are_refused(engine, prompt, constraint, tiny_model_path):
