@@ -26,7 +26,7 @@ from biogpt.model.stored import StoredLinear, StoredModel
 if TYPE_CHECKING:
     from biogpt.model.modeling import AnyModel
 
-_MAX_PADDING = 1.2  # attention over rows of different lengths may be so much larger than theirs
+_MAX_PADDING = 1.2  # attention over rows of the cache with different lengths may be so much larger than theirs
 _SHORT = 16  # rows with fewer new tokens share one attention, however different they are
 
 
@@ -315,7 +315,9 @@ def _split_groups(segments: Sequence[Segment]) -> list[list[Segment]]:
         if batches:
             before = batches[-1][-1]
             size = max(longest, num_new) * (len(batches[-1]) + 1)
-            fits = max(longest, num_new) <= _SHORT or size <= (_MAX_PADDING if is_begun else 1) * (total + num_new)
+            # Rows that begin lie as they are needed if they are equally long; else they would have to be copied.
+            allowed = _MAX_PADDING if is_begun else 1
+            fits = max(longest, num_new) <= _SHORT or size <= allowed * (total + num_new)
             is_neighbour = not is_begun or segment.row == before.row + 1
             if fits and is_neighbour and is_begun == (before.start > 0 or before.visible is not None):
                 batches[-1].append(segment)

@@ -52,10 +52,9 @@ NO_LABEL = "empty"
 LABEL_THRESHOLD = 0.5
 """The probability from which on a label holds, where several may and the model has no `threshold`."""
 
-import os
-_MAX_FILLED = float(os.environ.get("MF", "0.06"))
-_TOKENS_PER_PASS = int(os.environ.get("TPP","1024"))  # more do not fit into the processor's own caches, and are read more slowly
+_TOKENS_PER_PASS = 1024  # more do not fit into the processor's own caches, and are read more slowly
 _TOKENS_PER_TEXT = 256  # of a batch: texts are shorter and longer
+_MAX_FILLED = 0.06  # tokens that make rows as long as others, as a share of all
 
 _NUM_BATCHES = 4  # examples of that many batches are sorted by length, so that a batch's rows are about as long
 
@@ -332,9 +331,9 @@ def _fill_up(rows: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[Segmen
     for place, row in enumerate(rows):
         group.append(row)
         width = len(row[0])
-        following = rows[place + 1][0] if place + 1 < len(rows) else ()
-        num_filled = sum(len(following) - len(ids) for ids, _ in group)
-        if not following or num_filled > _MAX_FILLED * len(following) * (len(group) + 1):
+        next_width = len(rows[place + 1][0]) if place + 1 < len(rows) else 0
+        num_filled = sum(next_width - len(ids) for ids, _ in group)
+        if not next_width or num_filled > _MAX_FILLED * next_width * (len(group) + 1):
             segments += [Segment([*ids, *ids[:1] * (width - len(ids))], kept=places) for ids, places in group]
             group = []
     return segments
