@@ -349,7 +349,7 @@ class _SpanNode(_Node):
         self._children: dict[int, _Node] | None = None
         nearest = min([place.num_needed - num_read for num_read, place in places], default=inf)
         self.num_needed = nearest + needed_behind
-        is_end = any([place.is_last and num_read == len(place.ids) for num_read, place in places])
+        is_end = any(place.is_last and num_read == len(place.ids) for num_read, place in places)
         self.exits = (leads_to,) if is_end else ()
 
     @property

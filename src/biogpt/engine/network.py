@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from biogpt.model.modeling import AnyModel
 
 _MAX_PADDING = 1.2  # attention over rows of the cache with different lengths may be so much larger than theirs
+_MAX_KEPT_BYTES = 2**29  # of a cache that waits for its next use
 _SHORT = 16  # rows with fewer new tokens share one attention, however different they are
 
 
@@ -127,6 +128,7 @@ class Network:
         """How many times the weights were read."""
         self.num_read: int = 0
         """How many tokens were read in them."""
+        self._spare_caches: list[KeyValueCache] = []  # one at the most
         self._embed_tokens = base.embed_tokens
         self._embed_positions = base.embed_positions
         self._layer_norm = base.layer_norm
@@ -141,8 +143,19 @@ class Network:
     def make_cache(self, num_rows: int = 1, num_tokens: int = 64, max_bytes: int | None = None) -> KeyValueCache:
         """A cache for this network; see `KeyValueCache`."""
         max_places = None if max_bytes is None else max(1, max_bytes // self.bytes_per_token)
+        try:
+            spare = self._spare_caches.pop()  # in one step: another thread may ask, too
+        except IndexError:
+            spare = None
+        if spare is not None and spare.serves(num_rows, num_tokens, max_places):
+            return spare
         widths = [layer.width for layer in self._layers]
         return KeyValueCache(widths, self.dtype, self.device, num_rows, num_tokens, max_places)
+
+    def keep_cache(self, cache: KeyValueCache) -> None:
+        """Keep a cache that is done with for the next `make_cache`: new memory costs more than writing to it."""
+        if cache.num_bytes <= _MAX_KEPT_BYTES:
+            self._spare_caches[:] = [cache]
 
     @property
     def bytes_per_token(self) -> int:

@@ -192,6 +192,7 @@ def search_sequences(
         while order and not order[0].begun and order[0] is not held:
             yield order.pop(0).finish()
         if is_exhausted and not active and not set_back and held is None:
+            network.keep_cache(cache)
             return
 
 
