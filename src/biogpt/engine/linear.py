@@ -103,7 +103,7 @@ def _pack(weight: Int8Matrix | torch.Tensor, bias: torch.Tensor | None) -> Linea
 def _split(joined: Int8Linear, widths: Sequence[int]) -> Linear:
     if len(widths) == 1:
         return joined
-    return lambda inputs, is_scratch=False: joined(inputs, is_scratch).split(widths, dim=1)
+    return lambda inputs, is_scratch=False: torch.split(joined(inputs, is_scratch), list(widths), dim=1)
 
 
 def _join(layers: Sequence[Callable[[torch.Tensor], torch.Tensor]]) -> Linear:

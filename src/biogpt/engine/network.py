@@ -169,7 +169,7 @@ class Network:
         Raises:
             CheckpointError: they are no numbers.
         """
-        logits = self.head(self.read(segments, cache)).float()
+        logits: torch.Tensor = self.head(self.read(segments, cache)).float()
         check_numbers(logits)
         return logits
 

@@ -334,7 +334,7 @@ def _fill_up(rows: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[Segmen
         next_width = len(rows[place + 1][0]) if place + 1 < len(rows) else 0
         num_filled = sum(next_width - len(ids) for ids, _ in group)
         if not next_width or num_filled > _MAX_FILLED * next_width * (len(group) + 1):
-            segments += [Segment([*ids, *ids[:1] * (width - len(ids))], kept=places) for ids, places in group]
+            segments += [Segment([*ids, *[ids[0]] * (width - len(ids))], kept=places) for ids, places in group]
             group = []
     return segments
 
