@@ -9,6 +9,7 @@ trie of ids. Where a text can be read in several ways ("a and b" is one span or 
 """
 
 import copy
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
@@ -227,6 +228,7 @@ class _Tries:
         self.roots[_DONE].num_needed = 0
         self._grow(_ENDING, (constraint.ending, _DONE))
         self._grow(_CLOSING, (constraint.ending, _DONE))
+        spans: dict[int, _Spans] = {}
         # From the last to the first, because each has to know how far it is from there to the end.
         for number in reversed(range(num_slots)):
             behind = 2 * number + 1 if number < num_slots - 1 else _CLOSING
@@ -234,8 +236,10 @@ class _Tries:
                 self._grow(behind, (constraint.inner[number], 2 * number + 2))
             slot = constraint.slots[number]
             if isinstance(slot, SourceSpan):
-                spans = _Spans(constraint.source, slot.max_words, behind, self.roots[behind].num_needed)
-                self.roots[2 * number] = spans.root()
+                known = spans.get(slot.max_words) or _Spans(constraint.source, slot.max_words)
+                spans[slot.max_words] = known
+                first = [(0, place) for place in known.first]
+                self.roots[2 * number] = _SpanNode(known, first, behind, self.roots[behind].num_needed)
             else:
                 self._grow(2 * number, *((ids, behind) for ids in slot))
         if constraint.again is not None:
@@ -255,52 +259,49 @@ class _Tries:
 
 
 class _Place(NamedTuple):
-    """A place in a word of a span."""
+    """A word within a span, as it is encoded there."""
 
     start: int
     """The span's first word in the source."""
     word: int
     """This word in the source."""
     ids: Ids
-    """The word, as it is encoded here."""
-    offset: int
-    """How many of its ids were read."""
     is_last: bool
     """The span ends with this word."""
+    num_needed: float
+    """Ids from the word's first one to the end of the span, at the least."""
 
 
 class _Spans:
-    """The spans of a source that fill one slot."""
+    """The spans of a source, of some words at the most: what slots share that such spans fill."""
 
-    def __init__(self, source: Sequence[SourceWord], max_words: int, leads_to: str | int, needed_behind: float) -> None:
-        self.exits = (leads_to,)
+    def __init__(self, source: Sequence[SourceWord], max_words: int) -> None:
         self._source = source
         self._max_words = max_words
-        self._needed_behind = needed_behind
-        # How many words before each have a letter or digit, and what `_needed_after` found: both are asked for often.
+        # How many words before each have a letter or digit, and what was found: all are asked for often.
         self._num_letters = [0, *accumulate(word.has_letter for word in source)]
         self._known_needs: dict[tuple[int, int], float] = {}
+        self._known_places: dict[tuple[int, int], list[_Place]] = {}
+        self.first: list[_Place] = [place for start in range(len(source)) for place in self.enter(start, start)]
+        """Where a span may begin."""
 
-    def root(self) -> "_SpanNode":
-        """Before the first word."""
-        return _SpanNode(self, [place for start in range(len(self._source)) for place in self.enter(start, start)])
-
-    def enter(self, start: int, word: int) -> Iterator[_Place]:
+    def enter(self, start: int, word: int) -> list[_Place]:
         """The ways to read one more word in a span: as its last or not."""
+        known = self._known_places.get((start, word))
+        if known is None:
+            known = self._known_places[start, word] = self._enter(start, word)
+        return known
+
+    def _enter(self, start: int, word: int) -> list[_Place]:
         if not self._may_reach(start, word):
-            return
+            return []
         at = self._source[word]
         ids = at.first if word == start else at.ids
         if not ids:
-            return
-        yield _Place(start, word, ids, 0, is_last=False)
-        for ids in self._ends(start, word):
-            yield _Place(start, word, ids, 0, is_last=True)
-
-    def num_needed(self, place: _Place) -> float:
-        """How many ids there are at the least from a place to the end of the text."""
-        num_ids: float = len(place.ids) - place.offset + self._needed_behind
-        return num_ids if place.is_last else num_ids + self._needed_after(place.start, place.word)
+            return []
+        ends = [_Place(start, word, end, True, len(end)) for end in self._ends(start, word)]
+        num_needed = len(ids) + self._needed_after(start, word)
+        return [_Place(start, word, ids, False, num_needed), *ends] if num_needed < inf else ends
 
     def _needed_after(self, start: int, word: int) -> float:
         """How many ids there are at the least behind a word to the nearest end of its span."""
@@ -318,7 +319,7 @@ class _Spans:
         return known
 
     def _may_reach(self, start: int, word: int) -> bool:
-        is_within = word < min(start + self._max_words, len(self._source))
+        is_within = word < start + self._max_words and word < len(self._source)
         return is_within and start >= self._source[word].earliest
 
     def _ends(self, start: int, word: int) -> tuple[Ids, ...]:
@@ -330,29 +331,39 @@ class _Spans:
 
 class _SpanNode(_Node):
     """A place in the trie of all spans, which grows where it is looked at: as a whole it is hundreds of times larger
-    than its source."""
+    than its source.
 
-    __slots__ = ("_children", "_places", "_spans")
+    Args:
+        spans: of the source.
+        places: each with how many of its ids were read.
+        leads_to: the trie behind the slot.
+        needed_behind: ids from there to the end of the text, at the least.
+    """
 
-    def __init__(self, spans: _Spans, places: Sequence[_Place]) -> None:
-        read = [place for place in places if place.offset == len(place.ids)]
-        is_end = any(place.is_last for place in read)
-        self._spans = spans
-        self._places = [place for place in places if place.offset < len(place.ids)]
-        self._places += [
-            onward for place in read if not place.is_last for onward in spans.enter(place.start, place.word + 1)
-        ]
+    __slots__ = ("_children", "_leads_to", "_needed_behind", "_places", "_spans")
+
+    def __init__(
+        self, spans: _Spans, places: Sequence[tuple[int, _Place]], leads_to: str | int, needed_behind: float
+    ) -> None:
+        self._spans, self._places, self._leads_to, self._needed_behind = spans, places, leads_to, needed_behind
         self._children: dict[int, _Node] | None = None
-        self.exits = spans.exits if is_end else ()
-        self.num_needed = min((spans.num_needed(place) for place in (*places, *self._places)), default=inf)
+        nearest = min([place.num_needed - num_read for num_read, place in places], default=inf)
+        self.num_needed = nearest + needed_behind
+        is_end = any(place.is_last and num_read == len(place.ids) for num_read, place in places)
+        self.exits = (leads_to,) if is_end else ()
 
     @property
     def children(self) -> dict[int, _Node]:  # type: ignore[override]
         if self._children is None:
-            by_id: dict[int, list[_Place]] = {}
-            for place in self._places:
-                by_id.setdefault(place.ids[place.offset], []).append(place._replace(offset=place.offset + 1))
-            self._children = {index: _SpanNode(self._spans, places) for index, places in by_id.items()}
+            by_id: dict[int, list[tuple[int, _Place]]] = {}
+            for num_read, place in self._places:
+                if num_read < len(place.ids):
+                    by_id.setdefault(place.ids[num_read], []).append((num_read + 1, place))
+                elif not place.is_last:
+                    for onward in self._spans.enter(place.start, place.word + 1):
+                        by_id.setdefault(onward.ids[0], []).append((1, onward))
+            behind = self._leads_to, self._needed_behind
+            self._children = {index: _SpanNode(self._spans, places, *behind) for index, places in by_id.items()}
         return self._children
 
 
@@ -469,12 +480,12 @@ def _neighbours(grammar: Grammar) -> set[str]:
 
 def _split_words(ids: Sequence[int], tokenizer: BioGptTokenizer) -> list[tuple[str, Ids]]:
     """Each word of some ids, as Moses writes it; a special token, or a word with an unknown token, has no ids."""
-    special = set(tokenizer.all_special_ids)
+    special, unknown_id = set(tokenizer.all_special_ids), tokenizer.unk_token_id
     words: list[tuple[str, Ids]] = []
     token_ids: list[int] = []
     text, is_known = "", True
     for index, token in zip(ids, tokenizer.convert_ids_to_tokens(list(ids)), strict=True):
-        if index == tokenizer.unk_token_id:
+        if index == unknown_id:
             is_known = False
         elif index in special:
             words.append(("", ()))
@@ -500,6 +511,7 @@ def _ends_sentence(word: str) -> bool:
     return is_plain and len(word) >= _MIN_SENTENCE_END and word not in _ABBREVIATIONS
 
 
+@functools.lru_cache(maxsize=2**16)
 def _to_text(word: str) -> str:
     return moses.join_words([word])
 

@@ -43,6 +43,8 @@ DEFAULT_SETTINGS = GenerationSettings()
 CACHE_BYTES = 2**30
 """What the cache of keys and values takes at the most, unless a single text needs more: more texts wait."""
 
+_SEARCHED = 192  # tokens behind a prompt for which a search's cache has room at first
+
 
 @dataclass(frozen=True)
 class Completion:
@@ -419,7 +421,9 @@ class Engine:
                 failed[index] = error
         requests = (SearchRequest(*begun.popleft(), threshold) for _ in range(len(begun)))
         end_id = self._end_id if self._is_drafting else None
-        found = search_sequences(self.network, requests, self.batch_size, CACHE_BYTES, end_id)
+        num_tokens = max((len(ids) for ids, _ in begun), default=0) + _SEARCHED
+        max_rows = min(self.batch_size, max(1, len(begun)))
+        found = search_sequences(self.network, requests, max_rows, CACHE_BYTES, end_id, num_tokens)
         return _merge(found, len(prompts), failed, return_exceptions)
 
     def stream(self, prompt: str, settings: GenerationSettings = DEFAULT_SETTINGS, **changes: Any) -> Iterator[str]:

@@ -47,6 +47,14 @@ class KeyValueCache:
         """What it takes of memory."""
         return 2 * sum(keys.numel() * keys.element_size() for keys in self.keys)
 
+    def serves(self, num_rows: int, num_tokens: int, max_places: int | None) -> bool:
+        """Whether it can be used again as one of this size; it then holds to that bound."""
+        is_within = max_places is None or self.num_rows * self.num_tokens <= max_places
+        if num_rows > self.num_rows or num_tokens > self.num_tokens or not is_within:
+            return False
+        self._max_places = max_places
+        return True
+
     @torch.inference_mode()
     def reserve(self, num_rows: int, num_tokens: int) -> None:
         """Make room for so many rows of so many tokens; what is there of them stays.

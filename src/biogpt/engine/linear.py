@@ -4,6 +4,7 @@ Shapes: N tokens, C inputs, O outputs.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -11,8 +12,8 @@ from torch import nn
 from biogpt.model.quantization import Int8Matrix, quantize
 from biogpt.model.stored import StoredLinear
 
-Linear = Callable[[torch.Tensor], torch.Tensor]
-"""(N, C) -> (N, O)"""
+Linear = Callable[..., Any]
+"""(N, C) -> (N, O), or a tuple of several: see `pack_linear`."""
 
 
 class Int8Linear:
@@ -37,38 +38,46 @@ class Int8Linear:
         self._zero_points = torch.zeros(self.num_outputs, dtype=torch.int32)
         self._bias = torch.zeros(self.num_outputs) if bias is None else bias.detach().float().clone()
 
-    def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
-        """(N, C) -> (N, O)."""
-        # Each step is the fastest of its kind on CPUs: see benchmarks/int8_steps.py.
-        largest = torch.maximum(inputs.amax(dim=1, keepdim=True), -inputs.amin(dim=1, keepdim=True))
-        scales = largest.clamp_(min=1e-30).div_(127)  # (N, 1)
-        signed = (inputs / scales).round_().to(torch.int8)
-        # Unsigned, with 128 for 0, is what the kernel reads fastest.
-        rounded = signed.view(torch.uint8).bitwise_xor_(128)
+    def __call__(self, inputs: torch.Tensor, is_scratch: bool = False) -> torch.Tensor:
+        """(N, C) -> (N, O); inputs that are `is_scratch` may be overwritten."""
+        precise = None
+        if self._precise is not None:
+            precise = nn.functional.linear(inputs, self._precise, self._bias[self.outliers])
+        largest = torch.maximum(inputs.amax(dim=1, keepdim=True), inputs.amin(dim=1, keepdim=True).neg_())
+        largest.clamp_(min=1e-30)  # (N, 1)
+        factors = 127 / largest
+        scaled = inputs.mul_(factors) if is_scratch else inputs * factors
+        # Unsigned, with 128 for 0, is what the kernel reads fastest; by way of signed it is made fastest.
+        rounded = scaled.round_().to(torch.int8).view(torch.uint8).bitwise_xor_(128)
         outputs: torch.Tensor = torch.ops.onednn.qlinear_pointwise(
             *(rounded, 1.0, 128, self._weight, self._scales, self._zero_points),
             *(None, 1.0, 0, torch.float32, "none", [], ""),
         )
-        outputs = outputs.mul_(scales).add_(self._bias)
-        if self._precise is not None:
-            outputs[:, self.outliers] = nn.functional.linear(inputs, self._precise, self._bias[self.outliers])
+        torch.addcmul(self._bias, outputs, largest.div_(127), out=outputs)
+        if precise is not None:
+            outputs[:, self.outliers] = precise
         return outputs
 
 
 def pack_linear(layers: Sequence[nn.Linear | StoredLinear], is_int8: bool) -> Linear:
-    """Linear layers that read the same, as one whose outputs are theirs, one after the other.
+    """Linear layers that read the same, as one.
 
     Args:
         layers: one or several.
         is_int8: in int8; else the layers are called as they are, and share their weights with the model.
+
+    Returns:
+        A function of the inputs and of `is_scratch`, whether they may be overwritten. It gives the outputs of one
+        layer, or a tuple of those of several.
     """
     if is_int8:
         read = [_read_int8(layer) for layer in layers]
         if any(isinstance(weight, torch.Tensor) for weight, _ in read):
             return _join([_pack(weight, bias) for weight, bias in read])
         biases = [bias for _, bias in read if bias is not None]
-        matrix = Int8Matrix.join([weight for weight, _ in read if isinstance(weight, Int8Matrix)])
-        return Int8Linear(matrix, torch.cat(biases) if biases else None)
+        parts = [weight for weight, _ in read if isinstance(weight, Int8Matrix)]
+        matrix = Int8Matrix.join(parts)
+        return _split(Int8Linear(matrix, torch.cat(biases) if biases else None), [len(each.codes) for each in parts])
     return _join(layers)
 
 
@@ -91,7 +100,13 @@ def _pack(weight: Int8Matrix | torch.Tensor, bias: torch.Tensor | None) -> Linea
     return lambda inputs: nn.functional.linear(inputs, weight, bias)
 
 
-def _join(layers: Sequence[Linear]) -> Linear:
+def _split(joined: Int8Linear, widths: Sequence[int]) -> Linear:
+    if len(widths) == 1:
+        return joined
+    return lambda inputs, is_scratch=False: torch.split(joined(inputs, is_scratch), list(widths), dim=1)
+
+
+def _join(layers: Sequence[Callable[[torch.Tensor], torch.Tensor]]) -> Linear:
     if len(layers) == 1:
-        return layers[0]
-    return lambda inputs: torch.cat([layer(inputs) for layer in layers], dim=1)
+        return lambda inputs, is_scratch=False: layers[0](inputs)
+    return lambda inputs, is_scratch=False: tuple(layer(inputs) for layer in layers)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
+from transformers.activations import GELUActivation
 
 from biogpt.engine.kv_cache import KeyValueCache
 from biogpt.engine.linear import Linear, pack_linear
@@ -25,7 +26,9 @@ from biogpt.model.stored import StoredLinear, StoredModel
 if TYPE_CHECKING:
     from biogpt.model.modeling import AnyModel
 
-_MAX_PADDING = 1.2  # attention over rows of different lengths may be so much larger than theirs
+_MAX_PADDING = 1.2  # attention over rows of the cache with different lengths may be so much larger than theirs
+_MAX_KEPT_BYTES = 2**28  # of a cache that waits for its next use
+_MAX_KEPT = 2  # of them: two threads may search at once
 _SHORT = 16  # rows with fewer new tokens share one attention, however different they are
 
 
@@ -57,7 +60,7 @@ class Segment:
 class _Layer:
     first_norm: nn.Module
     query: Linear | None  # None: part of `joined`
-    joined: Linear  # (N, C) -> query, key and value, or key and value, one after the other
+    joined: Linear  # (N, C) -> query, key and value, or key and value
     output: Linear
     second_norm: nn.Module
     up: Linear
@@ -77,19 +80,19 @@ class _Rows:
     num_rows: int
     width: int  # of the longest row
     index: torch.Tensor | None = None  # (R * width,): each place of the rectangle in first:stop; None: they are one
-    is_token: torch.Tensor | None = None  # (R * width,): which places of the rectangle are tokens
+    tokens: torch.Tensor | None = None  # (tokens,): which places of the rectangle are tokens
 
     def unfold(self, flat: torch.Tensor, num_heads: int) -> torch.Tensor:
         """(N, H * D) -> (R, H, width, D)."""
         own = flat[self.first : self.stop]
         if self.index is not None:
-            own = own[self.index]
+            own = own.index_select(0, self.index)  # several times as fast as brackets
         return own.view(self.num_rows, self.width, num_heads, -1).transpose(1, 2)
 
     def fold(self, each: torch.Tensor) -> torch.Tensor:
         """(R, H, width, D) -> (tokens, H * D)."""
         flat = each.transpose(1, 2).reshape(self.num_rows * self.width, -1)
-        return flat if self.is_token is None else flat[self.is_token]
+        return flat if self.tokens is None else flat.index_select(0, self.tokens)
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,7 @@ class Network:
         """How many times the weights were read."""
         self.num_read: int = 0
         """How many tokens were read in them."""
+        self._spare_caches: list[KeyValueCache] = []
         self._embed_tokens = base.embed_tokens
         self._embed_positions = base.embed_positions
         self._layer_norm = base.layer_norm
@@ -140,8 +144,20 @@ class Network:
     def make_cache(self, num_rows: int = 1, num_tokens: int = 64, max_bytes: int | None = None) -> KeyValueCache:
         """A cache for this network; see `KeyValueCache`."""
         max_places = None if max_bytes is None else max(1, max_bytes // self.bytes_per_token)
+        try:
+            spare = self._spare_caches.pop()  # in one step: another thread may ask, too
+        except IndexError:
+            spare = None
+        if spare is not None and spare.serves(num_rows, num_tokens, max_places):
+            return spare
         widths = [layer.width for layer in self._layers]
         return KeyValueCache(widths, self.dtype, self.device, num_rows, num_tokens, max_places)
+
+    def keep_cache(self, cache: KeyValueCache) -> None:
+        """Keep a cache that is done with for the next `make_cache`: new memory costs more than writing to it."""
+        if cache.num_bytes <= _MAX_KEPT_BYTES:
+            self._spare_caches.append(cache)
+            del self._spare_caches[:-_MAX_KEPT]
 
     @property
     def bytes_per_token(self) -> int:
@@ -155,7 +171,7 @@ class Network:
         Raises:
             CheckpointError: they are no numbers.
         """
-        logits = self.head(self.read(segments, cache)).float()
+        logits: torch.Tensor = self.head(self.read(segments, cache)).float()
         check_numbers(logits)
         return logits
 
@@ -207,18 +223,17 @@ class Network:
         hidden = hidden + self._embed_positions(torch.tensor(positions, device=device))  # (N, C)
         for number, layer in enumerate(self._layers):
             normed = layer.first_norm(hidden)
-            joined = layer.joined(normed)
-            width = layer.width
-            key, value = joined[:, -2 * width : -width], joined[:, -width:]
-            if cache is not None:
-                cache.keys[number].view(-1, width).index_copy_(0, written, key)
-                cache.values[number].view(-1, width).index_copy_(0, written, value)
             if layer.query is None:
-                query = joined[:, :width]
+                query, key, value = layer.joined(normed, is_scratch=True)
             else:
+                own = normed
                 if chosen is not None:  # of the last layer only the outputs that are asked for are computed
-                    hidden, normed = hidden[chosen], normed[chosen]
-                query = layer.query(normed)
+                    hidden, own = hidden.index_select(0, chosen), normed.index_select(0, chosen)
+                query = layer.query(own)
+                key, value = layer.joined(normed, is_scratch=True)
+            if cache is not None:
+                cache.keys[number].view(-1, layer.width).index_copy_(0, written, key)
+                cache.values[number].view(-1, layer.width).index_copy_(0, written, value)
             attended = []
             for group in groups if layer.query is None else last_groups:
                 if group.keys is not None:
@@ -234,8 +249,10 @@ class Network:
                     *(queries, keys, values), attn_mask=group.mask, is_causal=group.is_causal, scale=layer.scaling
                 )
                 attended.append(group.queries.fold(each))
-            hidden = hidden + layer.output(attended[0] if len(attended) == 1 else torch.cat(attended))
-            hidden = hidden + layer.down(layer.activation(layer.up(layer.second_norm(hidden))))
+            joined = attended[0] if len(attended) == 1 else torch.cat(attended)
+            hidden = hidden.add_(layer.output(joined, is_scratch=True))
+            inner = layer.activation(layer.up(layer.second_norm(hidden), is_scratch=True))
+            hidden = hidden.add_(layer.down(inner, is_scratch=True))
         outputs: torch.Tensor = self._layer_norm(hidden)
         return outputs
 
@@ -256,12 +273,19 @@ def _read_layer(layer: Any, is_int8: bool, is_last: bool) -> _Layer:
         output=pack_linear([attention.out_proj], is_int8),
         second_norm=layer.final_layer_norm,
         up=pack_linear([layer.fc1], is_int8),
-        activation=layer.activation_fn,
+        activation=_in_place(layer.activation_fn),
         down=pack_linear([layer.fc2], is_int8),
         width=width,
         num_heads=width // attention.head_dim,
         scaling=attention.scaling,
     )
+
+
+def _in_place(activation: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
+    """An activation that may overwrite what it reads; GELU does."""
+    if isinstance(activation, GELUActivation) and activation.act is nn.functional.gelu:
+        return torch.ops.aten.gelu_
+    return activation
 
 
 def _make_groups(
@@ -306,7 +330,9 @@ def _split_groups(segments: Sequence[Segment]) -> list[list[Segment]]:
         if batches:
             before = batches[-1][-1]
             size = max(longest, num_new) * (len(batches[-1]) + 1)
-            fits = max(longest, num_new) <= _SHORT or size <= _MAX_PADDING * (total + num_new)
+            # Rows that begin lie as they are needed if they are equally long; else they would have to be copied.
+            allowed = _MAX_PADDING if is_begun else 1
+            fits = max(longest, num_new) <= _SHORT or size <= allowed * (total + num_new)
             is_neighbour = not is_begun or segment.row == before.row + 1
             if fits and is_neighbour and is_begun == (before.start > 0 or before.visible is not None):
                 batches[-1].append(segment)
@@ -322,16 +348,16 @@ def _make_rows(lengths: Sequence[int], first: int, device: torch.device) -> _Row
     if total == width * len(lengths):
         return _Rows(first, first + total, len(lengths), width)
     index: list[int] = []
-    is_token: list[bool] = []
+    tokens: list[int] = []
     place = 0
-    for length in lengths:
+    for number, length in enumerate(lengths):
         index += [*range(place, place + length), *[0] * (width - length)]
-        is_token += [True] * length + [False] * (width - length)
+        tokens += range(number * width, number * width + length)
         place += length
     return _Rows(
         *(first, first + total, len(lengths), width),
         index=torch.tensor(index, device=device),
-        is_token=torch.tensor(is_token, device=device),
+        tokens=torch.tensor(tokens, device=device),
     )
 
 

@@ -132,7 +132,12 @@ class _Search:
 
 
 def search_sequences(
-    network: Network, requests: Iterable[SearchRequest], max_rows: int, max_bytes: int, end_id: int | None = None
+    network: Network,
+    requests: Iterable[SearchRequest],
+    max_rows: int,
+    max_bytes: int,
+    end_id: int | None = None,
+    num_tokens: int = 256,
 ) -> Iterator[list[ScoredSequence] | Exception]:
     """The texts that may follow each prompt and reach its probability.
 
@@ -142,6 +147,8 @@ def search_sequences(
         max_rows: how many of them run side by side.
         max_bytes: of the cache; more only where a single request needs more.
         end_id: ends a text. With it, tokens that probably follow are drafted and read together; that changes no result.
+        num_tokens: of the longest request with what is read behind its prompt, as far as that is known: a cache that
+            has to grow is copied.
 
     Returns:
         For each request, in their order, the most probable first; or the exception of one that failed alone, in its
@@ -153,8 +160,8 @@ def search_sequences(
     waiting = iter(requests)
     active: list[_Search] = []  # by their row of the cache
     order: list[_Search] = []
-    num_rows = max(1, min(max_rows, max_bytes // (256 * network.bytes_per_token)))
-    cache = network.make_cache(num_rows, max_bytes=max_bytes)
+    num_rows = max(1, min(max_rows, max_bytes // (num_tokens * network.bytes_per_token)))
+    cache = network.make_cache(num_rows, num_tokens, max_bytes)
     is_exhausted = False
     held: _Search | None = None
     set_back: deque[_Search] = deque()  # that memory was too short for; they begin anew
@@ -228,6 +235,7 @@ def search_sequences(
         while order and not order[0].begun and order[0] is not held:
             yield order.pop(0).finish()
         if is_exhausted and not active and not set_back and held is None:
+            network.keep_cache(cache)
             return
 
 

@@ -54,6 +54,7 @@ LABEL_THRESHOLD = 0.5
 
 _TOKENS_PER_PASS = 1024  # more do not fit into the processor's own caches, and are read more slowly
 _TOKENS_PER_TEXT = 256  # of a batch: texts are shorter and longer
+_MAX_FILLED = 0.06  # tokens that make rows as long as others, as a share of all
 
 _NUM_BATCHES = 4  # examples of that many batches are sorted by length, so that a batch's rows are about as long
 
@@ -308,18 +309,34 @@ class Predictor:
         logits: list[torch.Tensor] = [torch.empty(0)] * len(rows)
         first = 0
         while first < len(order):
-            num_tokens = 0
             batch: list[int] = []
             for index in order[first:]:
-                num_tokens += len(rows[index][0])
-                if batch and num_tokens > room:
+                if batch and (len(batch) + 1) * len(rows[index][0]) > room:
                     break
                 batch.append(index)
             first += len(batch)
-            values = self._network.score([Segment(rows[index][0], kept=rows[index][1]) for index in batch]).cpu()
+            values = self._network.score(_fill_up([rows[index] for index in batch])).cpu()
             for index, each in zip(batch, torch.split(values, [len(rows[index][1]) for index in batch]), strict=True):
                 logits[index] = each
         return logits
+
+
+def _fill_up(rows: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[Segment]:
+    """Rows in the order of their lengths as segments of few different lengths, which are read faster.
+
+    What stands behind a row's last token changes nothing before it.
+    """
+    segments: list[Segment] = []
+    group: list[tuple[Sequence[int], Sequence[int]]] = []
+    for place, row in enumerate(rows):
+        group.append(row)
+        width = len(row[0])
+        next_width = len(rows[place + 1][0]) if place + 1 < len(rows) else 0
+        num_filled = sum(next_width - len(ids) for ids, _ in group)
+        if not next_width or num_filled > _MAX_FILLED * next_width * (len(group) + 1):
+            segments += [Segment([*ids, *[ids[0]] * (width - len(ids))], kept=places) for ids, places in group]
+            group = []
+    return segments
 
 
 def _is_within(item: Item, other: Item, entities: Sequence[str]) -> bool:

@@ -124,6 +124,22 @@ def test_a_cache_grows_and_moves_rows():
     assert cache.num_bytes == 2 * (4 + 6) * 4 * cache.num_rows * cache.num_tokens
 
 
+def test_a_cache_is_used_again_where_it_serves(model, rows, expected):
+    network = Network(model)
+    cache = network.make_cache(2, 64, max_bytes=2**20)
+    network.read([Segment(rows[3], 0), Segment(rows[2], 1)], cache)
+    network.keep_cache(cache)
+    again = network.make_cache(2, 40, max_bytes=2**20)
+    assert again is cache
+    assert network.make_cache(2, 40) is not cache  # it is in use
+    network.read([Segment(rows[1][:10], 0)], again)
+    got = network.score([Segment(rows[1][10:], 0, 10, kept=20)], again)
+    torch.testing.assert_close(got, expected[1][10:], atol=1e-4, rtol=1e-4)
+    for size in ((3, 40, None), (2, 200, None), (1, 8, network.bytes_per_token * 16)):
+        network.keep_cache(cache)
+        assert network.make_cache(*size) is not cache
+
+
 def test_the_type_is_looked_up(monkeypatch):
     cpu = torch.device("cpu")
     monkeypatch.setattr("biogpt.engine.processor.processor_features", lambda: frozenset({"vnni"}))
