@@ -181,8 +181,13 @@ def score_labels(schema: Schema, pairs: Sequence[Pair], unknown: Sequence[Predic
 
 
 def score_spans(schema: Schema, pairs: Sequence[Pair], unknown: Sequence[Prediction]) -> Counts:
-    """Mentions with the right label and both ends right; micro and macro F1 as seqeval's."""
-    spans = [(_spans(pair.prediction.items), _spans(pair.example.items)) for pair in pairs]
+    """Mentions with the right label and both ends right; micro and macro F1 as seqeval's.
+
+    What is predicted of a label that the annotators of an example did not look for counts nothing.
+    """
+    spans = [
+        (_spans(pair.prediction.items, pair.example.labelled), _spans(pair.example.items)) for pair in pairs
+    ]
     spans += [(_spans(prediction.items), set()) for prediction in unknown]
     return _only(count_matches(spans, lambda span: span[0]), ("precision", "recall", "f1", "macro_f1"))
 
@@ -269,8 +274,13 @@ def _linked(schema: Schema, items: Iterable[Item]) -> set[Triple]:
     return {tuple(item.ids.get(slot, NO_ID) for slot in schema.slots) for item in items}
 
 
-def _spans(items: Iterable[Item]) -> set[tuple[str, int, int]]:
-    return {(item.slots["label"], *span) for item in items for span in item.spans["mention"]}
+def _spans(items: Iterable[Item], labelled: Sequence[str] = ()) -> set[tuple[str, int, int]]:
+    return {
+        (item.slots["label"], *span)
+        for item in items
+        for span in item.spans["mention"]
+        if not labelled or item.slots["label"] in labelled
+    }
 
 
 def _count_labels(schema: Schema, pairs: Sequence[Pair], classes: Sequence[str]) -> Counts:

@@ -65,10 +65,10 @@ def read_splits(recipe: FinetuneRecipe) -> Splits:
         InputError: the task has no such split.
         ConfigError: there is too little to hold anything out.
     """
-    task, files = recipe.task, recipe.task.schema.dataset.files
+    task, splits = recipe.task, recipe.task.schema.dataset.splits
     train = task.read(recipe.data, recipe.train_split)
     fraction = recipe.dev_fraction
-    has_dev_split = recipe.data.is_dir() and recipe.dev_split in files and recipe.train_split != recipe.dev_split
+    has_dev_split = recipe.data.is_dir() and recipe.dev_split in splits and recipe.train_split != recipe.dev_split
     if fraction is None:
         fraction = 0.0 if has_dev_split else DEFAULT_DEV_FRACTION
     if not fraction:
@@ -143,11 +143,11 @@ def encode_examples(
         if task.kind.needs_gold and not example.items:
             num_without += 1
         elif model_class is BioGptForTokenClassification:
-            labels = label_ids(task, example)
+            labels, num_groups = label_ids(task, example), task.kind.num_groups(task.schema)
             for part in encode_words(task, tokenizer, example):
-                num_words = len(part.places)
-                encoded.append(words_to_label(part.input_ids, part.places, labels[:num_words]))
-                labels = labels[num_words:]
+                num_here = len(part.places) * num_groups
+                encoded.append(words_to_label(part.input_ids, part.places, labels[:num_here], num_groups))
+                labels = labels[num_here:]
         elif model_class is BioGptForCausalLM:
             prompt, target = encode_prompt(task, tokenizer, example), encode_target(task, tokenizer, example)
             room = positions + 1 - len(prompt)  # the last token is predicted but never read

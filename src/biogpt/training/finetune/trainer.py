@@ -180,6 +180,8 @@ def weighted_loss(model: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor
         settings = {"logits_to_keep": torch.arange(first, weights.shape[1], device=weights.device), "use_cache": False}
         targets, weights, is_weighted = targets[:, first:], weights[:, first:], is_weighted[:, first:]
     logits = model(input_ids=batch["input_ids"], **settings).logits  # (B, T, V or L)
+    if targets.dim() == 3:  # G groups of labels, each decided for itself
+        logits = logits.unflatten(-1, (targets.shape[-1], -1))  # (B, T, G, L / G)
     if not is_weighted.any():
         return 0.0 * logits.sum()  # the processes exchange gradients, so a batch without weight needs one, too
     losses = nn.functional.cross_entropy(logits[is_weighted].float(), targets[is_weighted], reduction="none")
