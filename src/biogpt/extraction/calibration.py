@@ -44,10 +44,14 @@ def fit_calibration(scores: Sequence[float], is_right: Sequence[bool], num_bins:
         while len(blocks) > 1 and _rate(blocks[-2]) >= _rate(blocks[-1]):
             last = blocks.pop()
             blocks[-1] = [first + second for first, second in zip(blocks[-1], last, strict=True)]
-    points = [(0.0, 0.0), *((total / number, _rate([total, right, number])) for total, right, number in blocks)]
+    points = [(0.0, 0.0)]
+    for total, right, number in blocks:
+        score, rate = round(total / number, 6), round(_rate([total, right, number]), 6)
+        if score > points[-1][0] and rate > points[-1][1]:
+            points.append((score, rate))
     if points[-1][0] < 1:
-        points.append((1.0, (points[-1][1] + 1) / 2))
-    return Calibration(tuple(round(score, 6) for score, _ in points), tuple(round(rate, 6) for _, rate in points))
+        points.append((1.0, round((points[-1][1] + 1) / 2, 6)))
+    return Calibration(tuple(score for score, _ in points), tuple(rate for _, rate in points))
 
 
 def calibrate(score: float, inference: InferenceSettings, label: str = ANY) -> float:

@@ -196,7 +196,9 @@ class Predictor:
         prompts, are_cut = self._encode_prompts(window)
         constraints = self._compile_constraints(window, prompts)
         assert constraints is not None
-        found = engine.search_each(prompts, [each.once() for each in constraints], search_threshold(self.task.inference))
+        found = engine.search_each(
+            prompts, [each.once() for each in constraints], search_threshold(self.task.inference)
+        )
         return [
             self._read_sequences(sequences, example, is_cut)
             for sequences, example, is_cut in zip(found, window, are_cut, strict=True)

@@ -67,9 +67,7 @@ def read_mentions(
         ]
         for item in read_tags(tags, example.text):
             first, last = item.spans["mention"][0]
-            scores = [
-                value for value, (start, _) in zip(probabilities, spans, strict=True) if first <= start < last
-            ]
+            scores = [value for value, (start, _) in zip(probabilities, spans, strict=True) if first <= start < last]
             label = item.slots["label"]
             score = calibrate(sum(scores) / len(scores), inference, label)
             if score >= threshold_of(inference, label):

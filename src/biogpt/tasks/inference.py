@@ -24,7 +24,7 @@ class Calibration:
         for name in ("scores", "probabilities"):
             values: tuple[float, ...] = getattr(self, name)
             rises = all(first < second for first, second in zip(values, values[1:], strict=False))
-            is_within = bool(values) and 0 <= values[0] and values[-1] <= 1
+            is_within = bool(values) and values[0] >= 0 and values[-1] <= 1
             same = len(self.scores) == len(self.probabilities) > 1
             require(rises and is_within and same, f"calibration.{name}", values, "as many rising numbers from 0 to 1")
 

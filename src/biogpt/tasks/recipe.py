@@ -38,6 +38,7 @@ _LIMITS = {
     "source_weight": _AMOUNT,
     "learning_rate": Limits(above=0),
     "entity_replacement": _FRACTION,
+    "empty_fraction": _DROPOUT,
     "decay_fraction": _FRACTION,
     "dropout": _DROPOUT,
     "token_dropout": _DROPOUT,
@@ -87,6 +88,10 @@ class Recipe:
     """The part of a text's entities that get the names of others in each epoch, in source and target alike: a small
     model learns how a text relates two names, and to copy them, instead of memorising the training set's. For
     relations."""
+    empty_fraction: float = 0.0
+    """The part of the training documents that has nothing to be found, drawn from those of the task's
+    `[dataset] without`; with it dev has those of its own, too. Otherwise a model that reads only documents with
+    relations finds some in every text."""
     random_pair_epochs: int = 0
     """In the first so many epochs, half of them at most, a text's relations are any pairs of its entities: a small
     model learns which names fill the slots before it learns which of them are related. For relations."""

@@ -241,7 +241,7 @@ def collate(examples: Sequence[TrainingExample], num_labels: int = 0) -> dict[st
             targets[row, : len(example.targets)] = torch.tensor(example.targets)
             weights[row, : len(example.weights)] = torch.tensor(example.weights)
     if num_groups > 1:
-        targets, weights = targets.unflatten(1, (width, num_groups)), weights.unflatten(1, (width, num_groups))
+        targets, weights = (each.view(len(examples), width, num_groups) for each in (targets, weights))
     return {"input_ids": input_ids, "targets": targets, "weights": weights}
 
 

@@ -14,7 +14,7 @@ from biogpt.errors import ConfigError, DataError
 from biogpt.model.modeling import AnyModel, BioGptForCausalLM, BioGptForTokenClassification
 from biogpt.tasks.encoding import encode_prompt, encode_target, encode_words, label_ids, learned_ids
 from biogpt.tasks.example import Example
-from biogpt.tasks.readers import find_file
+from biogpt.tasks.readers import find_file, read_without
 from biogpt.tasks.task import Task
 from biogpt.text.tokenizer import BioGptTokenizer
 from biogpt.training.finetune.batches import TrainingExample, sequence_to_write, words_to_label
@@ -71,8 +71,12 @@ def read_splits(recipe: FinetuneRecipe) -> Splits:
     has_dev_split = recipe.data.is_dir() and recipe.dev_split in splits and recipe.train_split != recipe.dev_split
     if fraction is None:
         fraction = 0.0 if has_dev_split else DEFAULT_DEV_FRACTION
+    if recipe.training.empty_fraction:
+        train += _draw_without(recipe, len(train))
     if not fraction:
         dev = task.read(recipe.data, recipe.dev_split) if has_dev_split else []
+        if dev and recipe.training.empty_fraction:
+            dev += read_without(task.schema, recipe.data, recipe.dev_split)
         return Splits(train, dev, has_dev_split and _is_same_file(recipe, "test"))
     parts = _parts_of(train)
     num_dev = max(1, round(fraction * len(parts)))
@@ -87,6 +91,24 @@ def read_splits(recipe: FinetuneRecipe) -> Splits:
         [example for index, example in enumerate(train) if index not in held_out],
         [train[index] for index in sorted(held_out)],
     )
+
+
+def _draw_without(recipe: FinetuneRecipe, num_examples: int) -> list[Example]:
+    """Documents in which nothing is to be found, as many as the recipe's part of all is.
+
+    Raises:
+        DataError: there are not so many.
+    """
+    fraction = recipe.training.empty_fraction
+    number = round(num_examples * fraction / (1 - fraction))
+    there = read_without(recipe.task.schema, recipe.data, recipe.train_split)
+    if len(there) < number:
+        raise DataError(
+            f"{recipe.data} has {len(there)} documents in which nothing is to be found, expected {number} for "
+            f"empty_fraction = {fraction:g}. Give more, or lower it."
+        )
+    order = np.random.default_rng((recipe.seed, 4)).permutation(len(there))[:number]
+    return [there[index] for index in sorted(order.tolist())]
 
 
 def _parts_of(examples: Sequence[Example]) -> list[list[int]]:

@@ -7,7 +7,7 @@ itself:
 
     config.json, model.safetensors, vocab.json, ...    the model; or adapter_config.json, adapter_model.safetensors
     task.toml           what it was fine-tuned for
-    inference.json      how it is asked: the probability threshold, the longest target
+    inference.json      how it is asked: calibration, probability thresholds, the longest target
     finetune.json       the report: scores on dev, settings, versions
     recipe.json         the settings, written before work starts
     checkpoints/        what a killed run goes on from, and the weights that are averaged
@@ -113,7 +113,7 @@ def run_recipe(recipe: FinetuneRecipe) -> dict[str, Any]:
         return finished
     with plain_failures(_MEMORY_ADVICE):
         trainer, weights = train(prepared, arguments)
-        task, constrained_scores = choose_threshold(prepared, trainer)
+        task, constrained_scores = tune_inference(prepared, trainer)
         scores = score_dev(prepared, trainer, task, constrained_scores)
         report = make_report(prepared, trainer, scores, weights)
         if trainer.is_world_process_zero():
@@ -217,23 +217,23 @@ def _is_last(prepared: Prepared, checkpoint: Path) -> bool:
     return step_of(checkpoint) >= prepared.plan.num_steps or is_stopped
 
 
-def choose_threshold(prepared: Prepared, trainer: FinetuneTrainer) -> tuple[Task, Mapping[str, float]]:
-    """Set below which score a mention or a relation is left out, where there is a dev split to tell.
+def tune_inference(prepared: Prepared, trainer: FinetuneTrainer) -> tuple[Task, Mapping[str, float]]:
+    """Calibrate scores and set below which probability a mention or a relation is left out, where there is a dev split
+    to tell.
 
     Returns:
-        The task with the threshold, and the scores of constrained generation on dev where that was measured.
+        The task with what was learned, and the scores of constrained generation on dev where that was measured.
     """
     task, dev = prepared.task, prepared.splits.dev
     if not dev:
         return task, {}
     if isinstance(prepared.model, BioGptForTokenClassification):
-        gold = [example.labels() for example in trainer.dev]
-        threshold = scoring.find_mention_threshold(head_labels(task), trainer.dev_logits(), gold)
-        return scoring.with_threshold(task, threshold), {}
+        tune = partial(scoring.tune_mentions, task, prepared.tokenizer, dev)
+        return Task(task.schema, trainer.ask_model(tune)), {}
     if prepared.training.shuffle_relations:
-        find = partial(scoring.find_relation_threshold, task, prepared.tokenizer, dev)
-        threshold, scores = trainer.ask_model(find)
-        return scoring.with_threshold(task, threshold), scores
+        tune_relations = partial(scoring.tune_relations, task, prepared.tokenizer, dev)
+        inference, scores = trainer.ask_model(tune_relations)
+        return Task(task.schema, inference), scores
     return task, {}
 
 

@@ -123,20 +123,6 @@ class FinetuneTrainer(RunTrainer):
         nats, weight = self.accelerator.gather(sums.to(device)[None]).sum(dim=0).tolist()
         return float(nats / weight)
 
-    def dev_logits(self) -> list[torch.Tensor]:
-        """For each dev example the logits where it has a target, (targets, L), in the order of `self.dev`."""
-        model, device = self.trained_model, self.args.device
-        found: list[torch.Tensor] = []
-        was_training = model.training
-        model.eval()
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=self.use_bf16):
-            for examples in group_by_length(self.dev, 2 * self.training.tokens_per_batch):
-                batch = collate(examples)
-                logits = model(input_ids=batch["input_ids"].to(device)).logits.float().cpu()  # (B, T, L)
-                found += [row[weights > 0] for row, weights in zip(logits, batch["weights"], strict=True)]
-        model.train(was_training)
-        return found
-
     def ask_model(self, ask: Callable[[AnyModel], T]) -> T:
         """What a function makes of the model as it is: the main process predicts, the others wait for its answer."""
         answers: list[Any] = [None]
@@ -181,7 +167,7 @@ def weighted_loss(model: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor
         targets, weights, is_weighted = targets[:, first:], weights[:, first:], is_weighted[:, first:]
     logits = model(input_ids=batch["input_ids"], **settings).logits  # (B, T, V or L)
     if targets.dim() == 3:  # G groups of labels, each decided for itself
-        logits = logits.unflatten(-1, (targets.shape[-1], -1))  # (B, T, G, L / G)
+        logits = logits.view(*targets.shape, -1)  # (B, T, G, L / G)
     if not is_weighted.any():
         return 0.0 * logits.sum()  # the processes exchange gradients, so a batch without weight needs one, too
     losses = nn.functional.cross_entropy(logits[is_weighted].float(), targets[is_weighted], reduction="none")
