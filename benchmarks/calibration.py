@@ -7,8 +7,8 @@ For each task: what its model predicts on dev and test, whatever its threshold, 
 from score to probability is the model's, or where it has none is fitted on dev as fine-tuning fits it. On test, over
 all candidates of a score of at least 0.05: the expected calibration error in 15 bins of equally many candidates, and
 how many of those between 0.4 and 0.6 are right; with the own scores and with the calibrated ones. Writes
-benchmarks/results/calibration.json, or NAME.json, and with --picture a reliability diagram of each task. Predictions are kept in the work
-directory: a run that was killed goes on by the same command.
+benchmarks/results/calibration.json, or NAME.json, and with --picture a reliability diagram of each task. Predictions
+are kept in the work directory: a run that was killed goes on by the same command.
 """
 
 import argparse
@@ -16,7 +16,6 @@ import dataclasses
 import json
 import sys
 from collections.abc import Sequence
-from itertools import batched
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +35,8 @@ from biogpt.tasks.example import Example, Prediction
 from biogpt.tasks.inference import InferenceSettings
 from biogpt.tasks.metrics import are_right
 from biogpt.tasks.task import Task, load_task
+
+_DIRECTORIES = {"entities": "ner", **DIRECTORIES}
 
 MIN_SCORE = 0.05
 MIDDLE = (0.4, 0.6)
@@ -63,8 +64,8 @@ def predict(name: str, model: str, data: Path, split: str, work: Path) -> list[C
         from biogpt.extraction.predictor import Predictor
 
         predictor = Predictor.of(dataclasses.replace(found, task=asked), batch_size=16)
-        for group in batched(remaining, GROUP):
-            made = list(predictor.predict(group))
+        for start in range(0, len(remaining), GROUP):
+            made = list(predictor.predict(remaining[start : start + GROUP]))
             with file.open("a", encoding="utf-8") as lines:
                 lines.writelines(dump_json(as_record(one)) + "\n" for one in made)
             done += made
@@ -77,9 +78,7 @@ def candidates_of(task: Task, predictions: Sequence[Prediction], examples: Seque
     return [
         (item.score or 0.0, is_right, item.slots["label"] if task.kind.labels_words else ANY)
         for prediction, example in zip(predictions, examples, strict=True)
-        for item, is_right in zip(
-            prediction.items, are_right(task.schema, prediction.items, example), strict=True
-        )
+        for item, is_right in zip(prediction.items, are_right(task.schema, prediction.items, example), strict=True)
     ]
 
 
@@ -108,7 +107,8 @@ def describe(pairs: Sequence[tuple[float, bool]]) -> dict[str, Any]:
         "num_middle": len(middle),
         "share_right_of_middle": round(sum(middle) / len(middle), 4) if middle else None,
         "bins": [
-            {"mean_score": round(score, 4), "share_right": round(rate, 4), "num": number} for score, rate, number in bins
+            {"mean_score": round(score, 4), "share_right": round(rate, 4), "num": number}
+            for score, rate, number in bins
         ],
     }
 
@@ -158,7 +158,7 @@ def draw(result: dict[str, Any], file: Path) -> None:
 def main() -> None:
     """Measure each task."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("tasks", nargs="+", choices=[name for name in DIRECTORIES])
+    parser.add_argument("tasks", nargs="+", choices=_DIRECTORIES)
     parser.add_argument("--model", help="in place of the one that is bundled for each task")
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--work", type=Path, required=True)
@@ -169,7 +169,7 @@ def main() -> None:
     for name in arguments.tasks:
         model = arguments.model or find_task_model(task=name).name
         work = arguments.work / f"{Path(model).name}-{name}"
-        results[name] = measure(name, model, arguments.data / DIRECTORIES[name], work)
+        results[name] = measure(name, model, arguments.data / _DIRECTORIES[name], work)
         for key in ("before", "after"):
             shown = {figure: value for figure, value in results[name][key].items() if figure != "bins"}
             print(name, key, json.dumps(shown))

@@ -6,7 +6,6 @@ DIRECTORIES = {
     "ddi": "benchmarks/DDI",
     "pubmedqa": "benchmarks/PubMedQA",
     "hoc": "benchmarks/HoC",
-    "entities": "ner",
     "ncbi_disease": "ner/NCBI-disease",
     "bc5cdr_chem": "ner/BC5CDR-chem",
     "bc5cdr_disease": "ner/BC5CDR-disease",

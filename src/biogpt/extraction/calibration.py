@@ -8,6 +8,7 @@ numbers only.
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from itertools import pairwise
 
 from biogpt.tasks.inference import Calibration, InferenceSettings
 
@@ -101,7 +102,7 @@ def _find_curve(inference: InferenceSettings, label: str) -> Calibration | None:
 def _equal_parts(pairs: list[tuple[float, bool]], num_parts: int) -> list[list[tuple[float, bool]]]:
     """The pairs in so many parts of about equal length; none is empty."""
     ends = [round(len(pairs) * part / num_parts) for part in range(num_parts + 1)] if num_parts else []
-    return [pairs[start:end] for start, end in zip(ends, ends[1:], strict=False)]
+    return [pairs[start:end] for start, end in pairwise(ends)]
 
 
 def _rate(block: Sequence[float]) -> float:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal
 
 from biogpt.config import Limits, check, require
@@ -23,7 +24,7 @@ class Calibration:
     def __post_init__(self) -> None:
         for name in ("scores", "probabilities"):
             values: tuple[float, ...] = getattr(self, name)
-            rises = all(first < second for first, second in zip(values, values[1:], strict=False))
+            rises = all(first < second for first, second in pairwise(values))
             is_within = bool(values) and values[0] >= 0 and values[-1] <= 1
             same = len(self.scores) == len(self.probabilities) > 1
             require(rises and is_within and same, f"calibration.{name}", values, "as many rising numbers from 0 to 1")

@@ -8,10 +8,10 @@ import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from biogpt.extraction.calibration import ANY, calibrate, fit_calibration
+from biogpt.extraction.calibration import ANY, calibrate, fit_calibration, threshold_of
 from biogpt.extraction.predictor import Predictor
 from biogpt.model.modeling import AnyModel
-from biogpt.tasks.example import Example, Prediction
+from biogpt.tasks.example import Example, Item, Prediction
 from biogpt.tasks.inference import Calibration, InferenceSettings
 from biogpt.tasks.metrics import are_right
 from biogpt.tasks.task import Task
@@ -61,21 +61,21 @@ def tune_relations(
 
 def tune_mentions(
     task: Task, tokenizer: BioGptTokenizer, examples: Sequence[Example], model: AnyModel
-) -> InferenceSettings:
+) -> tuple[InferenceSettings, Mapping[str, float]]:
     """How probable mentions of a score are, by label, and below which probability they are best left out, by F1.
 
     Training weighs words, F1 weighs mentions: what a head of a small model tags with little certainty is more often
     wrong than right. Labels of one data set share a threshold.
 
     Returns:
-        The task's settings with the calibration and the thresholds.
+        The task's settings with the calibration and the thresholds, and all scores with them.
     """
     asked = task.with_inference(threshold=0.0, thresholds={}, calibration={})
-    predictions = predict(asked, model, tokenizer, examples, constrained=True)
+    predictions = predict(asked, model, tokenizer, examples, constrained=False)
     found = _scored(task, predictions, examples)
     curves = {label: _fit(pairs) for label, pairs in found.items()}
-    calibrated = {label: curve for label, curve in curves.items() if curve is not None}
-    inference = dataclasses.replace(task.inference, calibration=calibrated)
+    calibration = {label: curve for label, curve in curves.items() if curve is not None}
+    inference = dataclasses.replace(task.inference, calibration=calibration)
     num_gold = Counter(item.slots["label"] for example in examples for item in example.items)
 
     def find_threshold(labels: Sequence[str]) -> float:
@@ -89,11 +89,22 @@ def tune_mentions(
         return max(MENTION_THRESHOLDS, key=f1)
 
     labels = task.kind.entity_types(task.schema)
-    parts = {part.labels for part in task.schema.dataset.parts.values()}
-    if not task.schema.has_overlapping_labels:
-        return dataclasses.replace(inference, threshold=find_threshold(labels))
-    thresholds = {label: find_threshold(part) for part in parts or [(label,) for label in labels] for label in part}
-    return dataclasses.replace(inference, thresholds={label: thresholds.get(label, 0.0) for label in labels})
+    if task.schema.has_overlapping_labels:
+        parts = {part.labels for part in task.schema.dataset.parts.values()} or {(label,) for label in labels}
+        thresholds = {label: find_threshold(part) for part in sorted(parts) for label in part}
+        inference = dataclasses.replace(inference, thresholds=thresholds)
+    else:
+        inference = dataclasses.replace(inference, threshold=find_threshold(labels))
+    kept = [
+        dataclasses.replace(one, items=tuple(item for item in one.items if _is_kept(item, inference)))
+        for one in predictions
+    ]
+    return inference, task.score(kept, examples)
+
+
+def _is_kept(item: Item, inference: InferenceSettings) -> bool:
+    label = item.slots["label"]
+    return calibrate(item.score or 0.0, inference, label) >= threshold_of(inference, label)
 
 
 def _scored(
