@@ -30,6 +30,7 @@ _LIMITS = {
     "checkpoint_every": _COUNT,
     "prompt_length": _AMOUNT,
     "num_steps": _AMOUNT,
+    "checkpoint_steps": _AMOUNT,
     "warmup_steps": _AMOUNT,
     "patience": _AMOUNT,
     "random_pair_epochs": _AMOUNT,
@@ -108,6 +109,8 @@ class Recipe:
     """Epochs between evaluations of the loss on dev, and, where the result is chosen by it, of the score."""
     checkpoint_every: int = 1
     """Epochs between checkpoints, from which a killed run goes on."""
+    checkpoint_steps: int = 0
+    """Steps between further checkpoints, for long epochs; 0: none."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     attention: Literal["", "blocked", "sdpa", "eager"] = ""
     """`attn_implementation` in training; by default the fastest for the device."""

@@ -210,13 +210,18 @@ class EpochEnds(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
         epoch, rest = divmod(state.global_step, self.steps_per_epoch)
         is_last = state.global_step >= state.max_steps
-        if rest and not is_last:
+        is_between = bool(rest) and not is_last
+        is_due = bool(self.training.checkpoint_steps) and state.global_step % self.training.checkpoint_steps == 0
+        if is_between and not is_due:
             return
         if not all(parameter.sum().isfinite() for parameter in model.parameters() if parameter.requires_grad):
             raise not_a_number("The weights are no numbers", state.global_step, NAN_ADVICE)  # before they are saved
         control.should_log = True  # a row is the mean since the last one, so none may reach over a checkpoint
+        if is_between:
+            control.should_save = True
+            return
         control.should_evaluate = self.has_dev and (epoch % self.training.evaluate_every == 0 or is_last)
-        control.should_save = epoch % self.training.checkpoint_every == 0 or is_last
+        control.should_save = is_due or epoch % self.training.checkpoint_every == 0 or is_last
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if self.is_stuck(state.log_history):
