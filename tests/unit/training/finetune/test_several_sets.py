@@ -12,10 +12,11 @@ from biogpt.evaluation.runs import evaluate
 from biogpt.extraction import task_models
 from biogpt.extraction.predictor import Predictor
 from biogpt.extraction.task_models import default_task, find_task_model
-from biogpt.model.checkpoint import load_tokenizer
+from biogpt.model.checkpoint import load_tokenizer, resolve_model
 from biogpt.model.modeling import BioGptForTokenClassification
 from biogpt.tasks.encoding import NOT_LABELLED, label_ids
-from biogpt.tasks.task import load_task
+from biogpt.tasks.task import SCHEMAS_PATH, load_task
+from biogpt.text.tokenizer import BioGptTokenizer
 from biogpt.training.finetune.batches import collate
 from biogpt.training.finetune.data import encode_examples
 from biogpt.training.finetune.recipe import make_recipe
@@ -102,9 +103,7 @@ def test_what_nobody_looked_for_counts_nothing(data: Path) -> None:
     assert ENTITIES.score([chemical], [example])["precision"] == 1.0
 
 
-def _tokenizer():
-    from biogpt.model.checkpoint import resolve_model
-
+def _tokenizer() -> BioGptTokenizer:
     return load_tokenizer(resolve_model("mini"), 8192)
 
 
@@ -158,6 +157,4 @@ def test_a_head_without_the_labels_is_refused(run: Path) -> None:
 
 
 def _schema(name: str) -> str:
-    from biogpt.tasks.task import SCHEMAS_PATH
-
     return (SCHEMAS_PATH / f"{name}.toml").read_text(encoding="utf-8")
