@@ -2,8 +2,10 @@
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from small_models import make_small_model
 
 from biogpt import Extractor
@@ -13,6 +15,7 @@ from biogpt.extraction import task_models
 from biogpt.extraction.predictor import Predictor
 from biogpt.extraction.task_models import default_task, find_task_model
 from biogpt.model.checkpoint import load_tokenizer, resolve_model
+from biogpt.model.loading import load_model
 from biogpt.model.modeling import BioGptForTokenClassification
 from biogpt.tasks.encoding import NOT_LABELLED, label_ids
 from biogpt.tasks.task import SCHEMAS_PATH, load_task
@@ -21,6 +24,8 @@ from biogpt.training.finetune.batches import collate
 from biogpt.training.finetune.data import encode_examples
 from biogpt.training.finetune.recipe import make_recipe
 from biogpt.training.finetune.run import run_recipe
+from biogpt.training.finetune.trainer import KeptWeights
+from biogpt.training.run_directory import find_checkpoint
 
 ENTITIES = load_task("entities")
 CHOICES = ENTITIES.schema.slots["label"].choices
@@ -148,6 +153,36 @@ def test_an_extractor_for_one_set_gives_its_labels_alone(run: Path) -> None:
         ("protein", "TP53"),
         ("cell_type", "T cells"),
     ]
+
+
+def test_a_run_that_is_killed_within_an_epoch_goes_on_as_if_it_had_not_been(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_small_model(tmp_path / "small")
+    settings = {"epochs": 2, "tokens_per_step": 24, "checkpoint_steps": 2, "warmup_steps": 1, "result": "last"}
+    settings |= {"precision": "fp32", "learning_rate": 1e-2, "tagging_context": "twice"}
+    for file in data.glob("*/test.tsv"):
+        file.write_text(rows("Other O | words O"))  # or nothing would be left to train on
+    runs = [make_recipe("entities", data, tmp_path / name, str(model), settings=settings) for name in ("one", "other")]
+    whole = run_recipe(runs[0])
+    assert (whole["steps"], whole["epochs"]) == (6, 2)
+    on_step_end = KeptWeights.on_step_end
+
+    def kill(self: KeptWeights, args: Any, state: Any, *more: Any, **named: Any) -> None:
+        if state.global_step == 5:
+            raise KeyboardInterrupt
+        on_step_end(self, args, state, *more, **named)
+
+    monkeypatch.setattr(KeptWeights, "on_step_end", kill)
+    with pytest.raises(KeyboardInterrupt):
+        run_recipe(runs[1])
+    monkeypatch.undo()
+    assert find_checkpoint(tmp_path / "other" / "checkpoints", True) == tmp_path / "other/checkpoints/checkpoint-4"
+    assert run_recipe(runs[1])["dev_loss"] == whole["dev_loss"]
+    weights = [load_model(tmp_path / name).state_dict() for name in ("one", "other")]
+    assert all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())
+    for name, sentence in SETS.items():
+        (data / name / "test.tsv").write_text(rows(sentence))
 
 
 def test_a_head_without_the_labels_is_refused(run: Path) -> None:
