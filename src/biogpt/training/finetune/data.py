@@ -38,7 +38,7 @@ class Splits:
         digest = hashlib.sha256()
         for example in [*self.train, *self.dev]:
             answers = [sorted(item.slots.items()) for item in example.items]
-            digest.update(repr((example.id, example.text, answers)).encode())
+            digest.update(repr((example.id, example.text, answers, *example.labelled)).encode())
         return digest.hexdigest()[:16]
 
 
