@@ -33,6 +33,7 @@ from biogpt.tasks.kinds.tagging import sort_mentions
 from biogpt.tasks.schema import Schema
 from biogpt.tasks.template import slots_of
 
+_WITHOUT = "without:"
 _WORKBOOKS = (".xlsx", ".xls", ".ods")
 
 
@@ -80,7 +81,12 @@ def read_without(schema: Schema, path: Path, split: str) -> list[Example]:
             f"There is no file {file}, expected documents in which nothing is to be found. Put them there, or set "
             "empty_fraction = 0 to train without."
         )
-    return [Example(f"without:{document.id}", document.text) for document in read_documents(file, raise_problem)]
+    return [Example(f"{_WITHOUT}{document.id}", document.text) for document in read_documents(file, raise_problem)]
+
+
+def is_added(example: Example) -> bool:
+    """Whether an example is one of `read_without` rather than of the data set itself."""
+    return example.id.startswith(_WITHOUT)
 
 
 def _read_parts(schema: Schema, path: Path, split: str) -> list[Example]:

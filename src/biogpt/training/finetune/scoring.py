@@ -14,6 +14,7 @@ from biogpt.model.modeling import AnyModel
 from biogpt.tasks.example import Example, Item, Prediction
 from biogpt.tasks.inference import Calibration, InferenceSettings
 from biogpt.tasks.metrics import are_right
+from biogpt.tasks.readers import is_added
 from biogpt.tasks.task import Task
 from biogpt.text.tokenizer import BioGptTokenizer
 
@@ -39,12 +40,16 @@ def tune_relations(
 ) -> tuple[InferenceSettings, Mapping[str, float]]:
     """How probable relations of a score are, and from which probability on they are kept, by the main score.
 
+    Probable in the data set's own documents, as in its test split; the threshold is set on those without relations,
+    too.
+
     Returns:
         The task's settings with the calibration and the threshold, and all scores of constrained generation with them.
     """
     asked = task.with_inference(threshold=RELATION_THRESHOLDS[0], calibration={})
     predictions = predict(asked, model, tokenizer, examples, constrained=True)
-    curve = _fit(_scored(task, predictions, examples)[ANY])
+    own = [index for index, example in enumerate(examples) if not is_added(example)]
+    curve = _fit(_scored(task, [predictions[index] for index in own], [examples[index] for index in own])[ANY])
     inference = dataclasses.replace(task.inference, calibration={} if curve is None else {ANY: curve})
 
     def score_from(score: float) -> Mapping[str, float]:

@@ -1,6 +1,7 @@
 """What is learned on dev beside the weights: calibration and thresholds. Whole runs test prediction."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -55,3 +56,19 @@ def test_each_data_set_has_a_threshold_and_each_label_a_curve(monkeypatch: pytes
     assert scoring.calibrate(0.85, inference, "Chemical") < 0.5 < scoring.calibrate(0.85, inference, "Disease")
     assert inference.thresholds["Chemical"] <= 0.3
     assert scores["recall"] == 1.0
+
+
+def test_relations_are_calibrated_on_the_sets_own_documents_and_cut_off_on_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = load_task("bc5cdr")
+    wrong = Item({"chemical": "a", "disease": "b"}, ids={"chemical": "-1", "disease": "-1"}, score=0.2)
+    right = Item(wrong.slots, ids={"chemical": "C", "disease": "D"}, score=0.2)
+    gold = [Example(f"{number}", TEXT, (replace(right, score=None),)) for number in range(60)]
+    gold += [Example(f"without:{number}", TEXT) for number in range(60)]
+    sure = [replace(right, score=0.3 + number / 1000) for number in range(60)]
+    made = [Prediction(example.id, (item,)) for example, item in zip(gold, [*sure, *[wrong] * 60], strict=True)]
+    monkeypatch.setattr(scoring, "predict", lambda *_, **__: made)
+    model: Any = None
+    inference, scores = scoring.tune_relations(task, model, gold, model)
+    assert scores["f1"] == 1.0
+    assert scoring.calibrate(0.33, inference) > 0.9  # those of the added documents would have made less of it
+    assert scoring.calibrate(0.2, inference) < inference.threshold < scoring.calibrate(0.3, inference)
