@@ -63,9 +63,14 @@ def predict(
     BioC, brat and tables, and writes the same documents with their results: entities with their spans, relations,
     answers, each with a score. See docs/predict.md.
     """
+    from biogpt.extraction.task_models import default_task, find_task_model
+
     tasks = list(dict.fromkeys(task or ()))
     if not tasks and model is None:
-        raise typer.BadParameter("Give --task or --model.")
+        default = default_task()
+        if default is None:
+            raise typer.BadParameter("Give --task or --model.")
+        tasks = [default]
     if len(tasks) > 1 and model is not None:
         raise typer.BadParameter("Got --model with several tasks, expected one task: each has a model of its own.")
     if revision is not None and model is None:
@@ -73,7 +78,6 @@ def predict(
     if not files and (sys.stdin is None or sys.stdin.isatty()):
         raise typer.BadParameter("Give files, a directory, or documents on stdin.")
     chosen = _parse_passages(passages)
-    from biogpt.extraction.task_models import find_task_model
     from biogpt.mining.inputs import find_inputs
     from biogpt.mining.local import Target, choose_format, predict_files
 

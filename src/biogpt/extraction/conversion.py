@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from biogpt.documents import Document, Entity, EntityRelation, Extraction, Label
-from biogpt.documents.types import blocks_of
+from biogpt.documents.types import Span, blocks_of
 from biogpt.errors import DataError
 from biogpt.tasks.example import NO_ID, Example, Item, Prediction
 from biogpt.tasks.iob import word_spans
@@ -75,7 +75,7 @@ def read_extraction(
         for item in prediction.items
     ]
     if task.kind.extracts == "entities":
-        entities = tuple(_as_mention(document, example, item) for example, item in items)
+        entities = tuple(_as_mention(document, example, item) for example, item in _shown(task, items))
         return Extraction(entities=entities, warnings=warnings, annotator=annotator)
     if task.kind.extracts == "relations":
         relations = [_as_relation(task, document, item) for _, item in items]
@@ -84,6 +84,31 @@ def read_extraction(
         return Extraction(relations=tuple(relations), warnings=warnings, annotator=annotator)
     labels = tuple(Label(slot, value, item.score) for _, item in items for slot, value in item.slots.items())
     return Extraction(labels=labels, warnings=warnings, annotator=annotator)
+
+
+def _shown(task: Task, items: Sequence[tuple[Example, Item]]) -> list[tuple[Example, Item]]:
+    """The mentions under the labels that the task shows; of those of one label that overlap, the one that is likeliest.
+
+    Where no label is shown as another they are as they come.
+    """
+    shown_as = task.schema.shown_as
+    if not shown_as:
+        return list(items)
+    taken: list[tuple[int, str, Span]] = []
+    kept: set[int] = set()
+    named = [
+        (example, replace(item, slots={**item.slots, "label": shown_as.get(item.slots["label"], item.slots["label"])}))
+        for example, item in items
+    ]
+    for place in sorted(range(len(named)), key=lambda place: -(named[place][1].score or 0.0)):
+        example, item = named[place]
+        label, (start, end) = item.slots["label"], item.spans["mention"][0]
+        if not any(
+            of == id(example) and other == label and first < end and start < last for of, other, (first, last) in taken
+        ):
+            taken.append((id(example), label, (start, end)))
+            kept.add(place)
+    return [pair for place, pair in enumerate(named) if place in kept]
 
 
 def source_fields(task: Task) -> list[str]:

@@ -14,6 +14,7 @@ from biogpt.documents import Document, Extraction
 from biogpt.documents.json_lines import article_of_fields, passages_of
 from biogpt.documents.types import Passage, make_document
 from biogpt.errors import InputError
+from biogpt.extraction.calibration import MIN_SEARCH_THRESHOLD
 from biogpt.extraction.conversion import CUT, Source, make_examples, read_extraction, source_fields
 from biogpt.extraction.linking import DEFAULT_LEXICON, Linker, load_linker
 from biogpt.extraction.predictor import LABEL_THRESHOLD, Predictor
@@ -216,10 +217,6 @@ class Extractor:
             yield found if self.linker is None else self.linker.link_document(found)
 
 
-MIN_SEARCH_THRESHOLD = 0.01
-"""A search above a lower probability would have to look at more than a hundred sequences at once."""
-
-
 def check_threshold(threshold: float | None) -> None:
     """Raise an `InputError` unless this is a probability, or None."""
     if threshold is not None and not 0 <= threshold <= 1:
@@ -235,11 +232,12 @@ def _as_linker(link: bool | str | Path | Linker) -> Linker | None:
 def _looking_down_to(threshold: float | None, task: Task) -> Task:
     """The task with a threshold of its own that is not above the one that is asked for."""
     own = task.inference.threshold or (LABEL_THRESHOLD if task.kind.has_several_labels else 0.0)
+    own = max(own, *task.inference.thresholds.values(), 0.0)
     if threshold is None or threshold >= own:
         return task
     # The model's own threshold decides how far it looks; what is above the lower one must be looked for.
     lowest = threshold if task.kind.threshold_of == "items" else max(threshold, MIN_SEARCH_THRESHOLD)
-    return task.with_inference(threshold=lowest)
+    return task.with_inference(threshold=lowest, thresholds={})
 
 
 def _placed_in_given_text(document: Document) -> Extraction:

@@ -25,7 +25,9 @@ from biogpt.engine.network import Network, Segment
 from biogpt.engine.processor import check_dtype
 from biogpt.engine.search import ScoredSequence
 from biogpt.errors import CheckpointError, InputError
+from biogpt.extraction.calibration import calibrate, search_threshold
 from biogpt.extraction.item_scores import score_items
+from biogpt.extraction.tagging import read_mentions, tag_groups
 from biogpt.extraction.task_models import TaskModel, find_task_model
 from biogpt.model.checkpoint import load_tokenizer
 from biogpt.model.loading import choose_device, load_model
@@ -36,7 +38,6 @@ from biogpt.model.modeling import (
 )
 from biogpt.tasks.encoding import encode_prompt_or_cut, encode_words, head_labels, learned_ids
 from biogpt.tasks.example import Example, Item, Prediction
-from biogpt.tasks.iob import OUTSIDE, read_tags, word_spans
 from biogpt.tasks.kinds.labels import label_slot
 from biogpt.tasks.task import Task
 from biogpt.tasks.task_directory import TASK_FILE
@@ -196,7 +197,9 @@ class Predictor:
         prompts, are_cut = self._encode_prompts(window)
         constraints = self._compile_constraints(window, prompts)
         assert constraints is not None
-        found = engine.search_each(prompts, [each.once() for each in constraints], self.task.inference.threshold)
+        found = engine.search_each(
+            prompts, [each.once() for each in constraints], search_threshold(self.task.inference)
+        )
         return [
             self._read_sequences(sequences, example, is_cut)
             for sequences, example, is_cut in zip(found, window, are_cut, strict=True)
@@ -216,7 +219,8 @@ class Predictor:
                 # The likelier one comes first: of one relation that is spelled in two ways (Moses leaves signs on
                 # words), and of one whose names stand only within the other's ("lithium" in "lithium carbonate").
                 if not any(_is_within(item, other, entities) for other in found.values()):
-                    found.setdefault(tuple(item.slots.values()), replace(item, score=sequence.probability))
+                    score = calibrate(sequence.probability, self.task.inference)
+                    found.setdefault(tuple(item.slots.values()), replace(item, score=score))
         items = tuple(found.values())
         text = self.task.target(replace(example, items=items))
         return Prediction(example.id, items, tuple(problems), text, is_cut)
@@ -268,14 +272,14 @@ class Predictor:
     def _tag(self, window: Sequence[Example]) -> list[Prediction]:
         parts = [encode_words(self.task, self.tokenizer, example) for example in window]
         logits = self._run([(part.input_ids, part.places) for encoded in parts for part in encoded])
+        groups = tag_groups(self._labels, self.task.schema.slots["label"].choices)
         predictions = []
         position = 0
         for example, encoded in zip(window, parts, strict=True):
             words = torch.cat(logits[position : position + len(encoded)])  # (words, L)
             position += len(encoded)
-            values, indices = words.softmax(dim=-1).max(dim=-1)
-            tags = [self._labels[index] for index in indices.tolist()]
-            predictions.append(_as_mentions(example, tags, values.tolist(), self.task.inference.threshold))
+            items = read_mentions(example, words, groups, self.task.inference)
+            predictions.append(Prediction(example.id, items))
         return predictions
 
     def _classify(self, window: Sequence[Example]) -> list[Prediction]:
@@ -355,27 +359,13 @@ def _is_within(item: Item, other: Item, entities: Sequence[str]) -> bool:
     )
 
 
-def _as_mentions(example: Example, tags: Sequence[str], probabilities: Sequence[float], threshold: float) -> Prediction:
-    spans = word_spans(example.text)
-    places = [start for start, _ in spans]
-    # Two spaces in a row have an empty word between them, which names nothing.
-    kept = [tag if start < end else OUTSIDE for tag, (start, end) in zip(tags, spans, strict=True)]
-    items = []
-    for item in read_tags(kept, example.text):
-        start, end = item.spans["mention"][0]
-        scores = [value for place, value in zip(places, probabilities, strict=True) if start <= place < end]
-        score = sum(scores) / len(scores)
-        if score >= threshold:
-            items.append(replace(item, score=score))
-    return Prediction(example.id, tuple(items))
-
-
 def _check_labels(task: Task, model: Model) -> None:
     """Raise unless the head's labels are those of the task."""
     head = BioGptForTokenClassification if task.kind.labels_words else BioGptForSequenceClassification
     got = sorted(model.config.id2label.values())
     expected = sorted(head_labels(task))
-    if not isinstance(model, head) or got != expected:
+    is_known = task.kind.labels_words and bool(tag_groups(model.config.id2label, task.schema.slots["label"].choices))
+    if not isinstance(model, head) or not (got == expected or is_known):
         raise CheckpointError(
             f"The model is a {type(model).__name__} with the labels {', '.join(got[:8])}, which do not fit the task "
             f"'{task.name}': expected {', '.join(expected[:8]) or 'a model that generates'}. Name a model of this task."

@@ -7,7 +7,7 @@ does not import torch.
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,15 @@ from biogpt.tasks.task import Task, load_task, task_names
 from biogpt.tasks.task_directory import TASK_FILE, read_task_directory
 
 RECORD_FILE = "finetune.json"
+PART_SCORES = "part_scores"
+"""The key of `finetune.json` with the scores on each of the data sets of a model that has several."""
+
+DEFAULT_TASK = "entities"
+"""What is looked for where nothing is asked for, once a model for it is bundled."""
+
+
+_SCORES = (("test", "test_scores"), ("dev", "constrained_scores"), ("dev", "held_scores"), ("dev", "scores"))
+_NO_SCORES: Mapping[str, Any] = {key: {} for _, key in _SCORES}
 
 
 @dataclass(frozen=True)
@@ -46,12 +55,7 @@ class TaskModel:
     def quality(self) -> str:
         """How good the model was measured to be, such as "f1 41.2 on test"; empty where no one has measured it."""
         main = self.task.schema.score.main
-        for split, key in (
-            ("test", "test_scores"),
-            ("dev", "constrained_scores"),
-            ("dev", "held_scores"),
-            ("dev", "scores"),
-        ):
+        for split, key in _SCORES:
             scores = self.record.get(key)
             figure = scores.get(main) if isinstance(scores, dict) else None
             if isinstance(figure, int | float):
@@ -65,7 +69,8 @@ def find_task_model(model: str | Path | None = None, task: str | Path | Task | N
     Args:
         model: a bundled model's name, a directory or a hub id; by default the one that is bundled for `task`.
         task: a task's name, its TOML file, or a task; by default the one that the model was fine-tuned for. What is
-            given must be the model's own, up to its target format and where its data lie.
+            given must be the model's own, up to its target format and where its data lie; or, of a model that learned
+            from several data sets, the task of one of them: then it looks for that one's labels alone.
 
     Raises:
         InputError: neither is given, there is no such task, no model is bundled for it, or the model was fine-tuned for
@@ -87,10 +92,13 @@ def find_task_model(model: str | Path | None = None, task: str | Path | Task | N
                 "model. Name the task, too, or fine-tune the model: 'biogpt finetune'."
             )
         return TaskModel(name, path, asked, False, {})
-    own = read_task_directory(path)
+    own, record = read_task_directory(path), _read_record(path / RECORD_FILE)
+    if asked is not None and asked.name in own.schema.dataset.parts:
+        scores = record.get(PART_SCORES, {}).get(asked.name, {})
+        return TaskModel(name, path, _limit_to_part(own, asked), True, {**record, **_NO_SCORES, **scores})
     if asked is not None:
         _check_same(name, own, asked)
-    return TaskModel(name, path, own, True, _read_record(path / RECORD_FILE))
+    return TaskModel(name, path, own, True, record)
 
 
 def bundled_tasks() -> list[str]:
@@ -103,13 +111,45 @@ def names_task(model: str | Path) -> bool:
     return str(model) in task_names() and str(model) not in BUNDLED and not Path(model).exists()
 
 
+def default_task() -> str | None:
+    """The task that is done where none is named; None where no model for it is bundled."""
+    return DEFAULT_TASK if DEFAULT_TASK in bundled_tasks() else None
+
+
 def _find_bundled(task: Task) -> str:
     names = bundled_tasks()
     if task.name in names:
         return task.name
+    for name in names:
+        if task.name in read_task_directory(BUNDLED[name]).schema.dataset.parts:
+            return name
     raise InputError(
         f"No model for the task '{task.name}' is bundled, expected one of: {', '.join(names) or '(none)'}. Name a "
         f"model of your own, or make one: biogpt finetune --task {task.name} --data DIR --model mini --output DIR."
+    )
+
+
+def _limit_to_part(own: Task, asked: Task) -> Task:
+    """The task of one of a model's data sets, asked as the model is.
+
+    Raises:
+        InputError: it has labels that the model did not learn.
+    """
+    labels = asked.kind.entity_types(asked.schema)
+    known = own.schema.dataset.parts[asked.name].labels
+    if asked.schema.kind != own.schema.kind or not set(labels) <= set(known):
+        raise InputError(
+            f"The model learned of '{asked.name}' the labels {', '.join(known)}, not {_summarize(asked)}. Use the "
+            "shipped task, or a model of your own."
+        )
+    inference = own.inference
+    return Task(
+        asked.schema,
+        replace(
+            inference,
+            thresholds={label: value for label, value in inference.thresholds.items() if label in labels},
+            calibration={label: curve for label, curve in inference.calibration.items() if label in (*labels, "")},
+        ),
     )
 
 

@@ -15,6 +15,9 @@ from biogpt.text.tokenizer import BioGptTokenizer
 SPARE_FRACTION = 10
 """Of a model's positions, a tenth is kept free behind the prompt, for the answer."""
 
+NOT_LABELLED = -1
+"""In place of a label's index: the data set does not say."""
+
 _ELLIPSIS = "..."
 
 
@@ -120,8 +123,14 @@ def head_labels(task: Task) -> list[str]:
 
 
 def label_ids(task: Task, example: Example) -> list[int]:
-    """The gold as indices into `head_labels`: one for each word, or those of all labels that the text carries."""
-    ids = {label: index for index, label in enumerate(head_labels(task))}
+    """The gold as indices into `head_labels`: one for each word, or those of all labels that the text carries.
+
+    Where labels are decided in several groups (`kind.num_groups`), one for each word and group, as an index into the
+    group's labels; `NOT_LABELLED` where nobody looked for them.
+    """
+    labels = head_labels(task)
+    size = len(labels) // task.kind.num_groups(task.schema)
+    ids = {label: index % size for index, label in enumerate(labels)} | {"": NOT_LABELLED}
     return [ids[label] for label in task.kind.gold_labels(task.schema, example)]
 
 

@@ -38,6 +38,8 @@ class Example:
     """For each slot with identifiers: lower-cased name -> identifier, over the whole set; shared by its examples."""
     word_spans: tuple[Span, ...] = ()
     """For a sentence of a document: where the document's text has each of the example's words."""
+    labelled: tuple[str, ...] = ()
+    """The labels that its annotators looked for; none: all of the task's."""
     document: str = ""
     """The id of the document that it is a part of; empty where it stands for itself. Those of one document are held
     out of training together."""

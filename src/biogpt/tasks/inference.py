@@ -1,11 +1,33 @@
 """How a fine-tuned model is asked: what fine-tuning learned beside the weights."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal
 
-from biogpt.config import Limits, check
+from biogpt.config import Limits, check, require
 
 _LIMITS = {"target_limit": Limits(0), "threshold": Limits(0, 1, note="a probability")}
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """A curve from a model's own scores to how often items of such a score are right, straight between its points.
+
+    Raises:
+        ConfigError: the points do not rise from 0 to 1.
+    """
+
+    scores: tuple[float, ...]
+    probabilities: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        for name in ("scores", "probabilities"):
+            values: tuple[float, ...] = getattr(self, name)
+            rises = all(first < second for first, second in pairwise(values))
+            is_within = bool(values) and values[0] >= 0 and values[-1] <= 1
+            same = len(self.scores) == len(self.probabilities) > 1
+            require(rises and is_within and same, f"calibration.{name}", values, "as many rising numbers from 0 to 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,5 +47,13 @@ class InferenceSettings:
     tagging_context: Literal["left", "twice"] = "left"
     """What a tagging head reads of a sentence, as in training; see `Recipe.tagging_context`."""
 
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    """Label -> probability threshold, in place of `threshold`."""
+    calibration: Mapping[str, Calibration] = field(default_factory=dict)
+    """Label, or "" for all -> the curve by which scores become probabilities, learned on dev. Thresholds are
+    probabilities of this kind."""
+
     def __post_init__(self) -> None:
         check(self, _LIMITS)
+        for label, value in self.thresholds.items():
+            require(_LIMITS["threshold"].allows(value), f"thresholds.{label}", value, "a probability from 0 to 1")

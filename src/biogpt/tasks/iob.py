@@ -18,6 +18,11 @@ def tag_names(labels: Iterable[str]) -> list[str]:
     return [OUTSIDE, *(f"{mark}-{label}" for label in labels for mark in "BI")]
 
 
+def tag_names_each(labels: Iterable[str]) -> list[str]:
+    """The tags where each label is decided for itself: `O-`, `B-` and `I-` of each label."""
+    return [f"{mark}-{label}" for label in labels for mark in "OBI"]
+
+
 def word_spans(text: str) -> list[Span]:
     """Where the words of a source stand."""
     spans = []

@@ -27,6 +27,7 @@ def describe_task(name: str) -> str:
     schema = task.schema
     published = ", ".join(f"{model} {value:.2f}" for model, value in schema.score.published.items())
     files = ", ".join(f"{split} {file}" for split, file in schema.dataset.files.items())
+    files = files or ", ".join(f"{name} ({', '.join(part.labels)})" for name, part in schema.dataset.parts.items())
     rows = {
         "kind": schema.kind,
         "sentence": schema.template.sentence or "one tag per word",

@@ -181,10 +181,20 @@ def score_labels(schema: Schema, pairs: Sequence[Pair], unknown: Sequence[Predic
 
 
 def score_spans(schema: Schema, pairs: Sequence[Pair], unknown: Sequence[Prediction]) -> Counts:
-    """Mentions with the right label and both ends right; micro and macro F1 as seqeval's."""
-    spans = [(_spans(pair.prediction.items), _spans(pair.example.items)) for pair in pairs]
+    """Mentions with the right label and both ends right; micro and macro F1 as seqeval's.
+
+    What is predicted of a label that the annotators of an example did not look for counts nothing.
+    """
+    spans = [(_spans(pair.prediction.items, pair.example.labelled), _spans(pair.example.items)) for pair in pairs]
     spans += [(_spans(prediction.items), set()) for prediction in unknown]
     return _only(count_matches(spans, lambda span: span[0]), ("precision", "recall", "f1", "macro_f1"))
+
+
+def are_right(schema: Schema, items: Sequence[Item], example: Example) -> list[bool]:
+    """Whether each predicted item is one of an example's gold, as the task's metric compares them."""
+    key = _KEYS.get(schema.score.metric, _plain_triples)
+    gold = key(schema, example.items)
+    return [bool(key(schema, [item]) & gold) for item in items]
 
 
 def describe_texts(schema: Schema, pairs: Sequence[Pair], unknown: Sequence[Prediction]) -> Counts:
@@ -269,8 +279,17 @@ def _linked(schema: Schema, items: Iterable[Item]) -> set[Triple]:
     return {tuple(item.ids.get(slot, NO_ID) for slot in schema.slots) for item in items}
 
 
-def _spans(items: Iterable[Item]) -> set[tuple[str, int, int]]:
-    return {(item.slots["label"], *span) for item in items for span in item.spans["mention"]}
+def _label_spans(schema: Schema, items: Iterable[Item]) -> set[Triple]:
+    return {(label, str(start), str(end)) for label, start, end in _spans(items)}
+
+
+def _spans(items: Iterable[Item], labelled: Sequence[str] = ()) -> set[tuple[str, int, int]]:
+    return {
+        (item.slots["label"], *span)
+        for item in items
+        for span in item.spans["mention"]
+        if not labelled or item.slots["label"] in labelled
+    }
 
 
 def _count_labels(schema: Schema, pairs: Sequence[Pair], classes: Sequence[str]) -> Counts:
@@ -291,3 +310,7 @@ def _only(counts: Counts, names: Sequence[str], *, has_classes: bool = True) -> 
 
     classes = counts.classes if has_classes and len(counts.classes) > 1 else {}
     return Counts(counts.rows, derive, counts.whole, classes)
+
+
+_KEYS: dict[str, Callable[[Schema, Iterable[Item]], set[Triple]]] = {"linked": _linked, "spans": _label_spans}
+"""Metric -> what is compared of items, where it is not their names."""

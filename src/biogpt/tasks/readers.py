@@ -7,6 +7,7 @@ reference's scripts do, byte for byte, only with their case kept.
 import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +29,18 @@ from biogpt.tasks.annotations import is_annotated, read_annotations
 from biogpt.tasks.example import Example, Item
 from biogpt.tasks.iob import read_tags
 from biogpt.tasks.kinds.registry import find_kind
+from biogpt.tasks.kinds.tagging import sort_mentions
 from biogpt.tasks.schema import Schema
 from biogpt.tasks.template import slots_of
 
+_WITHOUT = "without:"
 _WORKBOOKS = (".xlsx", ".xls", ".ods")
 
 
 def read(schema: Schema, path: Path, split: str) -> list[Example]:
     """Read one split; see `Task.read`."""
+    if schema.dataset.parts and path.is_dir() and not is_annotated(path):
+        return _read_parts(schema, path, split)
     file = find_file(schema, path, split)
     examples = list(READERS[_reader_for(schema, file)](schema, file, split))
     num_read = len(examples)
@@ -54,6 +59,76 @@ def read(schema: Schema, path: Path, split: str) -> list[Example]:
     if not examples:
         raise DataError(f"{file} has no examples for the task '{schema.name}'. Check that it is the right file.")
     return examples
+
+
+def read_without(schema: Schema, path: Path, split: str) -> list[Example]:
+    """The documents of a split in which nothing is to be found: `dataset.without`.
+
+    Raises:
+        InputError: the schema names none for this split.
+        DataError: the file is missing, or cannot be read.
+    """
+    files = schema.dataset.without
+    if split not in files:
+        known = ", ".join(files) or "(none)"
+        raise InputError(
+            f"The task '{schema.name}' names no documents without {find_kind(schema.kind).extracts} for the split "
+            f"'{split}', expected them in [dataset] without. Known: {known}."
+        )
+    file = path / files[split]
+    if not file.is_file():
+        raise DataError(
+            f"There is no file {file}, expected documents in which nothing is to be found. Put them there, or set "
+            "empty_fraction = 0 to train without."
+        )
+    return [Example(f"{_WITHOUT}{document.id}", document.text) for document in read_documents(file, raise_problem)]
+
+
+def is_added(example: Example) -> bool:
+    """Whether an example is one of `read_without` rather than of the data set itself."""
+    return example.id.startswith(_WITHOUT)
+
+
+def _read_parts(schema: Schema, path: Path, split: str) -> list[Example]:
+    """The sentences of all data sets of a task; ids begin with the set's name.
+
+    The same sentence in two sets that look for different labels is one example. In the train split, sentences that any
+    of the sets has in another split are left out: what one set trains on, another may test on.
+    """
+    merged: list[Example] = []
+    places: dict[str, int] = {}
+    for name, part in schema.dataset.parts.items():
+        for example in _read_part(schema, name, path, split):
+            place = places.get(example.text)
+            if place is not None and not set(merged[place].labelled) & set(part.labels):
+                first = merged[place]
+                items = sort_mentions([*first.items, *example.items])
+                merged[place] = replace(first, items=items, labelled=(*first.labelled, *part.labels))
+                continue
+            places.setdefault(example.text, len(merged))
+            merged.append(example)
+    if split != "train":
+        return merged
+    others = {
+        _squeeze(example.text)
+        for name, part in schema.dataset.parts.items()
+        for other in part.files
+        if other != split
+        for example in _read_part(schema, name, path, other)
+    }
+    return [example for example in merged if _squeeze(example.text) not in others]
+
+
+def _read_part(schema: Schema, name: str, path: Path, split: str) -> list[Example]:
+    part = schema.dataset.parts[name]
+    dataset = replace(schema.dataset, files=part.files, renamed=part.renamed, parts={})
+    examples = read(replace(schema, name=name, dataset=dataset), path / part.directory, split)
+    return [replace(example, id=f"{name}:{example.id}", labelled=part.labels) for example in examples]
+
+
+def _squeeze(text: str) -> str:
+    """The text without spaces and case: data sets cut the same sentence into words in other ways."""
+    return "".join(text.split()).lower()
 
 
 def find_file(schema: Schema, path: Path, split: str) -> Path:

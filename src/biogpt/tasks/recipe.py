@@ -30,6 +30,7 @@ _LIMITS = {
     "checkpoint_every": _COUNT,
     "prompt_length": _AMOUNT,
     "num_steps": _AMOUNT,
+    "checkpoint_steps": _AMOUNT,
     "warmup_steps": _AMOUNT,
     "patience": _AMOUNT,
     "random_pair_epochs": _AMOUNT,
@@ -38,6 +39,7 @@ _LIMITS = {
     "source_weight": _AMOUNT,
     "learning_rate": Limits(above=0),
     "entity_replacement": _FRACTION,
+    "empty_fraction": _DROPOUT,
     "decay_fraction": _FRACTION,
     "dropout": _DROPOUT,
     "token_dropout": _DROPOUT,
@@ -87,6 +89,10 @@ class Recipe:
     """The part of a text's entities that get the names of others in each epoch, in source and target alike: a small
     model learns how a text relates two names, and to copy them, instead of memorising the training set's. For
     relations."""
+    empty_fraction: float = 0.0
+    """The part of the training documents that has nothing to be found, drawn from those of the task's
+    `[dataset] without`; with it dev has those of its own, too. Otherwise a model that reads only documents with
+    relations finds some in every text."""
     random_pair_epochs: int = 0
     """In the first so many epochs, half of them at most, a text's relations are any pairs of its entities: a small
     model learns which names fill the slots before it learns which of them are related. For relations."""
@@ -103,6 +109,8 @@ class Recipe:
     """Epochs between evaluations of the loss on dev, and, where the result is chosen by it, of the score."""
     checkpoint_every: int = 1
     """Epochs between checkpoints, from which a killed run goes on."""
+    checkpoint_steps: int = 0
+    """Steps between further checkpoints, for long epochs; 0: none."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     attention: Literal["", "blocked", "sdpa", "eager"] = ""
     """`attn_implementation` in training; by default the fastest for the device."""

@@ -24,6 +24,20 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """One of several data sets that a task learns from at once. It bears the name of the task that is its own."""
+
+    directory: str
+    """Below the directory of the data."""
+    files: Mapping[str, str]
+    """Split -> file name in that directory."""
+    labels: tuple[str, ...]
+    """What its annotators looked for. Of the task's other labels it says nothing, not even that they are absent."""
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    """Label in the file -> label of the schema."""
+
+
+@dataclass(frozen=True, slots=True)
 class Dataset:
     """Where a task's examples come from."""
 
@@ -38,6 +52,16 @@ class Dataset:
     renamed: Mapping[str, str] = field(default_factory=dict)
     """Label in the file -> label of the schema."""
     ignored_ids: tuple[str, ...] = ()
+    parts: Mapping[str, Part] = field(default_factory=dict)
+    """The data sets of a task that has several; `files` and `renamed` are theirs then."""
+    without: Mapping[str, str] = field(default_factory=dict)
+    """Split -> file of documents in which nothing is to be found, for recipes with an `empty_fraction`; in any format
+    of documents."""
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits that there are."""
+        return tuple(dict.fromkeys([*self.files, *(split for part in self.parts.values() for split in part.files)]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +105,12 @@ class Schema:
     target_format: str = ""
     """The name of the format in use: its own name, or one of `alternatives`."""
     empty_documents: str = "keep"
+    has_overlapping_labels: bool = False
+    """For tagging: each label is decided for itself, so that mentions of different labels may overlap, and a data set
+    may say nothing of some."""
+    shown_as: Mapping[str, str] = field(default_factory=dict)
+    """For tagging: label -> label under which an extraction shows its mentions. Of those of one label that overlap
+    it shows the one with the highest score."""
     slots: Mapping[str, Slot] = field(default_factory=dict)
     alternatives: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     dataset: Dataset = field(default_factory=Dataset)

@@ -109,6 +109,7 @@ def check_schema(schema: Schema) -> None:
     if schema.is_lowercase and kind.has_template:
         _check_case(schema, [*sentences.values(), schema.separator, schema.end, schema.none])
     _check_source(schema)
+    _check_parts(schema)
     _check_example(schema)
 
 
@@ -159,6 +160,33 @@ def _check_source(schema: Schema) -> None:
             raise ConfigError(
                 f"nothing fills '{{{slot}}}'.{suggest(slot, columns)} Add {slot} = \"its column\" to [dataset.columns]."
             )
+
+
+def _check_parts(schema: Schema) -> None:
+    """Several data sets, labels that overlap and labels that are shown as others are for tagging alone."""
+    is_tagging = find_kind(schema.kind).labels_words
+    for name, value in (
+        ("has_overlapping_labels", schema.has_overlapping_labels),
+        ("shown_as", schema.shown_as),
+        ("dataset.parts", schema.dataset.parts),
+    ):
+        if value and not is_tagging:
+            raise ConfigError(f"Got {name} for the kind '{schema.kind}', expected it for tagging alone. Leave it out.")
+    if not is_tagging:
+        return
+    choices = schema.slots["label"].choices if "label" in schema.slots else ()
+    used = {f"dataset.parts.{name}.labels": part.labels for name, part in schema.dataset.parts.items()}
+    used["shown_as"] = (*schema.shown_as, *schema.shown_as.values())
+    for place, labels in used.items():
+        for label in labels:
+            if label not in choices:
+                raise ConfigError(f"{place} has '{label}'.{suggest(label, choices)} Expected labels of [slots.label].")
+    is_partial = any(set(part.labels) != set(choices) for part in schema.dataset.parts.values())
+    if is_partial and not schema.has_overlapping_labels:
+        raise ConfigError(
+            "a data set of [dataset.parts] has some of the labels only: each label must be decided for itself. Set "
+            "has_overlapping_labels = true."
+        )
 
 
 def _check_example(schema: Schema) -> None:

@@ -20,7 +20,7 @@ from biogpt.tasks.task import Task, load_task
 
 TASK_FILE = "task.toml"
 INFERENCE_FILE = "inference.json"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Of the two files together. It rises when an older biogpt would misread them."""
 
 

@@ -33,6 +33,21 @@ def test_mentions_stand_where_the_text_has_them():
     assert not extraction.warnings
 
 
+def test_labels_that_are_shown_as_one_are_shown_once_where_they_overlap():
+    task = load_task("entities")
+    record = record_of("Human TP53 protein binds DNA.")
+    examples = make_examples(task, record)
+    answer = task.parse("B-GENE B-protein|I-GENE I-protein O B-DNA|B-GENE O", examples[0])
+    scores = {("protein", "TP53 protein"): 0.9, ("GENE", "Human TP53"): 0.8, ("DNA", "DNA"): 0.4, ("GENE", "DNA"): 0.5}
+    items = tuple(replace(item, score=scores[item.slots["label"], item.slots["mention"]]) for item in answer.items)
+    extraction = read_extraction(task, record, examples, [replace(answer, items=items)], "m")
+    assert [(entity.type, entity.name, entity.score) for entity in extraction.entities] == [
+        ("GENE", "TP53 protein", 0.9),
+        ("GENE", "DNA", 0.5),
+        ("DNA", "DNA", 0.4),
+    ]
+
+
 def test_relations_have_all_mentions_and_the_identifiers_that_the_record_knows():
     task = load_task("bc5cdr")
     annotations = (

@@ -1,7 +1,7 @@
 import pytest
 
 from biogpt.errors import BioGptError, ConfigError, InputError
-from biogpt.tasks.task import load_task, task_names
+from biogpt.tasks.task import SCHEMAS_PATH, load_task, task_names
 
 GOOD = """
 kind = "relation"
@@ -61,6 +61,11 @@ def test_a_schema_of_ones_own_is_a_task(tmp_path):
         ("[slots.drug]\n\n[slots.gene]", "[slots]\ndrug = 1", "Got slots.drug = 1, expected a table: [slots.drug]"),
         ('source = "{text}"', 'empty_documents = "no"', "Got empty_documents = 'no', expected 'drop' or 'keep'"),
         ("[score]", "[score", "is not a TOML file"),
+        (
+            "title",
+            "has_overlapping_labels = true\ntitle",
+            "Got has_overlapping_labels for the kind 'relation', expected",
+        ),
         (
             'columns = { id = "pmid", text = "abstract", drug = "Drug", gene = "Gene" }',
             'columns = "x"',
@@ -137,7 +142,7 @@ def test_a_shipped_schema_says_all_that_one_has_to_know(name):
     assert schema.licence
     assert schema.caveats
     assert schema.example
-    if schema.kind != "generation":
+    if schema.kind != "generation" and not schema.dataset.parts:
         assert schema.score.published
         assert schema.score.source
 
@@ -166,10 +171,29 @@ def test_the_example_of_a_shipped_schema_survives_rendering_and_parsing(name):
 )
 def test_each_kind_checks_its_schema(tmp_path, kind, old, new, message):
     name = {"answering": "pubmedqa", "tagging": "ncbi_disease", "generation": "textgen"}[kind]
-    from biogpt.tasks.task import SCHEMAS_PATH
-
     text = (SCHEMAS_PATH / f"{name}.toml").read_text(encoding="utf-8")
     assert old in text
     with pytest.raises(BioGptError) as caught:
         load(tmp_path, text.replace(old, new, 1).partition("[example]")[0])
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("has_overlapping_labels = true\n", "", "has some of the labels only: each label must be decided for itself"),
+        (
+            'labels = ["Chemical"]',
+            'labels = ["Chemicals"]',
+            "bc5cdr_chem.labels has 'Chemicals'. Did you mean 'Chemical'",
+        ),
+        ('protein = "GENE"', 'protein = "Gen"', "shown_as has 'Gen'"),
+        ('directory = "BC2GM"\n', "", "'dataset.parts.bc2gm.directory' is missing"),
+    ],
+)
+def test_what_several_data_sets_need_is_said(tmp_path, old, new, message):
+    text = (SCHEMAS_PATH / "entities.toml").read_text(encoding="utf-8")
+    assert old in text
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, text.replace(old, new))
     assert message in str(caught.value)

@@ -9,8 +9,8 @@ from biogpt.tasks.example import Example, Item, Prediction
 from biogpt.tasks.task import load_task, task_names, truncate_source
 
 TASKS = [
-    "bc2gm", "bc5cdr", "bc5cdr_chem", "bc5cdr_disease", "ddi", "hoc", "jnlpba", "kd_dti", "ncbi_disease", "pubmedqa",
-    "textgen",
+    "bc2gm", "bc5cdr", "bc5cdr_chem", "bc5cdr_disease", "ddi", "entities", "hoc", "jnlpba", "kd_dti", "ncbi_disease",
+    "pubmedqa", "textgen",
 ]  # fmt: skip
 
 

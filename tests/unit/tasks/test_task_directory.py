@@ -7,14 +7,17 @@ import pytest
 
 from biogpt.errors import ConfigError, InputError
 from biogpt.model.checkpoint import BUNDLED
-from biogpt.tasks.inference import InferenceSettings
+from biogpt.tasks.inference import Calibration, InferenceSettings
 from biogpt.tasks.task import load_task, task_names
 from biogpt.tasks.task_directory import FORMAT_VERSION, read_task_directory, write_task_directory
 
 
 @pytest.mark.parametrize("name", task_names())
 def test_what_is_written_is_read(tmp_path: Path, name: str) -> None:
-    task = load_task(name).with_inference(target_limit=40, threshold=0.14, tagging_context="twice")
+    curves = {"": Calibration((0.0, 0.5, 1.0), (0.0, 0.25, 0.75))}
+    task = load_task(name).with_inference(
+        target_limit=40, threshold=0.14, tagging_context="twice", thresholds={"RNA": 0.3}, calibration=curves
+    )
     write_task_directory(task, tmp_path)
     read = read_task_directory(tmp_path)
     assert read.inference == task.inference
@@ -25,7 +28,8 @@ def test_what_training_learned_is_no_part_of_the_task(tmp_path: Path) -> None:
     write_task_directory(load_task("bc5cdr").with_inference(threshold=0.14, target_limit=40), tmp_path)
     assert load_task(tmp_path / "task.toml").inference == load_task("bc5cdr").inference
     content = json.loads((tmp_path / "inference.json").read_text())
-    assert content == {"format_version": 1, "target_limit": 40, "threshold": 0.14, "tagging_context": "left"}
+    learned = {"target_limit": 40, "threshold": 0.14, "tagging_context": "left", "thresholds": {}, "calibration": {}}
+    assert content == {"format_version": FORMAT_VERSION, **learned}
 
 
 @pytest.mark.parametrize("name", sorted(set(task_names()) & set(BUNDLED)))
@@ -67,6 +71,12 @@ def test_settings_in_the_task_itself_are_read_as_version_0_1_0_wrote_them(
         ({"format_version": 1, "threshold": 2}, "Got threshold = 2.0, expected a number from 0 to 1 (a probability)"),
         ({"format_version": 1, "threshold": "high"}, "Got threshold = 'high'"),
         ({"format_version": 1, "target_limit": -1}, "Got target_limit = -1"),
+        ({"format_version": 2, "thresholds": {"RNA": 2}}, "Got thresholds.RNA = 2.0, expected a probability"),
+        (
+            {"format_version": 2, "calibration": {"": {"scores": [0, 1], "probabilities": [0.5, 0.2]}}},
+            "Got calibration.probabilities = (0.5, 0.2), expected as many rising numbers from 0 to 1",
+        ),
+        ({"format_version": 2, "calibration": {"": [0, 1]}}, "expected a table: [calibration.]"),
         ({"format_version": 1, "tagging_context": "right"}, "Got tagging_context = 'right', expected 'left' or"),
         ([], "holds a list"),
     ],

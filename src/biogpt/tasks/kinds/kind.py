@@ -81,8 +81,12 @@ class Kind(ABC):
         return []
 
     def gold_labels(self, schema: Schema, example: Example) -> list[str]:
-        """The gold for such a head: a label for each word, or all labels of the text."""
+        """The gold for such a head: a label for each word and group of labels, or all labels of the text."""
         return []
+
+    def num_groups(self, schema: Schema) -> int:
+        """Into how many groups of as many labels a head's outputs fall, each of which is decided for itself."""
+        return 1
 
     def role_slots(self, schema: Schema) -> tuple[str, ...]:
         """The slots whose entities take part in a relation."""

@@ -1,19 +1,23 @@
 """Tagging: which words of a sentence are a mention, and of what.
 
 The source is words with one space between them; the target is one IOB tag per word, so that a generated text and the
-output of a token-classification head are read alike. An item is a mention with its characters in the source.
+output of a token-classification head are read alike. Where labels may overlap, a word has a tag for each label that
+holds, such as `B-DNA|I-GENE`. An item is a mention with its characters in the source.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from biogpt.errors import ConfigError, DataError
 from biogpt.tasks.example import Example, Item, Prediction
-from biogpt.tasks.iob import OUTSIDE, read_tags, tag_names, tags_of, word_spans
+from biogpt.tasks.iob import OUTSIDE, read_tags, tag_names, tag_names_each, tags_of, word_spans
 from biogpt.tasks.kinds.completion import quote
 from biogpt.tasks.kinds.kind import Extracts, Head, Kind, ThresholdOf
 from biogpt.tasks.metrics import TAG_METRICS, Metric
 from biogpt.tasks.schema import Schema
+
+_AND = "|"
+"""Between the tags of one word."""
 
 
 class TaggingKind(Kind):
@@ -43,30 +47,52 @@ class TaggingKind(Kind):
 
     def target(self, schema: Schema, example: Example) -> str:
         """One tag per word."""
-        return " ".join(tags_of(example.items, example.text))
+        rows = (tuple(filter(lambda tag: tag != OUTSIDE, row)) for row in zip(*_tags(schema, example), strict=True))
+        return " ".join(_AND.join(row) or OUTSIDE for row in rows)
 
     def parse(self, schema: Schema, text: str, example: Example) -> Prediction:
         """Read one tag per word."""
-        tags = text.split()
+        words = [tags.split(_AND) if schema.has_overlapping_labels else [tags] for tags in text.split()]
         num_words = len(word_spans(example.text))
         problems = []
-        if len(tags) != num_words:
-            problems.append(f"got {len(tags)} tags for {num_words} words: words without a tag are outside")
+        if len(words) != num_words:
+            problems.append(f"got {len(words)} tags for {num_words} words: words without a tag are outside")
         known = set(tag_names(schema.slots["label"].choices))
-        unknown = [tag for tag in tags if tag not in known]
+        unknown = [tag for tags in words for tag in tags if tag not in known]
         if unknown:
             names = ", ".join(quote(tag) for tag in dict.fromkeys(unknown[:5]))
             problems.append(
                 f"{len(unknown)} unknown tags are outside: {names}; expected one of {', '.join(sorted(known))}"
             )
-        items = read_tags([tag if tag in known else OUTSIDE for tag in tags], example.text)
-        return Prediction(example.id, items, tuple(problems), text)
+        items = [
+            item
+            for labels in _groups(schema)
+            for item in read_tags(
+                [next((tag for tag in tags if tag in known and tag[2:] in labels), OUTSIDE) for tags in words],
+                example.text,
+            )
+        ]
+        return Prediction(example.id, sort_mentions(items), tuple(problems), text)
 
     def head_labels(self, schema: Schema) -> list[str]:
-        return tag_names(schema.slots["label"].choices)
+        choices = schema.slots["label"].choices
+        return tag_names_each(choices) if schema.has_overlapping_labels else tag_names(choices)
 
     def gold_labels(self, schema: Schema, example: Example) -> list[str]:
-        return tags_of(example.items, example.text)
+        """A tag for each word; where labels overlap one for each word and label, empty for a label that nobody looked
+        for."""
+        if not schema.has_overlapping_labels:
+            return tags_of(example.items, example.text)
+        choices = schema.slots["label"].choices
+        labelled = example.labelled or choices
+        return [
+            (f"{tag[0]}-{label}" if label in labelled else "")
+            for row in zip(*_tags(schema, example), strict=True)
+            for tag, label in zip(row, choices, strict=True)
+        ]
+
+    def num_groups(self, schema: Schema) -> int:
+        return len(_groups(schema))
 
     def entity_types(self, schema: Schema) -> tuple[str, ...]:
         return schema.slots["label"].choices
@@ -79,3 +105,22 @@ class TaggingKind(Kind):
         if not isinstance(start, int) or not isinstance(end, int):
             raise DataError(f"{place}: a mention without 'start' and 'end'. Expected its characters in the sentence.")
         return Item(slots, {"mention": ((start, end),)})
+
+
+def sort_mentions(items: Sequence[Item]) -> tuple[Item, ...]:
+    """Mentions as they stand in the text; of those that begin together the longest first."""
+    return tuple(sorted(items, key=lambda item: (item.spans["mention"][0][0], -item.spans["mention"][0][1])))
+
+
+def _groups(schema: Schema) -> list[tuple[str, ...]]:
+    """The labels that are decided together: all, or each for itself."""
+    choices = schema.slots["label"].choices
+    return [(label,) for label in choices] if schema.has_overlapping_labels else [choices]
+
+
+def _tags(schema: Schema, example: Example) -> list[list[str]]:
+    """The gold tags of the words, for each group of labels."""
+    return [
+        tags_of([item for item in example.items if item.slots["label"] in labels], example.text)
+        for labels in _groups(schema)
+    ]

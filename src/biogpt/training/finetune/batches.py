@@ -32,10 +32,8 @@ class TrainingExample:
     """How much each target counts in the loss: 0 where nothing is to be predicted; of a whole sequence, one number."""
     num_hideable: int = 0
     """How many of the first ids are source, and may be hidden from the model now and then."""
-
-    def labels(self) -> list[int]:
-        """The targets that count, in order."""
-        return [target for target, weight in zip(self.targets, self.weights, strict=True) if weight]
+    num_groups: int = 1
+    """How many targets each token has, one after the other in `targets`."""
 
 
 def sequence_to_write(
@@ -54,12 +52,16 @@ def sequence_to_write(
     return TrainingExample(ids[:-1], ids[1:], weights, len(prompt) - num_learned)
 
 
-def words_to_label(input_ids: list[int], places: Sequence[int], labels: Sequence[int]) -> TrainingExample:
-    """A sequence some of whose tokens carry a label."""
-    targets, weights = [0] * len(input_ids), [0.0] * len(input_ids)
-    for place, label in zip(places, labels, strict=True):
-        targets[place], weights[place] = label, 1.0
-    return TrainingExample(input_ids, targets, weights, len(input_ids))
+def words_to_label(
+    input_ids: list[int], places: Sequence[int], labels: Sequence[int], num_groups: int = 1
+) -> TrainingExample:
+    """A sequence some of whose tokens carry a label, or one of each of several groups; negative ones do not count."""
+    targets, weights = [0] * (len(input_ids) * num_groups), [0.0] * (len(input_ids) * num_groups)
+    for word, place in enumerate(places):
+        for group, label in enumerate(labels[word * num_groups : (word + 1) * num_groups]):
+            if label >= 0:
+                targets[place * num_groups + group], weights[place * num_groups + group] = label, 1.0
+    return TrainingExample(input_ids, targets, weights, len(input_ids), num_groups)
 
 
 class Plan:
@@ -221,11 +223,13 @@ def collate(examples: Sequence[TrainingExample], num_labels: int = 0) -> dict[st
     """One batch, padded on the right, where no token of a causal model can see it: no mask is needed.
 
     Returns:
-        `input_ids` (B, T); `targets` and `weights` (B, T), or for labels of whole sequences (B, L) and (B,).
+        `input_ids` (B, T); `targets` and `weights` (B, T), with G groups of labels (B, T, G), or for labels of whole
+        sequences (B, L) and (B,).
     """
     width = max(len(example.input_ids) for example in examples)
+    num_groups = examples[0].num_groups
     input_ids = torch.full((len(examples), width), PAD_ID)  # (B, T)
-    shape = (len(examples), num_labels or width)
+    shape = (len(examples), num_labels or width * num_groups)
     targets = torch.zeros(shape, dtype=torch.float32 if num_labels else torch.long)
     weights = torch.zeros(len(examples)) if num_labels else torch.zeros(shape)
     for row, example in enumerate(examples):
@@ -236,6 +240,8 @@ def collate(examples: Sequence[TrainingExample], num_labels: int = 0) -> dict[st
         else:
             targets[row, : len(example.targets)] = torch.tensor(example.targets)
             weights[row, : len(example.weights)] = torch.tensor(example.weights)
+    if num_groups > 1:
+        targets, weights = (each.view(len(examples), width, num_groups) for each in (targets, weights))
     return {"input_ids": input_ids, "targets": targets, "weights": weights}
 
 

@@ -14,7 +14,7 @@ from biogpt.errors import ConfigError, DataError
 from biogpt.model.modeling import AnyModel, BioGptForCausalLM, BioGptForTokenClassification
 from biogpt.tasks.encoding import encode_prompt, encode_target, encode_words, label_ids, learned_ids
 from biogpt.tasks.example import Example
-from biogpt.tasks.readers import find_file
+from biogpt.tasks.readers import find_file, read_without
 from biogpt.tasks.task import Task
 from biogpt.text.tokenizer import BioGptTokenizer
 from biogpt.training.finetune.batches import TrainingExample, sequence_to_write, words_to_label
@@ -38,7 +38,7 @@ class Splits:
         digest = hashlib.sha256()
         for example in [*self.train, *self.dev]:
             answers = [sorted(item.slots.items()) for item in example.items]
-            digest.update(repr((example.id, example.text, answers)).encode())
+            digest.update(repr((example.id, example.text, answers, *example.labelled)).encode())
         return digest.hexdigest()[:16]
 
 
@@ -65,14 +65,18 @@ def read_splits(recipe: FinetuneRecipe) -> Splits:
         InputError: the task has no such split.
         ConfigError: there is too little to hold anything out.
     """
-    task, files = recipe.task, recipe.task.schema.dataset.files
+    task, splits = recipe.task, recipe.task.schema.dataset.splits
     train = task.read(recipe.data, recipe.train_split)
     fraction = recipe.dev_fraction
-    has_dev_split = recipe.data.is_dir() and recipe.dev_split in files and recipe.train_split != recipe.dev_split
+    has_dev_split = recipe.data.is_dir() and recipe.dev_split in splits and recipe.train_split != recipe.dev_split
     if fraction is None:
         fraction = 0.0 if has_dev_split else DEFAULT_DEV_FRACTION
+    if recipe.training.empty_fraction:
+        train += _draw_without(recipe, len(train))
     if not fraction:
         dev = task.read(recipe.data, recipe.dev_split) if has_dev_split else []
+        if dev and recipe.training.empty_fraction:
+            dev += read_without(task.schema, recipe.data, recipe.dev_split)
         return Splits(train, dev, has_dev_split and _is_same_file(recipe, "test"))
     parts = _parts_of(train)
     num_dev = max(1, round(fraction * len(parts)))
@@ -87,6 +91,24 @@ def read_splits(recipe: FinetuneRecipe) -> Splits:
         [example for index, example in enumerate(train) if index not in held_out],
         [train[index] for index in sorted(held_out)],
     )
+
+
+def _draw_without(recipe: FinetuneRecipe, num_examples: int) -> list[Example]:
+    """Documents in which nothing is to be found, as many as the recipe's part of all is.
+
+    Raises:
+        DataError: there are not so many.
+    """
+    fraction = recipe.training.empty_fraction
+    number = round(num_examples * fraction / (1 - fraction))
+    there = read_without(recipe.task.schema, recipe.data, recipe.train_split)
+    if len(there) < number:
+        raise DataError(
+            f"{recipe.data} has {len(there)} documents in which nothing is to be found, expected {number} for "
+            f"empty_fraction = {fraction:g}. Give more, or lower it."
+        )
+    order = np.random.default_rng((recipe.seed, 4)).permutation(len(there))[:number]
+    return [there[index] for index in sorted(order.tolist())]
 
 
 def _parts_of(examples: Sequence[Example]) -> list[list[int]]:
@@ -143,11 +165,11 @@ def encode_examples(
         if task.kind.needs_gold and not example.items:
             num_without += 1
         elif model_class is BioGptForTokenClassification:
-            labels = label_ids(task, example)
+            labels, num_groups = label_ids(task, example), task.kind.num_groups(task.schema)
             for part in encode_words(task, tokenizer, example):
-                num_words = len(part.places)
-                encoded.append(words_to_label(part.input_ids, part.places, labels[:num_words]))
-                labels = labels[num_words:]
+                num_here = len(part.places) * num_groups
+                encoded.append(words_to_label(part.input_ids, part.places, labels[:num_here], num_groups))
+                labels = labels[num_here:]
         elif model_class is BioGptForCausalLM:
             prompt, target = encode_prompt(task, tokenizer, example), encode_target(task, tokenizer, example)
             room = positions + 1 - len(prompt)  # the last token is predicted but never read

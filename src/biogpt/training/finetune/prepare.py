@@ -145,6 +145,8 @@ def _check_disk(recipe: FinetuneRecipe, model: AnyModel) -> None:
 def _may_change(training: Recipe) -> set[str]:
     """Settings that a resumed run may have otherwise."""
     names = {f"finetune.{name}" for name in CADENCE} | {"data", "recipe_file"}
+    if not training.empty_fraction:  # older runs do not name it; another one would show in the data's fingerprint
+        names.add("finetune.empty_fraction")
     if is_open_ended(training.schedule, training.decay_fraction):
         names |= {"finetune.epochs", "finetune.num_steps"}
     return names

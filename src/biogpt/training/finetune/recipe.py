@@ -17,7 +17,7 @@ from biogpt.tasks.recipe_files import find_recipe
 from biogpt.tasks.task import Task, load_task
 
 # Settings that say when something is written or how it is run, not what is computed: a resumed run may change them.
-CADENCE = frozenset({"tokens_per_batch", "checkpoint_every", "attention", "merge"})
+CADENCE = frozenset({"tokens_per_batch", "checkpoint_every", "checkpoint_steps", "attention", "merge"})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ itself:
 
     config.json, model.safetensors, vocab.json, ...    the model; or adapter_config.json, adapter_model.safetensors
     task.toml           what it was fine-tuned for
-    inference.json      how it is asked: the probability threshold, the longest target
+    inference.json      how it is asked: calibration, probability thresholds, the longest target
     finetune.json       the report: scores on dev, settings, versions
     recipe.json         the settings, written before work starts
     checkpoints/        what a killed run goes on from, and the weights that are averaged
@@ -19,7 +19,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import torch
 from transformers import GenerationConfig, TrainerState
@@ -82,6 +83,14 @@ class DevScores:
     """Mean loss in nats per target; None where there is no dev."""
 
 
+class Tuned(NamedTuple):
+    """A task with what was learned on dev beside the weights, and the scores there that came with it, if any."""
+
+    task: Task
+    unconstrained: Mapping[str, float] = MappingProxyType({})
+    constrained: Mapping[str, float] = MappingProxyType({})
+
+
 def run_recipe(recipe: FinetuneRecipe) -> dict[str, Any]:
     """Fine-tune a model on a task, score it on dev and save it; what is done already is not done again.
 
@@ -113,11 +122,11 @@ def run_recipe(recipe: FinetuneRecipe) -> dict[str, Any]:
         return finished
     with plain_failures(_MEMORY_ADVICE):
         trainer, weights = train(prepared, arguments)
-        task, constrained_scores = choose_threshold(prepared, trainer)
-        scores = score_dev(prepared, trainer, task, constrained_scores)
+        tuned = tune_inference(prepared, trainer)
+        scores = score_dev(prepared, trainer, tuned)
         report = make_report(prepared, trainer, scores, weights)
         if trainer.is_world_process_zero():
-            save(prepared, trainer.trained_model, task, report)
+            save(prepared, trainer.trained_model, tuned.task, report)
     return report
 
 
@@ -217,33 +226,27 @@ def _is_last(prepared: Prepared, checkpoint: Path) -> bool:
     return step_of(checkpoint) >= prepared.plan.num_steps or is_stopped
 
 
-def choose_threshold(prepared: Prepared, trainer: FinetuneTrainer) -> tuple[Task, Mapping[str, float]]:
-    """Set below which score a mention or a relation is left out, where there is a dev split to tell.
-
-    Returns:
-        The task with the threshold, and the scores of constrained generation on dev where that was measured.
-    """
+def tune_inference(prepared: Prepared, trainer: FinetuneTrainer) -> Tuned:
+    """Calibrate scores and set below which probability a mention or a relation is left out, where there is a dev split
+    to tell."""
     task, dev = prepared.task, prepared.splits.dev
     if not dev:
-        return task, {}
+        return Tuned(task)
     if isinstance(prepared.model, BioGptForTokenClassification):
-        gold = [example.labels() for example in trainer.dev]
-        threshold = scoring.find_mention_threshold(head_labels(task), trainer.dev_logits(), gold)
-        return scoring.with_threshold(task, threshold), {}
+        inference, scores = trainer.ask_model(partial(scoring.tune_mentions, task, prepared.tokenizer, dev))
+        return Tuned(Task(task.schema, inference), unconstrained=scores)
     if prepared.training.shuffle_relations:
-        find = partial(scoring.find_relation_threshold, task, prepared.tokenizer, dev)
-        threshold, scores = trainer.ask_model(find)
-        return scoring.with_threshold(task, threshold), scores
-    return task, {}
+        inference, scores = trainer.ask_model(partial(scoring.tune_relations, task, prepared.tokenizer, dev))
+        return Tuned(Task(task.schema, inference), constrained=scores)
+    return Tuned(task)
 
 
-def score_dev(
-    prepared: Prepared, trainer: FinetuneTrainer, task: Task, constrained_scores: Mapping[str, float]
-) -> DevScores:
-    """Score the model on dev, with the threshold of `task`."""
-    dev = prepared.splits.dev
-    scores = trainer.ask_model(partial(scoring.score, task, prepared.tokenizer, dev)) if dev else {}
-    return DevScores(scores, constrained_scores, trainer.dev_loss())
+def score_dev(prepared: Prepared, trainer: FinetuneTrainer, tuned: Tuned) -> DevScores:
+    """Score the model on dev as it is asked from now on; what tuning it measured already is not measured again."""
+    dev, scores = prepared.splits.dev, tuned.unconstrained
+    if dev and not scores:
+        scores = trainer.ask_model(partial(scoring.score, tuned.task, prepared.tokenizer, dev))
+    return DevScores(scores, tuned.constrained, trainer.dev_loss())
 
 
 def make_report(prepared: Prepared, trainer: FinetuneTrainer, scores: DevScores, weights: str) -> dict[str, Any]:

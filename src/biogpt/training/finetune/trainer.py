@@ -123,20 +123,6 @@ class FinetuneTrainer(RunTrainer):
         nats, weight = self.accelerator.gather(sums.to(device)[None]).sum(dim=0).tolist()
         return float(nats / weight)
 
-    def dev_logits(self) -> list[torch.Tensor]:
-        """For each dev example the logits where it has a target, (targets, L), in the order of `self.dev`."""
-        model, device = self.trained_model, self.args.device
-        found: list[torch.Tensor] = []
-        was_training = model.training
-        model.eval()
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=self.use_bf16):
-            for examples in group_by_length(self.dev, 2 * self.training.tokens_per_batch):
-                batch = collate(examples)
-                logits = model(input_ids=batch["input_ids"].to(device)).logits.float().cpu()  # (B, T, L)
-                found += [row[weights > 0] for row, weights in zip(logits, batch["weights"], strict=True)]
-        model.train(was_training)
-        return found
-
     def ask_model(self, ask: Callable[[AnyModel], T]) -> T:
         """What a function makes of the model as it is: the main process predicts, the others wait for its answer."""
         answers: list[Any] = [None]
@@ -180,6 +166,8 @@ def weighted_loss(model: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor
         settings = {"logits_to_keep": torch.arange(first, weights.shape[1], device=weights.device), "use_cache": False}
         targets, weights, is_weighted = targets[:, first:], weights[:, first:], is_weighted[:, first:]
     logits = model(input_ids=batch["input_ids"], **settings).logits  # (B, T, V or L)
+    if targets.dim() == 3:  # G groups of labels, each decided for itself
+        logits = logits.view(*targets.shape, -1)  # (B, T, G, L / G)
     if not is_weighted.any():
         return 0.0 * logits.sum()  # the processes exchange gradients, so a batch without weight needs one, too
     losses = nn.functional.cross_entropy(logits[is_weighted].float(), targets[is_weighted], reduction="none")
@@ -222,13 +210,18 @@ class EpochEnds(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
         epoch, rest = divmod(state.global_step, self.steps_per_epoch)
         is_last = state.global_step >= state.max_steps
-        if rest and not is_last:
+        is_between = bool(rest) and not is_last
+        is_due = bool(self.training.checkpoint_steps) and state.global_step % self.training.checkpoint_steps == 0
+        if is_between and not is_due:
             return
         if not all(parameter.sum().isfinite() for parameter in model.parameters() if parameter.requires_grad):
             raise not_a_number("The weights are no numbers", state.global_step, NAN_ADVICE)  # before they are saved
         control.should_log = True  # a row is the mean since the last one, so none may reach over a checkpoint
+        if is_between:
+            control.should_save = True
+            return
         control.should_evaluate = self.has_dev and (epoch % self.training.evaluate_every == 0 or is_last)
-        control.should_save = epoch % self.training.checkpoint_every == 0 or is_last
+        control.should_save = is_due or epoch % self.training.checkpoint_every == 0 or is_last
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if self.is_stuck(state.log_history):

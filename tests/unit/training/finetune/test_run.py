@@ -17,6 +17,7 @@ from biogpt.errors import BioGptError, ConfigError, DataError, InputError, Train
 from biogpt.model.loading import load_causal_lm, load_model
 from biogpt.tasks.encoding import add_learned_tokens, learned_ids
 from biogpt.tasks.example import Example, Item, Prediction
+from biogpt.tasks.readers import read_without
 from biogpt.tasks.recipe_files import find_recipe
 from biogpt.tasks.task import load_task
 from biogpt.tasks.task_directory import read_task_directory
@@ -406,3 +407,36 @@ def test_a_run_goes_where_it_is_told(model: Path, data: Path, monkeypatch: pytes
     monkeypatch.setattr(trainer_module, "choose_device", torch.device)
     with pytest.raises(InputError, match="for 2 processes, expected 'auto'"):
         trainer_module.common_arguments(0, "cuda:0")
+
+
+def test_documents_without_relations_are_trained_on_and_measured_on(model: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    document = {"title": "Gout.", "abstract": "Aspirin gave gout.", "chemical2id": {"aspirin": "C"}}
+    document |= {"disease2id": {"gout": "D"}, "relations": [{"chemical": "C", "disease": "D"}]}
+    for split in ("train", "valid"):
+        documents = {f"{split}{number}": document for number in range(3)}
+        (data / f"{split}.json").write_text(json.dumps(documents))
+        lines = [json.dumps({"id": f"n{number}", "title": "Nothing.", "abstract": "No harm."}) for number in range(4)]
+        (data / f"{split}.without.jsonl").write_text("\n".join(lines))
+    recipe = recipe_of(model, data, "bc5cdr", settings={"empty_fraction": 0.5})
+    splits = read_splits(recipe)
+    assert [len(examples) for examples in (splits.train, splits.dev)] == [6, 7]
+    assert [bool(example.items) for example in splits.train] == [True] * 3 + [False] * 3
+    assert recipe.task.target(splits.train[-1]) == "there is no relation."
+    assert read_splits(recipe_of(model, data, "bc5cdr")).train == splits.train[:3]
+    with pytest.raises(DataError, match="has 4 documents in which nothing is to be found, expected 7"):
+        read_splits(recipe_of(model, data, "bc5cdr", settings={"empty_fraction": 0.7}))
+    (data / "train.without.jsonl").unlink()
+    with pytest.raises(DataError, match=r"There is no file .*train\.without\.jsonl"):
+        read_splits(recipe)
+    with pytest.raises(InputError, match="The task 'ddi' names no documents without relations"):
+        read_without(load_task("ddi").schema, data, "train")
+
+
+def test_a_long_epoch_has_checkpoints(model: Path, data: Path) -> None:
+    settings = {"epochs": 1, "tokens_per_step": 8, "checkpoint_steps": 1}
+    run_recipe(recipe_of(model, data, settings=settings))
+    rows = (data.parent / "run" / "curve.csv").read_text().splitlines()[1:]
+    assert len(rows) >= 3  # a row for each checkpoint, so that none reaches over one
+    assert len(list((data.parent / "run" / "checkpoints").glob("checkpoint-*"))) == 2  # the last ones are kept
