@@ -136,7 +136,7 @@ class Network:
         last = len(base.layers) - 1
         self._layers = [_read_layer(layer, is_int8, number == last) for number, layer in enumerate(base.layers)]
         heads = [getattr(model, name, None) for name in ("output_projection", "classifier", "score")]
-        head = next(each for each in heads if isinstance(each, nn.Module | StoredLinear))
+        head: Any = next(each for each in heads if isinstance(each, nn.Module | StoredLinear))  # PEFT may wrap it
         # A head of a few labels costs nothing: it stays as precise as it is.
         self.head: Linear = pack_linear([head], is_int8 and head is heads[0])
         """Outputs (K, C) -> logits (K, V), or of labels."""

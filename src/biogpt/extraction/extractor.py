@@ -191,7 +191,7 @@ class Extractor:
         return self._pipe(_as_source(text, number, fields) for number, text in numbered)
 
     def _pipe(self, sources: Iterator[Source]) -> Iterator[Extraction]:
-        while window := list(islice(sources, self.predictor.window_size)):
+        while window := list(islice(sources, self.predictor.group_size)):
             for document in self.extract_documents(window):
                 yield _placed_in_given_text(document)
 

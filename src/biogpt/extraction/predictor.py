@@ -11,7 +11,7 @@ import copy
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Self
 
@@ -19,6 +19,7 @@ import torch
 
 from biogpt.decoding.constraint import TokenConstraint, compile_constraint
 from biogpt.decoding.settings import GenerationSettings
+from biogpt.engine.cores import count_side_by_side, map_side_by_side
 from biogpt.engine.engine import Completion, Engine
 from biogpt.engine.loading import place_model
 from biogpt.engine.network import Network, Segment
@@ -114,6 +115,14 @@ class Predictor:
         return _NUM_BATCHES * self.batch_size
 
     @property
+    def group_size(self) -> int:
+        """Documents that are best asked about together: windows for all that runs side by side."""
+        num_side_by_side = count_side_by_side(self._network.device)
+        num_windows = 1 if num_side_by_side == 1 else 2 * num_side_by_side
+        # The sentences of a few documents fill a window.
+        return num_windows * (self.batch_size if self.task.kind.reads_sentences else self.window_size)
+
+    @property
     def _searches(self) -> bool:
         """Whether all relations above the threshold are searched for, one text after the other."""
         return self.task.kind.threshold_of == "sequences" and bool(self.task.inference.threshold)
@@ -172,7 +181,8 @@ class Predictor:
         """Predict, in the examples' order.
 
         Args:
-            examples: read as predictions are asked for, `window_size` at a time.
+            examples: read as predictions are asked for, `window_size` at a time, and a few such groups ahead where
+                several run side by side.
             constrained: hold what is generated to the task's schema. A head knows nothing else anyway.
 
         Returns:
@@ -182,8 +192,9 @@ class Predictor:
             mention the mean probability of its tags; of a label that a head gives its probability.
         """
         remaining = iter(examples)
-        while window := list(islice(remaining, self.window_size)):
-            yield from self._predict_window(window, constrained)
+        windows = iter(lambda: list(islice(remaining, self.window_size)), [])
+        made = map_side_by_side(lambda window: self._predict_window(window, constrained), windows, self._network.device)
+        yield from chain.from_iterable(made)
 
     def _predict_window(self, window: Sequence[Example], constrained: bool) -> list[Prediction]:
         if self._engine is not None:

@@ -260,9 +260,7 @@ def predict_files(
         outputs = _open_outputs(stack, models, target, run_state)
         records = read_all()
         seen = _skip(records, run_state)
-        # The predictor sorts by length. For that a few records of a tagging task are enough: each is many sentences.
-        reads_sentences = any(model.task.kind.reads_sentences for model in models)
-        group_size = batch_size if reads_sentences else extractors[0].predictor.window_size
+        group_size = min(each.predictor.group_size for each in extractors)
         while group := list(islice(records, group_size)):
             for record in extractor.extract_documents(group):
                 summary.count(record, target.format)

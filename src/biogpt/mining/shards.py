@@ -84,8 +84,7 @@ class ModelAnnotator:
             constrained=self.constrained,
             linker=load_linker(self.lexicon) if self.lexicon else None,
         )
-        reads_sentences = self.found.task.kind.reads_sentences
-        group_size = self.batch_size if reads_sentences else extractor.predictor.window_size
+        group_size = extractor.predictor.group_size
 
         def annotate(documents: Sequence[Document]) -> Iterator[Document]:
             for first in range(0, len(documents), group_size):

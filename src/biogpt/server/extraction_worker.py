@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 _SENTENCE_CHARACTERS = 150  # of an average sentence
-_MAX_SLICES = 4  # side by side: what is not PyTorch's runs in one thread at a time
 _SLICE_CHARACTERS = 16_000  # a slice of long documents has few of them, so that none waits long for the next slice
 
 
@@ -65,7 +64,9 @@ class ExtractionWorker(Worker):
     def __init__(
         self, extractor: "Extractor", max_waiting: int, on_batch: OnBatch, num_cores: int | None = None
     ) -> None:
-        super().__init__(extractor.name, max_waiting, min(num_cores or 1, _MAX_SLICES))
+        from biogpt.engine.cores import MAX_SIDE_BY_SIDE  # torch, which is loaded with the model
+
+        super().__init__(extractor.name, max_waiting, min(num_cores or 1, MAX_SIDE_BY_SIDE))
         self._num_cores = num_cores
         self._num_idle = self._num_threads
         self._extractors = {extractor.threshold: extractor}
