@@ -36,6 +36,8 @@ class Draft:
     ids: list[int] = field(default_factory=list)
     parents: list[int] = field(default_factory=list)
     """Of each the number of the token before it; -1: the text itself."""
+    ends: list[int] = field(default_factory=list)
+    """The numbers of those behind which the text can only end."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -67,6 +69,14 @@ class Draft:
             row[first + number] = True
             positions[num_before + number] = 1 + (positions[num_before + parent] if parent >= 0 else first - 1)
         return positions, visible
+
+    def path_to(self, number: int) -> list[int]:
+        """The numbers of the tokens from the text to this one."""
+        path: list[int] = []
+        while number >= 0:
+            path.insert(0, number)
+            number = self.parents[number]
+        return path
 
     def find(self, parent: int, ids: Sequence[int]) -> list[int] | None:
         """The numbers of the tokens `ids`, one behind the other, the first behind `parent`; None: they lack."""
@@ -201,9 +211,12 @@ class Drafter:
             here, tail = (states[parent], tails[parent]) if parent >= 0 else (state, end)
             if here.is_done:
                 return
-            shares = sorted(
-                self._guess(here.allowed(), tail), key=lambda each: (-each[0], each[1])
-            )  # common ids are low
+            allowed = here.allowed()
+            if allowed == {self._end_id}:
+                if parent >= 0:
+                    draft.ends.append(parent)
+                return
+            shares = sorted(self._guess(allowed, tail), key=lambda each: (-each[0], each[1]))  # common ids are low
             for share, index in shares[:1] if is_chain else shares:
                 if share * probability >= least and index != self._end_id:
                     heappush(waiting, (-share * probability, parent, index))
