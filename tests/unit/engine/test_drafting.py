@@ -83,10 +83,10 @@ def test_the_fixed_words_are_read_with_the_prompt(engine, record_reads):
 
 
 def test_a_repetition_that_is_found_late_takes_no_pass_for_the_end(engine, monkeypatch, record_reads):
-    # One thing to say: greedy says it again. With so short a draft the repetition is found in the pass after its choice.
+    # One thing to say: greedy says it again. With so short a draft, the repetition is found one pass later.
     monkeypatch.setattr(drafting, "MAX_DRAFT", 3)
     grammar = Grammar((Words("aspirin "), Choice(("reduces the risk",))), separator=" of ", is_repeated=True, end=".")
-    prompt = engine.tokenizer(SOURCES[0])["input_ids"]
+    prompt = engine.tokenizer("Aspirin reduces the risk of myocardial infarction.")["input_ids"]
     constraint = compile_constraint(grammar, engine.tokenizer, prompt)
     alone = Engine(engine.model, engine.tokenizer, 1, is_drafting=False)
     (expected,) = alone.generate_ids([prompt], GREEDY, [constraint])
@@ -112,4 +112,4 @@ def test_a_name_and_the_words_behind_it_are_drafted_as_the_source_has_them(engin
     assert draft.find(-1, whole[len(opening) :]) is not None
     # In a large batch a token costs more than a pass's share: only what is nearly certain is drafted.
     assert least_probability(1) < 0.1
-    assert least_probability(32) > 0.6
+    assert least_probability(32) > 0.5
