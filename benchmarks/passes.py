@@ -7,9 +7,12 @@ the test split. A pass over a batch counts once for each text that it reads. A d
 best tokens' log-probabilities differ by less than 1e-4 without drafts.
 
 Then free text: processor time of completions of the split's texts, with drafts and without by turns.
+
+The result is written after each batch size. The same command goes on with those that lack.
 """
 
 import argparse
+import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -77,7 +80,17 @@ def main() -> None:
         compile_constraint(task.grammar(example), tokenizer, ids)
         for example, ids in zip(examples, prompts, strict=True)
     ]
-    measured: dict[str, Any] = {"task": options.task, "documents": len(examples), "dtype": "float32"}
+    what: dict[str, Any] = {"task": options.task, "documents": len(examples), "dtype": "float32"}
+    measured = what | {"lists": [], "search": []} | read_measured(options.output, what)
+
+    def is_open(part: str, batch_size: int) -> bool:
+        done = {entry["batch_size"] for entry in measured[part]}
+        return part in options.only and batch_size not in done
+
+    def keep() -> None:
+        if options.output:
+            print("wrote", write_result("passes", measured, options.output), flush=True)
+
     limit = task.inference.target_limit
     settings = GenerationSettings(temperature=0, max_new_tokens=limit)
 
@@ -88,8 +101,7 @@ def main() -> None:
         once = [constraint.once() for constraint in constraints]
         return list(engine.search_each(prompts, once, task.inference.threshold))
 
-    measured["lists"] = []
-    for batch_size in options.batch_sizes if "lists" in options.only else ():
+    for batch_size in (size for size in options.batch_sizes if is_open("lists", size)):
         without, with_drafts = (
             Engine(predictor.model, tokenizer, batch_size, is_drafting=is_drafting) for is_drafting in (False, True)
         )
@@ -107,8 +119,8 @@ def main() -> None:
         }
         measured["lists"].append(entry)
         print(entry, flush=True)
-    measured["search"] = []
-    for batch_size in options.batch_sizes if "search" in options.only else ():
+        keep()
+    for batch_size in (size for size in options.batch_sizes if is_open("search", size)):
         without, with_drafts = (
             Engine(predictor.model, tokenizer, batch_size, is_drafting=is_drafting) for is_drafting in (False, True)
         )
@@ -126,11 +138,21 @@ def main() -> None:
         }
         measured["search"].append(entry)
         print(entry, flush=True)
-    if options.free_texts:
+        keep()
+    if options.free_texts and "free_text" not in measured:
         measured["free_text"] = time_free_text([example.text for example in examples[: options.free_texts]], options)
         print(measured["free_text"], flush=True)
-    if options.output:
-        print("wrote", write_result("passes", measured, options.output))
+        keep()
+
+
+def read_measured(path: Path | None, what: dict[str, Any]) -> dict[str, Any]:
+    """The parts that an earlier run on the same documents wrote."""
+    if path is None or not path.is_file():
+        return {}
+    result = json.loads(path.read_text(encoding="utf-8"))
+    if any(result.get(key) != value for key, value in what.items()):
+        raise SystemExit(f"Got {path}, which has other documents, expected {what}. Give another --output.")
+    return {key: result[key] for key in ("lists", "search", "free_text") if key in result}
 
 
 def count(engine: Engine, ask: Callable[[Engine], Any]) -> tuple[Any, Reads]:

@@ -52,6 +52,8 @@ class Row:
     error: Exception | None = None
     """Why it can go on no more: it fails alone."""
     drafter: Drafter | None = None
+    endings: dict[tuple[int, ...], list[float]] = field(default_factory=dict)
+    """Texts that would have ended, had the choice been another, and their scores, that of the end included."""
 
     @property
     def is_finished(self) -> bool:
@@ -284,6 +286,7 @@ class Scheduler:
     ) -> None:
         """Take what is chosen for the row of this number, whose first choice is made at `first` of `logits`."""
         start = row.num_read + len(row.unread_ids)  # where the draft stands in the cache
+        num_before = len(row.new_ids)
         right: list[int] = []  # which tokens of the draft
         behind = list(range(first - row.num_forced, first + 1))  # whose logits choose the next tokens
         is_first = True
@@ -298,6 +301,8 @@ class Scheduler:
             num_void = row.take(
                 token_id, [value - totals[at] for value, at in zip(values, behind, strict=True)], self._end_id
             )
+            if num_void and (scores := row.endings.get(tuple(row.new_ids))):
+                row.take(self._end_id, scores[-1 - row.num_forced :], self._end_id)
             if row.stop_reason or num_void > 1 + len(right):
                 break
             unread = row.unread_ids
@@ -311,6 +316,15 @@ class Scheduler:
                 break
             right += following
             behind = [first + 1 + token for token in ([last, *following] if num_void else following)]
+        for number_of_last in () if row.is_finished else draft.ends:
+            path = draft.path_to(number_of_last)
+            behind = [first, *(first + 1 + token for token in path)]
+            ids = [draft.ids[token] for token in path]
+            values = logits[behind, [*ids, self._end_id]].tolist()
+            row.endings[*row.new_ids[:num_before], *ids] = [
+                *row.scores[:num_before],
+                *(value - totals[at] for value, at in zip(values, behind, strict=True)),
+            ]
         if right != list(range(len(right))):  # others stand between them
             self._cache.compact(number, start, [start + token for token in right])
         if draft.ids and row.drafter:

@@ -5,10 +5,11 @@ import torch
 
 from biogpt.decoding.constraint import compile_constraint
 from biogpt.decoding.settings import GenerationSettings
+from biogpt.engine import drafting
 from biogpt.engine.drafting import Draft, Drafter, least_probability
 from biogpt.engine.engine import Engine
 from biogpt.engine.network import Segment
-from biogpt.text.grammar import Grammar, SourceSpan, Words
+from biogpt.text.grammar import Choice, Grammar, SourceSpan, Words
 
 GREEDY = GenerationSettings(temperature=0, max_new_tokens=60)
 SOURCES = [
@@ -81,6 +82,24 @@ def test_the_fixed_words_are_read_with_the_prompt(engine, record_reads):
     assert read[: len(opening)] == list(opening) or read[: len(none)] == list(none)
 
 
+def test_a_repetition_that_is_found_late_takes_no_pass_for_the_end(engine, monkeypatch, record_reads):
+    # One thing to say: greedy says it again. With so short a draft, the repetition is found one pass later.
+    monkeypatch.setattr(drafting, "MAX_DRAFT", 3)
+    grammar = Grammar((Words("aspirin "), Choice(("reduces the risk",))), separator=" of ", is_repeated=True, end=".")
+    prompt = engine.tokenizer("Aspirin reduces the risk of myocardial infarction.")["input_ids"]
+    constraint = compile_constraint(grammar, engine.tokenizer, prompt)
+    alone = Engine(engine.model, engine.tokenizer, 1, is_drafting=False)
+    (expected,) = alone.generate_ids([prompt], GREEDY, [constraint])
+    reads = record_reads(engine)
+    (got,) = engine.generate_ids([prompt], GREEDY, [constraint])
+    assert got.token_ids == expected.token_ids
+    assert got.token_scores == pytest.approx(expected.token_scores, abs=1e-4)
+    full_stop = got.token_ids[-1]
+    assert len(reads) > 1, "the repetition was found at once, or there was none"
+    assert full_stop in reads[-2][0].ids, "the end was not drafted, which this test is about"
+    assert full_stop not in reads[-1][0].ids
+
+
 def test_a_name_and_the_words_behind_it_are_drafted_as_the_source_has_them(engine):
     tokenizer = engine.tokenizer
     prompt = tokenizer("Renal failure was seen. Severe renal failure was lowered. Renal failure of mice.")["input_ids"]
@@ -93,4 +112,4 @@ def test_a_name_and_the_words_behind_it_are_drafted_as_the_source_has_them(engin
     assert draft.find(-1, whole[len(opening) :]) is not None
     # In a large batch a token costs more than a pass's share: only what is nearly certain is drafted.
     assert least_probability(1) < 0.1
-    assert least_probability(32) > 0.6
+    assert least_probability(32) > 0.5
