@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from biogpt.documents import Document
 from biogpt.extraction.conversion import Source
 from biogpt.extraction.linking import Linker
+from biogpt.server.memory import give_back
 from biogpt.server.tickets import OnBatch, Ticket, Worker
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 _SENTENCE_CHARACTERS = 150  # of an average sentence
+_SLICES_PER_CLEANING = 50
 _SLICE_CHARACTERS = 16_000  # a slice of long documents has few of them, so that none waits long for the next slice
 
 
@@ -69,6 +71,7 @@ class ExtractionWorker(Worker):
         super().__init__(extractor.name, max_waiting, min(num_cores or 1, MAX_SIDE_BY_SIDE))
         self._num_cores = num_cores
         self._num_idle = self._num_threads
+        self._num_slices = 0
         self._extractors = {extractor.threshold: extractor}
         self._default = extractor
         self._on_batch = on_batch
@@ -106,6 +109,10 @@ class ExtractionWorker(Worker):
                 self._extract_each(taken)
             with self._condition:
                 self._num_idle += 1
+                self._num_slices += 1
+                is_due = self._num_slices % _SLICES_PER_CLEANING == 0
+            if is_due:
+                give_back()
 
     def _extract_each(self, taken: Sequence[tuple[ExtractionJob, int, Source]]) -> None:
         for job, index, source in taken:

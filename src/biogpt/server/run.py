@@ -14,6 +14,7 @@ import uvicorn
 
 from biogpt.errors import InputError
 from biogpt.server.limits import Limits
+from biogpt.server.memory import share_arenas
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -70,6 +71,7 @@ def run(app: Any, listener: socket.socket, limits: Limits, on_ready: Callable[[]
         limits: how long finishing may take.
         on_ready: called once requests are answered.
     """
+    share_arenas()
     make_server(app, limits, on_ready).run(sockets=[listener])
 
 
