@@ -65,7 +65,7 @@ def workers_of(pid: int) -> list[int]:
 def folder(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("pubmed")
     for number in range(3):
-        first = 1000 * number
+        first = 1000 * (number + 1)
         articles = [
             citation(pmid, f"Findings of number {pmid} concerning hypertension") for pmid in range(first, first + 40)
         ]
