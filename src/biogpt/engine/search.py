@@ -15,6 +15,7 @@ import numpy as np
 
 from biogpt.decoding.constraint import ConstraintState
 from biogpt.engine.drafting import MAX_DRAFT, Draft, Drafter
+from biogpt.engine.kv_cache import KeyValueCache
 from biogpt.engine.network import Network, Segment
 from biogpt.engine.tree import Places, TokenTree
 from biogpt.errors import is_out_of_memory
@@ -217,26 +218,36 @@ def search_sequences(
                     set_back.extendleft(reversed(active))
                 active = []
                 continue
-            first = 0
-            for search in active:
-                num_scored = search.num_scored
-                try:
-                    search.take(rows[first : first + num_scored])
-                except Exception as error:
-                    search.fail(error)
-                first += num_scored
-            for row in reversed(range(len(active))):
-                if not active[row].begun:
-                    last = active.pop()
-                    if row < len(active):
-                        cache.move(last.tree.row, row, last.tree.num_tokens)
-                        last.tree.row = row
-                        active[row] = last
+            _take_each(active, rows)
+            _remove_finished(active, cache)
         while order and not order[0].begun and order[0] is not held:
             yield order.pop(0).finish()
         if is_exhausted and not active and not set_back and held is None:
             network.keep_cache(cache)
             return
+
+
+def _take_each(active: Sequence[_Search], logits: "np.ndarray") -> None:
+    """Give each search the logits of its own texts, (texts of all, V); one that fails fails alone."""
+    first = 0
+    for search in active:
+        num_scored = search.num_scored
+        try:
+            search.take(logits[first : first + num_scored])
+        except Exception as error:
+            search.fail(error)
+        first += num_scored
+
+
+def _remove_finished(active: list[_Search], cache: KeyValueCache) -> None:
+    """Take out the searches without a text that goes on; the last ones move to their rows of the cache."""
+    for row in reversed(range(len(active))):
+        if not active[row].begun:
+            last = active.pop()
+            if row < len(active):
+                cache.move(last.tree.row, row, last.tree.num_tokens)
+                last.tree.row = row
+                active[row] = last
 
 
 def _go_on(text: _Begun, logits: "np.ndarray", floor: float) -> Iterator[_Begun]:

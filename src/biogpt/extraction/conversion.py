@@ -87,7 +87,7 @@ def read_extraction(
 
 
 def _shown(task: Task, items: Sequence[tuple[Example, Item]]) -> list[tuple[Example, Item]]:
-    """The mentions under the labels that the task shows; of those of one label that overlap, the one that is likeliest.
+    """The mentions under the labels that the task shows; of those of one label that overlap, the most probable.
 
     Where no label is shown as another they are as they come.
     """
