@@ -414,11 +414,12 @@ def measure(model: str, sources: Sequence[Path], work: Path, name: str) -> None:
 
 ROWS = {
     "repeated_4grams": "4-grams that stood in the text before",
+    "repeated_4grams_of_whole_texts": "the same, of whole texts",
     "ending_in_a_loop": "whole texts that end in a loop",
-    "distinct": "distinct 1-, 2-, 3-grams of a text for each term",
+    "distinct": "distinct 1-, 2- and 3-grams of 50 texts, one for each term",
     "copied_spans": "spans of 8 words that stand in a training document",
     "with_a_copied_span": "texts with such a span",
-    "longest_copied_words": "words of the longest one: median, most",
+    "longest_copied_words": "number of words of the longest one (0: below 8): median, most",
     "naming_something": "first sentences that name something beside the term",
     "related": "... something related to the term",
     "related_to_others": "... to another term (control)",
@@ -440,7 +441,9 @@ def print_table(result: Mapping[str, Any]) -> None:
                 ends = " to ".join(f"{end:.1f}" for end in found["interval"])
                 cells.append(f"{found['percent']:.1f} ({ends})")
             else:
-                cells.append(", ".join(f"{value:g}" for value in found.values()))
+                cells.append(
+                    ", ".join(f"{value:.1f}" if figure == "distinct" else str(value) for value in found.values())
+                )
         print(f"| {title} | {' | '.join(cells)} |")
 
 

@@ -4,7 +4,20 @@ import json
 from collections import Counter
 
 import pytest
-from generation import KINDS, NUM_TERMS, RANGES, TERMS, Names, Term, count_rows, figures_of, read_terms, text_of
+from generation import (
+    KINDS,
+    NUM_TERMS,
+    RANGES,
+    SEEDS,
+    TERMS,
+    Names,
+    Term,
+    count_rows,
+    figures_of,
+    print_table,
+    read_terms,
+    text_of,
+)
 from generation_measures import (
     CoOccurrences,
     CopyFinder,
@@ -15,6 +28,7 @@ from generation_measures import (
     sentences_of,
     words_of,
 )
+from record import RESULTS, ROOT
 
 NAMES = [
     ("D1", "aspirin"), ("D2", "cancer"), ("D3", "lung cancer"), ("D2", "neoplasm"), ("D4", "REST"), ("D5", "Fever"),
@@ -124,3 +138,15 @@ def test_the_terms_are_of_all_kinds_and_ranges():
     counts = [one["num_documents"] for one in json.loads(TERMS.read_text(encoding="utf-8"))["terms"]]
     per_range = [sum(least <= count <= most for count in counts) for least, most in RANGES]
     assert per_range == [sum(sizes) for sizes in zip(*NUM_TERMS, strict=True)]
+
+
+def test_the_page_shows_the_result_file(capsys):
+    print_table(json.loads((RESULTS / "generation.json").read_text(encoding="utf-8")))
+    assert capsys.readouterr().out in (ROOT / "docs" / "reproduce.md").read_text(encoding="utf-8")
+
+
+def test_the_samples_are_all_that_was_written():
+    lines = (RESULTS / "generation_samples.jsonl").read_text(encoding="utf-8").splitlines()
+    samples = [(one["way"], one["seed"], one["term"]) for one in map(json.loads, lines)]
+    ways = [("beam", None), *(("sampling", seed) for seed in SEEDS)]
+    assert samples == [(way, seed, term.text) for way, seed in ways for term in read_terms()]
