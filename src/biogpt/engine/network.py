@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
-from transformers.activations import GELUActivation
 
 from biogpt.engine.kv_cache import KeyValueCache
 from biogpt.engine.linear import Linear, pack_linear
@@ -283,7 +282,9 @@ def _read_layer(layer: Any, is_int8: bool, is_last: bool) -> _Layer:
 
 def _in_place(activation: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
     """An activation that may overwrite what it reads; GELU does."""
-    if isinstance(activation, GELUActivation) and activation.act is nn.functional.gelu:
+    # Told by the name: to import the class of transformers takes as long as all the rest here.
+    is_module = type(activation).__name__ == "GELUActivation"
+    if (getattr(activation, "act", None) if is_module else activation) is nn.functional.gelu:
         return torch.ops.aten.gelu_
     return activation
 

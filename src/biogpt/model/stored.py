@@ -168,7 +168,7 @@ class StoredModel(nn.Module):
         super().__init__()
         self.config: BioGptConfig = config
         self.biogpt: _Decoder = _Decoder(config)
-        self.output_projection: nn.Linear | StoredLinear = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.output_projection: nn.Linear | StoredLinear = _Linear(config.hidden_size, config.vocab_size, bias=False)
 
     @property
     def device(self) -> torch.device:
@@ -186,7 +186,19 @@ class _Decoder(nn.Module):
         self.layer_norm = nn.LayerNorm(config.hidden_size, eps=config.effective_layer_norm_eps)
 
 
-class _TokenEmbedding(nn.Embedding):
+# The weights come from files. To initialise some without memory first, as PyTorch does, would import its compiler, which
+# takes as long as PyTorch itself.
+class _Linear(nn.Linear):
+    def reset_parameters(self) -> None:
+        pass
+
+
+class _Embedding(nn.Embedding):
+    def reset_parameters(self) -> None:
+        pass
+
+
+class _TokenEmbedding(_Embedding):
     def __init__(self, num_ids: int, size: int, scale: float) -> None:
         super().__init__(num_ids, size)
         self._scale = scale
@@ -195,7 +207,7 @@ class _TokenEmbedding(nn.Embedding):
         return super().forward(input_ids) * self._scale
 
 
-class _PositionEmbedding(nn.Embedding):
+class _PositionEmbedding(_Embedding):
     def forward(self, position_ids: torch.Tensor) -> torch.Tensor:  # (B, T) -> (B, T, C)
         return super().forward(position_ids + _POSITION_OFFSET)
 
@@ -208,8 +220,8 @@ class _Layer(nn.Module):
         eps = config.effective_layer_norm_eps
         self.self_attn = _Attention(config)
         self.self_attn_layer_norm = nn.LayerNorm(config.hidden_size, eps=eps)
-        self.fc1 = nn.Linear(config.hidden_size, config.intermediate_size)
-        self.fc2 = nn.Linear(config.intermediate_size, config.hidden_size)
+        self.fc1 = _Linear(config.hidden_size, config.intermediate_size)
+        self.fc2 = _Linear(config.intermediate_size, config.hidden_size)
         self.final_layer_norm = nn.LayerNorm(config.hidden_size, eps=eps)
         self.activation_fn = _find_activation(config.hidden_act)
 
@@ -230,7 +242,7 @@ class _Attention(nn.Module):
         self.head_dim = size // config.num_attention_heads
         self.scaling = self.head_dim**-0.5
         for name in ("k_proj", "v_proj", "q_proj", "out_proj"):
-            setattr(self, name, nn.Linear(size, size))
+            setattr(self, name, _Linear(size, size))
 
 
 def open_weights(path: Path) -> StoredWeights:
