@@ -186,8 +186,8 @@ class _Decoder(nn.Module):
         self.layer_norm = nn.LayerNorm(config.hidden_size, eps=config.effective_layer_norm_eps)
 
 
-# The weights come from files. To initialise some without memory first, as PyTorch does, would import its compiler, which
-# takes as long as PyTorch itself.
+# The weights come from files. To initialise them first, without memory, would import PyTorch's compiler, which takes as
+# long as PyTorch itself.
 class _Linear(nn.Linear):
     def reset_parameters(self) -> None:
         pass

@@ -9,17 +9,18 @@ word. Its rules look only within a white-space separated chunk. Three exceptions
 
 So what a chunk becomes is remembered, and text is mostly looked up. A text with control characters (Moses drops them,
 which may join chunks), with Moses' own marker in it, or with two apostrophes about white space is split as a whole.
-This module knows nothing of tokens, ids or vocabularies, and never imports torch.
+This module knows nothing of tokens, ids or vocabularies, and never imports torch. sacremoses takes half a second to
+import: its tables are in `moses_tables.py`, and it is imported for the rare text that needs more.
 """
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import chain, pairwise, takewhile
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
-from sacremoses import MosesTokenizer
-from sacremoses.util import CJKChars, is_cjk
+from biogpt.text import moses_tables
 
 
 class Word(NamedTuple):
@@ -33,27 +34,24 @@ class Word(NamedTuple):
     """For each character of `text`, where in the source the character ends that it stands for."""
 
 
-def _character_class(characters: str) -> str:
-    """The inside of a regular expression's `[...]` that matches `characters`, as ranges."""
-    codes = sorted({ord(character) for character in characters})
-    ranges: list[list[int]] = []
-    for code in codes:
-        if ranges and code == ranges[-1][1] + 1:
-            ranges[-1][1] = code
-        else:
-            ranges.append([code, code])
-    return "".join(rf"\U{first:08x}-\U{last:08x}" for first, last in ranges)
+def _ranges(table: str) -> list[range]:
+    """The code points of a table in `moses_tables`."""
+    pairs = [part.partition("-") for part in table.split()]
+    return [range(int(first, 16), int(last or first, 16) + 1) for first, _, last in pairs]
+
+
+def _character_class(table: str) -> str:
+    """The inside of a regular expression's `[...]` that matches the characters of a table."""
+    return "".join(rf"\U{each[0]:08x}-\U{each[-1]:08x}" for each in _ranges(table))
 
 
 # The character classes are sacremoses' own tables, not Python's: `isalnum` knows other characters.
-_ALNUM = _character_class(MosesTokenizer.IsAlnum)
-_ALPHA = _character_class(MosesTokenizer.IsAlpha)
-_NUMBER = _character_class(MosesTokenizer.IsN)
-_ALPHA_SET = frozenset(MosesTokenizer.IsAlpha)
-_LOWER_SET = frozenset(MosesTokenizer.IsLower)
-_REFERENCE = MosesTokenizer("en")
-_NUMERIC_PREFIXES = frozenset(_REFERENCE.NUMERIC_ONLY_PREFIXES)
-_PREFIXES = frozenset(_REFERENCE.NONBREAKING_PREFIXES) - _NUMERIC_PREFIXES
+_ALNUM = _character_class(moses_tables.ALNUM)
+_ALPHA = _character_class(moses_tables.ALPHA)
+_NUMBER = _character_class(moses_tables.NUMBER)
+_LOWER_SET = frozenset(map(chr, chain.from_iterable(_ranges(moses_tables.LOWER))))
+_NUMERIC_PREFIXES = frozenset(moses_tables.NUMERIC_PREFIXES.split())
+_PREFIXES = frozenset(moses_tables.PREFIXES.split())
 
 # Moses drops these characters from its input, so here they can stand for something else: a hyphen that splits a word, a
 # dot that is not alone, and the ends of chunks.
@@ -65,6 +63,7 @@ _MARK_CLASS = re.escape(MARKS)
 _OTHER = re.compile(rf"([^{_ALNUM}\s.'`,\-{_MARK_CLASS}])")
 # Here and below the sign comes first and then what stands about it, because that is what `re` searches fast.
 _HYPHEN = re.compile(rf"-(?<=[{_ALNUM}]-)(?=[{_ALNUM}])")
+_LETTER = re.compile(f"[{_ALPHA}]")
 _DOTS = re.compile(r"\.{2,}")
 # A space goes where these match, one rule after the other. Each rule consumes the characters around the sign, as Moses'
 # do: in `a'b'c` the second apostrophe is not seen because the first match took the b.
@@ -102,14 +101,14 @@ _CHARACTERS = {entity: character for character, entity in ENTITIES.items()}
 _OLD_CHARACTERS = {**_CHARACTERS, "&bar;": "|", "&bra;": "[", "&ket;": "]"}
 del _OLD_CHARACTERS["@-@"], _OLD_CHARACTERS["."]
 _ENTITY_OR_OLD = re.compile("|".join(_OLD_CHARACTERS))
-_CURRENCY = _character_class(MosesTokenizer.IsSc)
+_CURRENCY = _character_class(moses_tables.CURRENCY)
 _OPENING = re.compile(rf"[{_CURRENCY}(\[{{¿¡]+")
 _CLOSING = re.compile(rf"[,.?!:;\\%}}\])]+|'[{_ALPHA}].*")
 _QUOTE = re.compile("['\"„“`]+")
 # The same in a text with a space on each side of each word.
 _NEEDLESS_SPACE = re.compile(rf" (?:(?=[,.?!:;\\%}}\])]+ |'[{_ALPHA}])|(?<= [{_CURRENCY}(\[{{¿¡] ))")
 _QUOTE_OR_OPENINGS = re.compile(rf" (?:['\"„“`]+|[{_CURRENCY}(\[{{¿¡]{{2,}}) ")
-_CJK = re.compile("[" + "".join(rf"\U{first:08x}-\U{last:08x}" for first, last in CJKChars().ranges) + "]")
+_CJK = re.compile(f"[{_character_class(moses_tables.CJK)}]")
 _WHITE_SPACE = re.compile(r"\s+")
 _JUNK = re.compile(r"[\x00-\x08\x0e-\x1b]")  # what Moses drops; \x09-\x0d and \x1c-\x1f are white space by then
 # Moses' own stand-in for dots that belong together. What it does to a text that has the stand-in in it depends on the
@@ -124,7 +123,7 @@ _FIRST, _LAST = "^", "$"
 _AT_START, _AT_END = f" {_FIRST}", f" {_LAST}"
 _LOWER, _DIGIT, _ELSE = "a", "0", "A"
 _OTHER_KIND = f" {_ELSE}"
-_KINDS = {**dict.fromkeys(MosesTokenizer.IsLower, f" {_LOWER}"), **dict.fromkeys("0123456789", f" {_DIGIT}")}
+_KINDS = {**dict.fromkeys(_LOWER_SET, f" {_LOWER}"), **dict.fromkeys("0123456789", f" {_DIGIT}")}
 _MARK_OF = dict(zip((_ELSE, _LOWER, _DIGIT), MARKS, strict=True))
 _CONTEXT_OF = {mark: context for context, mark in _MARK_OF.items()}
 # The key of a whole text. No chunk begins with white space.
@@ -245,7 +244,7 @@ def split_whole(text: str) -> list[Word]:
         starts += [kept[match.start()]] * dots
         ends += [kept[match.end() - 1] + 1] * dots
     if _MARKER in cleaned:
-        escaped = _REFERENCE.tokenize(text, aggressive_dash_splits=True, escape=True)
+        escaped = _load_reference().tokenize(text, aggressive_dash_splits=True, escape=True)
         words = [word if word == "@-@" else _unescape(word) for word in escaped]
         words = [SPLIT_HYPHEN if word == "@-@" else word for word in words]
     else:
@@ -335,8 +334,8 @@ class Joiner:
         parts: list[str] = []
         space, before, quotes = self._space, self._before, self._quotes
         for word in words:
-            if is_cjk(word[0]):
-                parts += (word,) if before and is_cjk(before[-1]) else (space, word)
+            if _is_cjk(word[0]):
+                parts += (word,) if before and _is_cjk(before[-1]) else (space, word)
                 space = " "
             elif _OPENING.fullmatch(word):
                 parts += (space, word)
@@ -412,7 +411,7 @@ def _split_stops(words: list[str], is_last: bool, following: str) -> list[str]:
 
 def _keeps_stop(prefix: str, following: str) -> bool:
     """Whether the full stop after `prefix` is a part of the word, before a word that begins with `following`."""
-    if "." in prefix and not _ALPHA_SET.isdisjoint(prefix):
+    if "." in prefix and _LETTER.search(prefix):
         return True
     if prefix in _PREFIXES or following in _LOWER_SET:
         return True
@@ -441,6 +440,22 @@ def _place(words: Iterable[str], starts: Sequence[int], ends: Sequence[int]) -> 
 def escape(word: str) -> str:
     """The word with entities, and without stand-ins."""
     return _ESCAPABLE.sub(_to_entity, word)
+
+
+@functools.cache
+def _load_reference() -> Any:
+    """sacremoses' tokenizer."""
+    from sacremoses import MosesTokenizer
+
+    return MosesTokenizer("en")
+
+
+def _is_cjk(character: str) -> bool:
+    if not _CJK.match(character):
+        return False
+    from sacremoses.util import is_cjk  # its releases differ about the first and the last character of a range
+
+    return bool(is_cjk(character))
 
 
 def _to_entity(match: re.Match[str]) -> str:

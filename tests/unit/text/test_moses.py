@@ -3,8 +3,10 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sacremoses import MosesTokenizer
+from sacremoses.util import CJKChars, is_cjk
 
-from biogpt.text import moses
+from biogpt.text import moses, moses_tables
 
 # Characters for which there are rules, and a few for which there are none.
 TEXTS = st.text(st.sampled_from(list("aB1. ',-`&<|@[²é\u200b\ud800\x01\x1f\n\xa0()\";5N\u3000")), max_size=30)
@@ -105,3 +107,25 @@ def test_long_chunks_are_not_remembered():
 def test_words_are_joined_by_moses_rules(words, text):
     assert moses.join_words(words.split()) == text
     assert moses.join_spaced(words) == text
+
+
+def test_the_tables_are_those_of_the_installed_sacremoses():
+    reference = MosesTokenizer("en")
+    for table, expected in (
+        (moses_tables.ALNUM, MosesTokenizer.IsAlnum),
+        (moses_tables.ALPHA, MosesTokenizer.IsAlpha),
+        (moses_tables.LOWER, MosesTokenizer.IsLower),
+        (moses_tables.NUMBER, MosesTokenizer.IsN),
+        (moses_tables.CURRENCY, MosesTokenizer.IsSc),
+    ):
+        assert {chr(code) for each in moses._ranges(table) for code in each} == set(expected)
+    assert [(each[0], each[-1]) for each in moses._ranges(moses_tables.CJK)] == CJKChars().ranges
+    assert set(moses_tables.NUMERIC_PREFIXES.split()) == set(reference.NUMERIC_ONLY_PREFIXES)
+    kept = {prefix for prefix in reference.NONBREAKING_PREFIXES if " " not in prefix}
+    assert set(moses_tables.PREFIXES.split()) == kept
+
+
+def test_what_is_chinese_japanese_or_korean_is_for_the_installed_sacremoses_to_say():
+    for each in moses._ranges(moses_tables.CJK):
+        for code in (each[0] - 1, each[0], each[0] + 1, each[-1] - 1, each[-1], each[-1] + 1):
+            assert moses._is_cjk(chr(code)) == is_cjk(chr(code))
