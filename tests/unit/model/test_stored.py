@@ -164,7 +164,7 @@ def test_matrices_are_let_go_once_they_are_packed(tiny_model_path, monkeypatch):
 
 SLOW_TO_IMPORT = (
     *("transformers.modeling_utils", "transformers.activations", "torch._dynamo", "torch._inductor", "sympy", "scipy"),
-    *("sacremoses", "joblib", "rich"),
+    *("sacremoses", "joblib"),
 )
 
 
