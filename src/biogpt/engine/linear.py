@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from biogpt.engine.packing import pack_matrix
 from biogpt.model.quantization import Int8Matrix, quantize
 from biogpt.model.stored import StoredLinear
 
@@ -33,7 +34,7 @@ class Int8Linear:
         self.outliers: torch.Tensor = matrix.outliers
         """The outputs whose weights are kept in float32."""
         self._precise = matrix.rows if len(matrix.outliers) else None
-        self._weight = torch.ops.onednn.qlinear_prepack(matrix.codes, [32, matrix.codes.shape[1]])
+        self._weight = pack_matrix(matrix.codes)
         self._scales = matrix.scales.clone()  # the file that they may lie in is let go
         self._zero_points = torch.zeros(self.num_outputs, dtype=torch.int32)
         self._bias = torch.zeros(self.num_outputs) if bias is None else bias.detach().float().clone()

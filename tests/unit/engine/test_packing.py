@@ -1,0 +1,44 @@
+"""Matrices in int8, laid out by oneDNN and by us: the products are the exact ones."""
+
+import pytest
+import torch
+
+from biogpt.engine import packing
+from biogpt.engine.processor import choose_dtype
+
+pytestmark = pytest.mark.skipif(
+    choose_dtype("int8", torch.device("cpu"), 0)[0] != "int8", reason="there is no int8 kernel here"
+)
+
+
+def multiply(inputs: torch.Tensor, packed: torch.Tensor) -> torch.Tensor:
+    num_rows = packed.shape[1]
+    return torch.ops.onednn.qlinear_pointwise(
+        *(inputs, 1.0, 128, packed, torch.ones(num_rows), torch.zeros(num_rows, dtype=torch.int32)),
+        *(None, 1.0, 0, torch.float32, "none", [], ""),
+    )
+
+
+@pytest.mark.parametrize("is_layout_known", [None, False])
+@pytest.mark.parametrize("shape", [(128, 64), (64, 192), (100, 64), (64, 30)])
+def test_every_matrix_of_a_shape_gives_the_exact_products(shape, is_layout_known, monkeypatch):
+    if is_layout_known is not None:
+        monkeypatch.setattr(packing, "_is_layout_known", lambda shape: is_layout_known)
+    num_rows, num_columns = shape
+    whole = torch.randint(-127, 128, (3 * num_rows + 1, num_columns), dtype=torch.int8)
+    unaligned = whole.flatten()[1 : 1 + num_rows * num_columns].view(shape)
+    codes = [whole[:num_rows], whole[num_rows : 2 * num_rows], unaligned, whole[: 2 * num_rows : 2]]
+    packed = [packing.pack_matrix(each) for each in codes]
+    for num_tokens in (1, 5, 40):
+        inputs = torch.randint(0, 256, (num_tokens, num_columns), dtype=torch.uint8)
+        for each, own in zip(codes, packed, strict=True):
+            torch.testing.assert_close(multiply(inputs, own), (inputs.float() - 128) @ each.float().t(), rtol=0, atol=0)
+
+
+def test_a_layout_that_is_not_onednns_is_noticed(monkeypatch):
+    def lay_out_otherwise(codes: torch.Tensor, target: torch.Tensor) -> None:
+        lay_out(codes.roll(1, 0), target)
+
+    lay_out = packing._lay_out
+    monkeypatch.setattr(packing, "_lay_out", lay_out_otherwise)
+    assert not packing._is_layout_known.__wrapped__((128, 64))
