@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING
 import torch
 
 from biogpt.engine.processor import DTYPES, choose_dtype
-from biogpt.model.checkpoint import ADAPTER_CONFIG_FILE
-from biogpt.model.loading import load_causal_lm
+from biogpt.model.checkpoint import ADAPTER_CONFIG_FILE, find_fairseq_file, load_config
+from biogpt.model.loading import load_causal_lm, load_model
 from biogpt.model.stored import StoredModel, load_stored_model, open_weights
 
 if TYPE_CHECKING:
     from biogpt.model.modeling import AnyModel, BioGptForCausalLM
 
 _logger = logging.getLogger(__name__)
+
+_LANGUAGE_MODEL = "BioGptForCausalLM"
 
 
 def load_for_engine(path: Path, device: torch.device, dtype: str) -> "tuple[BioGptForCausalLM | StoredModel, bool]":
@@ -44,6 +46,16 @@ def load_for_engine(path: Path, device: torch.device, dtype: str) -> "tuple[BioG
     is_int8 = chosen == "int8"
     model = load_stored_model(weights, is_int8=is_int8, dtype=torch.float32 if is_int8 else DTYPES[chosen])
     return model.to(device), is_int8
+
+
+def load_any_for_engine(path: Path, device: torch.device, dtype: str) -> "tuple[AnyModel | StoredModel, bool]":
+    """As `load_for_engine`, but the model may have any head. Only a language model is packed as it is read."""
+    is_plain = not (path / ADAPTER_CONFIG_FILE).is_file()
+    if is_plain and (find_fairseq_file(path) or load_config(path).architectures in (None, [], [_LANGUAGE_MODEL])):
+        return load_for_engine(path, device, dtype)
+    model = load_model(path)
+    _logger.info("Loaded %s: %s parameters", path, f"{model.num_parameters():,}")
+    return model, place_model(model, device, dtype)
 
 
 def place_model(model: "AnyModel", device: torch.device, dtype: str) -> bool:

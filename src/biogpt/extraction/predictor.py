@@ -8,12 +8,11 @@ Shapes in comments: B rows, T tokens, L labels.
 """
 
 import copy
-import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import torch
 
@@ -21,7 +20,7 @@ from biogpt.decoding.constraint import TokenConstraint, compile_constraint
 from biogpt.decoding.settings import GenerationSettings
 from biogpt.engine.cores import count_side_by_side, map_side_by_side
 from biogpt.engine.engine import Completion, Engine
-from biogpt.engine.loading import place_model
+from biogpt.engine.loading import load_any_for_engine
 from biogpt.engine.network import Network, Segment
 from biogpt.engine.processor import check_dtype
 from biogpt.engine.search import ScoredSequence
@@ -31,12 +30,8 @@ from biogpt.extraction.item_scores import score_items
 from biogpt.extraction.tagging import read_mentions, tag_groups
 from biogpt.extraction.task_models import TaskModel, find_task_model
 from biogpt.model.checkpoint import load_tokenizer
-from biogpt.model.loading import choose_device, load_model
-from biogpt.model.modeling import (
-    BioGptForCausalLM,
-    BioGptForSequenceClassification,
-    BioGptForTokenClassification,
-)
+from biogpt.model.loading import choose_device
+from biogpt.model.stored import StoredModel
 from biogpt.tasks.encoding import encode_prompt_or_cut, encode_words, head_labels, learned_ids
 from biogpt.tasks.example import Example, Item, Prediction
 from biogpt.tasks.kinds.labels import label_slot
@@ -44,9 +39,16 @@ from biogpt.tasks.task import Task
 from biogpt.tasks.task_directory import TASK_FILE
 from biogpt.text.tokenizer import BioGptTokenizer
 
-_logger = logging.getLogger(__name__)
+if TYPE_CHECKING:  # a language model is asked without these classes, whose import takes longer than reading it
+    from typing_extensions import TypeIs
 
-Model = BioGptForCausalLM | BioGptForTokenClassification | BioGptForSequenceClassification
+    from biogpt.model.modeling import (
+        BioGptForCausalLM,
+        BioGptForSequenceClassification,
+        BioGptForTokenClassification,
+    )
+
+    Model = BioGptForCausalLM | BioGptForTokenClassification | BioGptForSequenceClassification
 
 NO_LABEL = "empty"
 """The choice that says that no other one holds, as in HoC."""
@@ -77,31 +79,40 @@ class Predictor:
     """
 
     def __init__(
-        self, task: Task, model: Model, tokenizer: BioGptTokenizer, batch_size: int = 8, *, is_int8: bool = False
+        self,
+        task: Task,
+        model: "Model | StoredModel",
+        tokenizer: BioGptTokenizer,
+        batch_size: int = 8,
+        *,
+        is_int8: bool = False,
     ) -> None:
         if batch_size < 1:
             raise InputError(f"Got batch_size {batch_size}, expected at least 1.")
         self.task = task
-        self._model = None if is_int8 else model
+        self._model: Model | None = None  # a language model is the engine's
         self._labels: Mapping[int, str] = model.config.id2label
         self._is_multiple: bool = model.config.problem_type == "multi_label_classification"
         self.tokenizer = tokenizer
         self.batch_size = batch_size
         self._engine: Engine | None = None
-        if isinstance(model, BioGptForCausalLM):
+        if _is_language_model(model):
             self._engine = Engine(model, tokenizer, batch_size, is_int8=is_int8)
             self._network = self._engine.network
         else:
             _check_labels(task, model)
+            self._model = None if is_int8 else model
             self._network = Network(model, is_int8)
 
     @property
-    def model(self) -> Model:
+    def model(self) -> "Model":
         """The model.
 
         Raises:
             InputError: it is computed in int8: its own weights are not kept.
         """
+        if self._engine is not None and not self._network.is_int8:
+            return self._engine.model
         if self._model is None:
             raise InputError(
                 "The predictor computes in int8 and keeps no model in float32. Make it with dtype='float32'."
@@ -149,16 +160,14 @@ class Predictor:
         """
         check_dtype(dtype)
         place = choose_device(device)
-        loaded = load_model(found.path)
+        loaded, is_int8 = load_any_for_engine(found.path, place, dtype)
         tokenizer = load_tokenizer(found.path, loaded.config.vocab_size)
-        if not found.is_tuned and isinstance(loaded, BioGptForCausalLM) and not learned_ids(tokenizer):
+        if not found.is_tuned and _is_language_model(loaded) and not learned_ids(tokenizer):
             raise InputError(
                 f"The model '{found.name}' was fine-tuned neither for the task '{found.task.name}' nor for another: "
                 f"it has no {TASK_FILE} and no soft prompt. Make one of it: biogpt finetune --task {found.task.name} "
                 f"--data DIR --model {found.name} --output DIR."
             )
-        _logger.info("Loaded %s: %s parameters", found.label, f"{loaded.num_parameters():,}")
-        is_int8 = place_model(loaded, place, dtype)
         return cls(found.task, loaded, tokenizer, batch_size, is_int8=is_int8)
 
     def with_batch_size(self, batch_size: int) -> Self:
@@ -370,8 +379,14 @@ def _is_within(item: Item, other: Item, entities: Sequence[str]) -> bool:
     )
 
 
-def _check_labels(task: Task, model: Model) -> None:
+def _is_language_model(model: "Model | StoredModel") -> "TypeIs[BioGptForCausalLM | StoredModel]":
+    return hasattr(model, "output_projection")
+
+
+def _check_labels(task: Task, model: "Model") -> None:
     """Raise unless the head's labels are those of the task."""
+    from biogpt.model.modeling import BioGptForSequenceClassification, BioGptForTokenClassification
+
     head = BioGptForTokenClassification if task.kind.labels_words else BioGptForSequenceClassification
     got = sorted(model.config.id2label.values())
     expected = sorted(head_labels(task))
