@@ -52,6 +52,15 @@ def predict(
     lexicon: options.Lexicon = None,
     is_unconstrained: options.Unconstrained = False,
     batch_size: options.BatchSize = 8,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Processes that extract side by side where there are many documents; by default one for each core, if "
+            "the model is small.",
+        ),
+    ] = None,
     device: options.Device = "auto",
     dtype: options.Dtype = options.DtypeChoice.auto,
     revision: options.Revision = None,
@@ -115,6 +124,7 @@ def predict(
                 constrained=not is_unconstrained,
                 threshold=threshold,
                 batch_size=batch_size,
+                workers=workers,
                 passages=chosen,
                 is_fixing_offsets=is_fixing_offsets,
                 linker=linker,

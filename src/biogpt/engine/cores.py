@@ -15,6 +15,9 @@ import torch
 MAX_SIDE_BY_SIDE = 4
 """Threads that run models: what is not PyTorch's runs in one of them at a time."""
 
+MAX_PROCESSES = 8
+_MAX_PARAMETERS_IN_EACH = 50_000_000  # of a larger model the operations are long enough to be split between cores
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -22,6 +25,13 @@ R = TypeVar("R")
 def count_side_by_side(device: torch.device) -> int:
     """How many parts of its work a thread can have run side by side: as many as it uses cores, up to a bound."""
     return min(torch.get_num_threads(), MAX_SIDE_BY_SIDE) if device.type == "cpu" else 1
+
+
+def count_processes(device: torch.device, num_parameters: int) -> int:
+    """How many processes that hold the model each make the best of the cores."""
+    if device.type != "cpu" or num_parameters > _MAX_PARAMETERS_IN_EACH:
+        return 1
+    return min(torch.get_num_threads(), MAX_PROCESSES)
 
 
 def map_side_by_side(work: Callable[[T], R], parts: Iterable[T], device: torch.device) -> Iterator[R]:

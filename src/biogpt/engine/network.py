@@ -273,7 +273,7 @@ def _read_layer(layer: Any, is_int8: bool, is_last: bool) -> _Layer:
         second_norm=layer.final_layer_norm,
         up=pack_linear([layer.fc1], is_int8),
         activation=_in_place(layer.activation_fn),
-        down=pack_linear([layer.fc2], is_int8),
+        down=pack_linear([layer.fc2], is_int8, _find_floor(layer.activation_fn) if is_int8 else None),
         width=width,
         num_heads=width // attention.head_dim,
         scaling=attention.scaling,
@@ -287,6 +287,14 @@ def _in_place(activation: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[t
     if (getattr(activation, "act", None) if is_module else activation) is nn.functional.gelu:
         return torch.ops.aten.gelu_
     return activation
+
+
+def _find_floor(activation: Callable[[torch.Tensor], torch.Tensor]) -> float | None:
+    """What an activation never falls below, such as -0.17 for GELU; None where it has no such bound."""
+    with torch.inference_mode():
+        made = activation(-torch.logspace(-4, 5, 10_000))
+    least = min(0.0, float(made.min()))
+    return least - 1e-3 if least > -1 else None
 
 
 def _make_groups(

@@ -18,7 +18,7 @@ import torch
 
 from biogpt.decoding.constraint import TokenConstraint, compile_constraint
 from biogpt.decoding.settings import GenerationSettings
-from biogpt.engine.cores import count_side_by_side, map_side_by_side
+from biogpt.engine.cores import count_processes, count_side_by_side, map_side_by_side
 from biogpt.engine.engine import Completion, Engine
 from biogpt.engine.loading import load_any_for_engine
 from biogpt.engine.network import Network, Segment
@@ -92,6 +92,7 @@ class Predictor:
         self.task = task
         self._model: Model | None = None  # a language model is the engine's
         self._labels: Mapping[int, str] = model.config.id2label
+        self._num_parameters: int = model.num_parameters()
         self._is_multiple: bool = model.config.problem_type == "multi_label_classification"
         self.tokenizer = tokenizer
         self.batch_size = batch_size
@@ -132,6 +133,11 @@ class Predictor:
         num_windows = 1 if num_side_by_side == 1 else 2 * num_side_by_side
         # The sentences of a few documents fill a window.
         return num_windows * (self.batch_size if self.task.kind.reads_sentences else self.window_size)
+
+    @property
+    def num_processes(self) -> int:
+        """How many processes, each with the model, are best asked side by side about many documents."""
+        return count_processes(self._network.device, self._num_parameters)
 
     @property
     def _searches(self) -> bool:

@@ -10,9 +10,10 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import biogpt
 from biogpt.documents import OUTPUT_FORMATS, Document, Problem, Writer, open_writer, output_format
@@ -27,8 +28,13 @@ from biogpt.extraction.conversion import Source
 from biogpt.extraction.linking import Linker
 from biogpt.extraction.task_models import TaskModel
 from biogpt.mining.inputs import Input, prepare_inputs, read_input
+from biogpt.mining.side_by_side import extract_slices
 from biogpt.run_state import RunState
 from biogpt.tasks.task import Task
+
+if TYPE_CHECKING:
+    from biogpt.extraction.extractor import Extractor
+    from biogpt.extraction.joint import JointExtractor
 
 DEFAULT_FORMAT = "jsonl"
 
@@ -178,6 +184,7 @@ def predict_files(
     linker: Linker | None = None,
     passages: str | Sequence[str] | None = None,
     is_fixing_offsets: bool = False,
+    workers: int | None = 1,
     on_problem: Callable[[Problem], None] = lambda problem: None,
     on_progress: Callable[[Summary], None] = lambda summary: None,
 ) -> Summary:
@@ -198,6 +205,9 @@ def predict_files(
             abstract.
         is_fixing_offsets: put annotations whose offsets are counted in another way where their text stands; see
             `biogpt.documents.offsets.fix_offsets`.
+        workers: how many processes extract side by side where there are many documents; None: one for each core, if the
+            model is small and runs on the CPU. With more than 1 the caller's script must not do anything when it is
+            imported: Python's `multiprocessing` starts processes that import it.
         on_problem: called with each record that is skipped, and each file that is damaged.
         on_progress: called after each group.
 
@@ -237,22 +247,17 @@ def predict_files(
 
     if target.page_path is not None:
         _make_parent(target.page_path)
-    from biogpt.extraction.extractor import Extractor  # torch, which takes a while: what was typed is checked by now
-    from biogpt.extraction.joint import JointExtractor
-
-    extractors = [
-        Extractor.of(
-            model,
-            device=device,
-            dtype=dtype,
-            batch_size=batch_size,
-            threshold=threshold,
-            constrained=constrained,
-            linker=linker,
-        )
-        for model in models
-    ]
-    extractor = extractors[0] if len(extractors) == 1 else JointExtractor(extractors)
+    load = partial(
+        _load_extractor,
+        models,
+        device=device,
+        dtype=dtype,
+        batch_size=batch_size,
+        threshold=threshold,
+        constrained=constrained,
+        linker=linker,
+    )
+    extractor = load()
     if run_state is not None:
         run_state.begin()
         summary.take_up(run_state)
@@ -260,9 +265,8 @@ def predict_files(
         outputs = _open_outputs(stack, models, target, run_state)
         records = read_all()
         seen = _skip(records, run_state)
-        group_size = min(each.predictor.group_size for each in extractors)
-        while group := list(islice(records, group_size)):
-            for record in extractor.extract_documents(group):
+        for group, made in _extract_groups(extractor, load, records, workers):
+            for record in made:
                 summary.count(record, target.format)
                 for output in outputs:
                     output.write(record)
@@ -283,6 +287,36 @@ def predict_files(
     if run_state is not None:
         run_state.finish()
     return summary
+
+
+def _load_extractor(models: Sequence[TaskModel], **options: Any) -> "Extractor | JointExtractor":
+    """What asks one model or several; see `Extractor.of`."""
+    from biogpt.extraction.extractor import Extractor  # torch, which takes a while: what was typed is checked by now
+    from biogpt.extraction.joint import JointExtractor
+
+    extractors = [Extractor.of(model, **options) for model in models]
+    return extractors[0] if len(extractors) == 1 else JointExtractor(extractors)
+
+
+def _extract_groups(
+    extractor: "Extractor | JointExtractor",
+    load: Callable[[], "Extractor | JointExtractor"],
+    records: Iterator[Source],
+    workers: int | None,
+) -> Iterator[tuple[Sequence[Source], Iterable[Document]]]:
+    """Groups of records, each with its documents and what was extracted from them; see `predict_files`."""
+    from biogpt.extraction.joint import JointExtractor
+
+    extractors = extractor.extractors if isinstance(extractor, JointExtractor) else [extractor]
+    predictors = [each.predictor for each in extractors]
+    num_workers = workers or min(predictor.num_processes for predictor in predictors)
+    size = min(predictor.group_size for predictor in predictors)
+    while group := list(islice(records, size)):
+        yield group, extractor.extract_documents(group)
+        if num_workers > 1:
+            size = min(predictor.window_size for predictor in predictors)
+            slices = iter(lambda: list(islice(records, size)), [])
+            yield from extract_slices(extractor, load, slices, num_workers)
 
 
 def _prepare_inputs(models: Sequence[TaskModel], inputs: Sequence[Input]) -> list[Input]:

@@ -1,0 +1,91 @@
+"""Slices side by side: in order, from threads and then from processes, which may die."""
+
+import os
+import signal
+import time
+from dataclasses import dataclass
+
+import pytest
+import torch
+
+from biogpt.documents import Extraction
+from biogpt.documents.types import Passage, make_document
+from biogpt.errors import DataError
+from biogpt.mining.side_by_side import NUM_BEFORE_PROCESSES, extract_slices
+
+NUM_SLICES = 400  # as many as a slow machine may need
+
+
+@dataclass(frozen=True)
+class Marker:
+    """Marks each document with its id and with the process that it was extracted from in."""
+
+    dies_at: str = ""
+    home: int = 0
+    fails_at: str = ""
+
+    def extract_documents(self, sources):
+        for document, _ in sources:
+            if document.id == self.dies_at and os.getpid() != self.home:
+                os.kill(os.getpid(), signal.SIGKILL)
+            if document.id == self.fails_at:
+                raise DataError(f"no {document.id}")
+            yield document.with_extraction(Extraction(annotator=f"{document.id} {os.getpid()}"))
+
+    def load(self):
+        if self.dies_at == "start":
+            raise MemoryError
+        return self
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def slices(seen, most=NUM_SLICES):
+    """Slices of two documents, so long that a process has the time to begin, until one was seen at work."""
+    for number in range(most):
+        if number > NUM_BEFORE_PROCESSES:
+            time.sleep(0.05)
+        if len(set(seen)) > 1 and number > seen.index(seen[-1]) + 20:
+            return
+        yield [(make_document(f"{number}-{place}", [Passage("text")], native=object), {}) for place in "ab"]
+
+
+def run(marker):
+    ids, processes = [], []
+    given = slices(processes, 80 if marker.dies_at == "start" else NUM_SLICES)
+    for part, documents in extract_slices(marker, marker.load, given, 2):
+        for (source, _), document in zip(part, documents, strict=True):
+            identity, process = document.extraction.annotator.split()
+            assert identity == document.id == source.id
+            assert document.native is source.native
+            ids.append(identity)
+            processes.append(int(process))
+    assert ids == [f"{number}-{place}" for number in range(len(ids) // 2) for place in "ab"]
+    return processes
+
+
+def test_processes_take_the_place_of_threads(two_threads):
+    processes = run(Marker())
+    assert set(processes[: 2 * NUM_BEFORE_PROCESSES]) == {os.getpid()}
+    assert len(set(processes)) == 2
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize("when", ["start", "60-a"])
+def test_what_a_process_leaves_is_extracted_here(two_threads, when, capfd):
+    assert os.getpid() in run(Marker(dies_at=when, home=os.getpid()))
+    assert not capfd.readouterr().err
+
+
+def test_an_error_comes_in_its_turn(two_threads):
+    marker = Marker(fails_at="3-b")
+    made = extract_slices(marker, marker.load, slices([]), 2)
+    assert [len(next(made)[1]) for _ in range(3)] == [2, 2, 2]
+    with pytest.raises(DataError, match="no 3-b"):
+        next(made)
