@@ -6,7 +6,7 @@ import torch
 from biogpt.engine.engine import Engine
 from biogpt.engine.kv_cache import KeyValueCache
 from biogpt.engine.linear import Int8Linear, pack_linear
-from biogpt.engine.network import Network, Segment
+from biogpt.engine.network import Network, Segment, _find_floor
 from biogpt.engine.processor import choose_dtype, has_int8_kernel
 from biogpt.engine.tree import TokenTree
 from biogpt.errors import InputError
@@ -88,6 +88,30 @@ def test_int8_is_near_and_the_same_alone_and_among_others():
         assert torch.equal(packed(inputs[row : row + 1])[0], outputs[row])
     assert torch.equal(packed(torch.zeros(1, 64))[0], bias)
     assert packed(torch.full((1, 64), torch.nan)).isnan().all()
+
+
+@needs_int8
+def test_inputs_that_never_fall_below_a_floor_lose_half_as_much():
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(256, 64)
+    inputs = torch.nn.functional.gelu(torch.randn(9, 256) * torch.logspace(-2, 2, 9)[:, None])
+    exact = torch.nn.functional.linear(inputs, quantize(layer.weight.detach()).to_float(), layer.bias).detach()
+    errors = [
+        (pack_linear([layer], is_int8=True, floor=floor)(inputs.clone()) - exact).norm(dim=1) for floor in (None, -0.17)
+    ]
+    assert (errors[1] < 0.8 * errors[0])[4:].all()  # small ones are as coarse, and as small beside the floor
+    packed = pack_linear([layer], is_int8=True, floor=-0.17)
+    for row in range(9):
+        assert torch.equal(packed(inputs[row : row + 1])[0], packed(inputs)[row])
+    assert torch.equal(packed(inputs.clone(), is_scratch=True), packed(inputs))
+
+
+def test_which_activations_have_a_floor():
+    assert _find_floor(torch.nn.functional.gelu) == pytest.approx(-0.171, abs=1e-3)
+    assert _find_floor(torch.nn.functional.silu) == pytest.approx(-0.2795, abs=1e-3)
+    assert _find_floor(torch.relu) == pytest.approx(-0.001)
+    assert _find_floor(lambda inputs: inputs) is None
+    assert _find_floor(torch.nn.functional.leaky_relu) is None
 
 
 @needs_int8

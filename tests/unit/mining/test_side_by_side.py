@@ -1,9 +1,11 @@
 """Slices side by side: in order, from threads and then from processes, which may die."""
 
 import os
+import pickle
 import signal
 import time
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 import torch
@@ -11,6 +13,8 @@ import torch
 from biogpt.documents import Extraction
 from biogpt.documents.types import Passage, make_document
 from biogpt.errors import DataError
+from biogpt.extraction.task_models import find_task_model
+from biogpt.mining.local import _load_extractor
 from biogpt.mining.side_by_side import NUM_BEFORE_PROCESSES, extract_slices
 
 NUM_SLICES = 400  # as many as a slow machine may need
@@ -33,6 +37,7 @@ class Marker:
             yield document.with_extraction(Extraction(annotator=f"{document.id} {os.getpid()}"))
 
     def load(self):
+        """Another one, in another process."""
         if self.dies_at == "start":
             raise MemoryError
         return self
@@ -81,6 +86,19 @@ def test_processes_take_the_place_of_threads(two_threads):
 def test_what_a_process_leaves_is_extracted_here(two_threads, when, capfd):
     assert os.getpid() in run(Marker(dies_at=when, home=os.getpid()))
     assert not capfd.readouterr().err
+
+
+def test_a_model_is_loaded_in_each_process(two_threads):
+    load = partial(_load_extractor, [find_task_model("ncbi_disease")], device="cpu", batch_size=1)
+    extractor = load()
+    texts = ["Cystic fibrosis is inherited.", "Patients with breast cancer were seen.", "Nothing is said here."]
+    sources = [(make_document(text, [Passage(text)]), {}) for text in texts]
+    expected = [document.extraction for document in extractor.extract_documents(sources)]
+    assert [len(extraction.entities) for extraction in expected] == [1, 1, 0]
+    used = pickle.loads(pickle.dumps(load))()
+    assert [document.extraction for document in used.extract_documents(sources)] == expected
+    made = extract_slices(extractor, load, ([source] for _ in range(8) for source in sources), 2)
+    assert [documents[0].extraction for _, documents in made] == 8 * expected
 
 
 def test_an_error_comes_in_its_turn(two_threads):
