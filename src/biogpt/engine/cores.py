@@ -16,7 +16,7 @@ MAX_SIDE_BY_SIDE = 4
 """Threads that run models: what is not PyTorch's runs in one of them at a time."""
 
 MAX_PROCESSES = 8
-_MAX_PARAMETERS_IN_EACH = 50_000_000  # of a larger model the operations are long enough to be split between cores
+_SMALL_SIZE = 512  # from this hidden size on, operations are long enough to be split between cores
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -27,9 +27,9 @@ def count_side_by_side(device: torch.device) -> int:
     return min(torch.get_num_threads(), MAX_SIDE_BY_SIDE) if device.type == "cpu" else 1
 
 
-def count_processes(device: torch.device, num_parameters: int) -> int:
+def count_processes(device: torch.device, hidden_size: int) -> int:
     """How many processes that hold the model each make the best of the cores."""
-    if device.type != "cpu" or num_parameters > _MAX_PARAMETERS_IN_EACH:
+    if device.type != "cpu" or hidden_size >= _SMALL_SIZE:
         return 1
     return min(torch.get_num_threads(), MAX_PROCESSES)
 

@@ -43,7 +43,7 @@ class Int8Linear:
         self._floor = floor
         self._shifted_bias = self._bias
         if floor is not None:  # the inputs are read as if they began at 0
-            self._shifted_bias = self._bias + floor * self._scales * matrix.codes.sum(dim=1)
+            self._shifted_bias = self._bias + floor * self._scales * matrix.codes.sum(dim=1, dtype=torch.int32)
 
     def __call__(self, inputs: torch.Tensor, is_scratch: bool = False) -> torch.Tensor:
         """(N, C) -> (N, O); inputs that are `is_scratch` may be overwritten."""

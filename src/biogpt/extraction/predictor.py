@@ -92,7 +92,7 @@ class Predictor:
         self.task = task
         self._model: Model | None = None  # a language model is the engine's
         self._labels: Mapping[int, str] = model.config.id2label
-        self._num_parameters: int = model.num_parameters()
+        self._hidden_size: int = model.config.hidden_size
         self._is_multiple: bool = model.config.problem_type == "multi_label_classification"
         self.tokenizer = tokenizer
         self.batch_size = batch_size
@@ -137,7 +137,7 @@ class Predictor:
     @property
     def num_processes(self) -> int:
         """How many processes, each with the model, are best asked side by side about many documents."""
-        return count_processes(self._network.device, self._num_parameters)
+        return count_processes(self._network.device, self._hidden_size)
 
     @property
     def _searches(self) -> bool:

@@ -310,12 +310,12 @@ def _extract_groups(
     extractors = extractor.extractors if isinstance(extractor, JointExtractor) else [extractor]
     predictors = [each.predictor for each in extractors]
     num_workers = workers or min(predictor.num_processes for predictor in predictors)
-    size = min(predictor.group_size for predictor in predictors)
-    while group := list(islice(records, size)):
+    group_size = min(predictor.group_size for predictor in predictors)
+    slice_size = min(predictor.window_size for predictor in predictors)
+    while group := list(islice(records, group_size)):
         yield group, extractor.extract_documents(group)
         if num_workers > 1:
-            size = min(predictor.window_size for predictor in predictors)
-            slices = iter(lambda: list(islice(records, size)), [])
+            slices = iter(lambda: list(islice(records, slice_size)), [])
             yield from extract_slices(extractor, load, slices, num_workers)
 
 

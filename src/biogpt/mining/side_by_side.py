@@ -136,20 +136,19 @@ def _start_process(load: Callable[[], DocumentExtractor], num_threads: int) -> _
     return _Worker(executor, None, executor.submit(_do_nothing))
 
 
-_own: DocumentExtractor | None = None
-"""The extractor of a process that was started here."""
+_own: list[DocumentExtractor] = []
+"""In a process that was started here: its extractor."""
 
 
 def _begin(load: Callable[[], DocumentExtractor], num_threads: int) -> None:
     """What such a process does first."""
     import torch
 
-    global _own
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started it ends it
     threading.Thread(target=_end_with_parent, daemon=True).start()
     logging.disable(logging.CRITICAL)  # was said already
     torch.set_num_threads(num_threads)
-    _own = load()
+    _own.append(load())
 
 
 def _end_with_parent() -> None:
@@ -165,6 +164,5 @@ def _do_nothing() -> None:
 
 
 def _extract(extractor: DocumentExtractor | None, part: Sequence[Source]) -> list[Extraction | None]:
-    extractor = extractor or _own
-    assert extractor is not None
+    extractor = extractor or _own[0]
     return [document.extraction for document in extractor.extract_documents(part)]

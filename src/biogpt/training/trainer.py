@@ -14,6 +14,7 @@ import torch
 from torch.utils.data import SequentialSampler
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
+from biogpt.engine.processor import processor_features
 from biogpt.errors import InputError, TrainingError
 from biogpt.model.loading import choose_device
 from biogpt.training.run_directory import num_processes
@@ -99,7 +100,7 @@ def computes_bf16(precision: str, device: torch.device) -> bool:
         return precision == "bf16"
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return device.type == "cpu" and bool(getattr(torch.cpu, "_is_avx512_bf16_supported", bool)())
+    return device.type == "cpu" and "bf16" in processor_features()
 
 
 @dataclass

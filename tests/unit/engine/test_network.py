@@ -7,7 +7,7 @@ from biogpt.engine.engine import Engine
 from biogpt.engine.kv_cache import KeyValueCache
 from biogpt.engine.linear import Int8Linear, pack_linear
 from biogpt.engine.network import Network, Segment, _find_floor
-from biogpt.engine.processor import choose_dtype, has_int8_kernel
+from biogpt.engine.processor import choose_dtype, has_int8_kernel, processor_features
 from biogpt.engine.tree import TokenTree
 from biogpt.errors import InputError
 from biogpt.model.quantization import MAX_INT8_ERROR, quantize
@@ -99,7 +99,7 @@ def test_inputs_that_never_fall_below_a_floor_lose_half_as_much():
     errors = [
         (pack_linear([layer], is_int8=True, floor=floor)(inputs.clone()) - exact).norm(dim=1) for floor in (None, -0.17)
     ]
-    assert (errors[1] < 0.8 * errors[0])[4:].all()  # small ones are as coarse, and as small beside the floor
+    assert errors[1][4:].sum() < 0.7 * errors[0][4:].sum()  # of the first ones, GELU leaves halves of the inputs
     packed = pack_linear([layer], is_int8=True, floor=-0.17)
     for row in range(9):
         assert torch.equal(packed(inputs[row : row + 1])[0], packed(inputs)[row])
@@ -177,3 +177,18 @@ def test_the_type_is_looked_up(monkeypatch):
     assert choose_dtype("int8", cpu, 347_000_000)[0] == "float32"
     with pytest.raises(InputError, match=r"Unknown dtype 'int9'.*'int8'"):
         choose_dtype("int9", cpu, 1)
+
+
+@pytest.mark.parametrize(
+    ("vendor", "flags", "found"),
+    [
+        ("GenuineIntel", "avx512_bf16 avx512_vnni", {"vnni"}),
+        ("GenuineIntel", "avx512_bf16 avx512_vnni amx_bf16 amx_int8", {"vnni", "bf16", "amx"}),
+        ("AuthenticAMD", "avx512_bf16 avx512_vnni", {"vnni", "bf16"}),
+        ("AuthenticAMD", "avx2", set()),
+    ],
+)
+def test_what_a_processor_does_well(monkeypatch, vendor, flags, found):
+    text = f"processor\t: 0\nvendor_id\t: {vendor}\nflags\t\t: fpu {flags}\n"
+    monkeypatch.setattr("pathlib.Path.read_text", lambda *_, **__: text)
+    assert processor_features.__wrapped__() == found
