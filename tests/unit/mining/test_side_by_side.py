@@ -1,11 +1,13 @@
 """Slices side by side: in order, from threads and then from processes, which may die."""
 
+import multiprocessing
 import os
 import pickle
 import signal
 import time
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 
 import pytest
 import torch
@@ -40,6 +42,8 @@ class Marker:
         """Another one, in another process."""
         if self.dies_at == "start":
             raise MemoryError
+        if self.dies_at == "never":
+            time.sleep(120)
         return self
 
 
@@ -86,6 +90,27 @@ def test_processes_take_the_place_of_threads(two_threads):
 def test_what_a_process_leaves_is_extracted_here(two_threads, when, capfd):
     assert os.getpid() in run(Marker(dies_at=when, home=os.getpid()))
     assert not capfd.readouterr().err
+
+
+def test_nothing_waits_for_a_process_that_is_still_loading(two_threads, capfd):
+    marker = Marker(dies_at="never")
+    begin = time.monotonic()
+    made = list(extract_slices(marker, marker.load, islice(slices([]), NUM_BEFORE_PROCESSES + 2), 2))
+    assert len(made) == NUM_BEFORE_PROCESSES + 2
+    assert time.monotonic() - begin < 60
+    assert not multiprocessing.active_children()
+    assert not capfd.readouterr().err
+
+
+@pytest.mark.parametrize("what", ["__init__", "submit"])
+def test_processes_that_the_system_refuses_are_done_without(two_threads, what, monkeypatch):
+    def refuse(*_):
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr(f"concurrent.futures.ProcessPoolExecutor.{what}", refuse)
+    marker = Marker()
+    made = list(extract_slices(marker, marker.load, islice(slices([]), NUM_BEFORE_PROCESSES + 2), 2))
+    assert len(made) == NUM_BEFORE_PROCESSES + 2
 
 
 def test_a_model_is_loaded_in_each_process(two_threads):
