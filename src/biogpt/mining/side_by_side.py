@@ -6,6 +6,7 @@ a thread when it is ready. One that cannot start, or dies, loses nothing: its sl
 waits for one at the end, which may still be loading.
 """
 
+import contextlib
 import logging
 import multiprocessing
 import os
@@ -157,7 +158,22 @@ def _start_process(load: Callable[[], DocumentExtractor], num_threads: int) -> _
     theirs, ours = context.Pipe(duplex=False)
     with theirs:
         executor = ProcessPoolExecutor(1, context, _begin, (load, num_threads, theirs))
-        return _Worker(executor, None, executor.submit(_do_nothing), ours)
+        with _without_interrupts():
+            begun = executor.submit(_do_nothing)
+    return _Worker(executor, None, begun, ours)
+
+
+@contextlib.contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """A process that is started here does not see Ctrl-C, not even while it still imports; this one sees it behind."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _own: list[DocumentExtractor] = []
@@ -166,7 +182,7 @@ _own: list[DocumentExtractor] = []
 
 def _begin(load: Callable[[], DocumentExtractor], num_threads: int, line: Connection) -> None:
     """What such a process does first."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started it ends it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started it ends it; for systems without masks
     threading.Thread(target=_end_with, args=(line,), daemon=True).start()
     logging.disable(logging.CRITICAL)  # was said already
     import torch

@@ -93,10 +93,17 @@ def test_what_a_process_leaves_is_extracted_here(two_threads, when, capfd):
 
 
 def test_nothing_waits_for_a_process_that_is_still_loading(two_threads, capfd):
+    def interrupted():
+        yield from islice(slices([]), NUM_BEFORE_PROCESSES + 1)
+        (process,) = multiprocessing.active_children()
+        time.sleep(0.5)  # Python runs by then, and imports
+        os.kill(process.pid, signal.SIGINT)  # as Ctrl-C does
+        time.sleep(0.5)
+        assert process.is_alive()
+
     marker = Marker(dies_at="never")
     begin = time.monotonic()
-    made = list(extract_slices(marker, marker.load, islice(slices([]), NUM_BEFORE_PROCESSES + 2), 2))
-    assert len(made) == NUM_BEFORE_PROCESSES + 2
+    assert len(list(extract_slices(marker, marker.load, interrupted(), 2))) == NUM_BEFORE_PROCESSES + 1
     assert time.monotonic() - begin < 60
     assert not multiprocessing.active_children()
     assert not capfd.readouterr().err
