@@ -3,7 +3,7 @@
 oneDNN lays a matrix out number by number: that is most of the time in which a large model loads. Where its layout is
 the one known here, all matrices of a shape but the first are laid out by a plain copy, in a sixth of the time. That it
 is the known one is never assumed: oneDNN lays out random numbers of the same shape, and both have to agree in each
-byte. On processors with other layouts oneDNN does everything.
+byte. On processors with other layouts oneDNN does everything. Its layout also depends on the number of threads.
 
 Shapes: O rows (outputs), C columns (inputs).
 """
@@ -17,7 +17,8 @@ import torch
 _BLOCK = 64  # rows and columns
 _BATCH = 32  # tokens of a pass, which oneDNN asks for; other numbers are computed, too
 
-# The last matrix of each shape, while it is used. A copy of it has the place and the description that another needs.
+# The last matrix of each shape and number of threads, while it is used. A copy of it has the place and the description
+# that another needs.
 _packed: WeakValueDictionary[tuple[int, ...], torch.Tensor] = WeakValueDictionary()
 
 
@@ -30,15 +31,15 @@ def pack_matrix(codes: torch.Tensor) -> torch.Tensor:
     Returns:
         An opaque tensor of oneDNN's.
     """
-    shape = tuple(codes.shape)
-    pattern = _packed.get(shape)
-    if pattern is not None and _is_layout_known(shape):
+    key = (*codes.shape, torch.get_num_threads())
+    pattern = _packed.get(key)
+    if pattern is not None and _is_layout_known(*key):
         packed = pattern.clone()
         is_aligned = codes.is_contiguous() and codes.storage_offset() % 4 == 0
         _lay_out(codes if is_aligned else codes.clone(memory_format=torch.contiguous_format), _memory_of(packed))
     else:
         packed = _pack_by_onednn(codes)
-    _packed[shape] = packed
+    _packed[key] = packed
     return packed
 
 
@@ -48,12 +49,13 @@ def _pack_by_onednn(codes: torch.Tensor) -> torch.Tensor:
 
 
 @functools.cache
-def _is_layout_known(shape: tuple[int, int]) -> bool:
-    """Whether `_lay_out` does what oneDNN does, byte by byte."""
-    num_rows, num_columns = shape
+def _is_layout_known(num_rows: int, num_columns: int, num_threads: int) -> bool:
+    """Whether `_lay_out` does what oneDNN does in so many threads, which are the caller's, byte by byte."""
     if num_rows % _BLOCK or num_columns % _BLOCK or not hasattr(torch.ops.mkldnn, "data_ptr"):
         return False
-    codes = torch.randint(-127, 128, shape, dtype=torch.int8, generator=torch.Generator().manual_seed(0))
+    codes = torch.randint(
+        -127, 128, (num_rows, num_columns), dtype=torch.int8, generator=torch.Generator().manual_seed(0)
+    )
     expected = _pack_by_onednn(codes)
     memory = _memory_of(expected)
     if len(memory) != codes.numel() + 4 * num_rows:

@@ -310,8 +310,9 @@ def _extract_groups(
     extractors = extractor.extractors if isinstance(extractor, JointExtractor) else [extractor]
     predictors = [each.predictor for each in extractors]
     num_workers = workers or min(predictor.num_processes for predictor in predictors)
-    group_size = min(predictor.group_size for predictor in predictors)
     slice_size = min(predictor.window_size for predictor in predictors)
+    # What is predicted together touches the last digits of scores: a run that is taken up again has the same slices.
+    group_size = slice_size if num_workers > 1 else min(predictor.group_size for predictor in predictors)
     while group := list(islice(records, group_size)):
         yield group, extractor.extract_documents(group)
         if num_workers > 1:

@@ -2,9 +2,11 @@
 
 A small model's operations are too short to be split between cores, and threads of one process wait for each other's
 Python. So once there are many documents, processes are started that load the model themselves; each takes the place of
-a thread when it is ready. One that cannot start, or dies, loses nothing: its slices are extracted from here.
+a thread when it is ready. One that cannot start, or dies, loses nothing: its slices are extracted from here. Nothing
+waits for one at the end, which may still be loading.
 """
 
+import contextlib
 import logging
 import multiprocessing
 import os
@@ -15,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
+from multiprocessing.connection import Connection
 from typing import Protocol
 
 from biogpt.documents import Document, Extraction
@@ -73,7 +76,7 @@ def extract_slices(
     try:
         for number, part in enumerate(slices):
             if number == NUM_BEFORE_PROCESSES:
-                processes = [_start_process(load, own) for _ in range(num_workers - 1)]
+                processes = _start_processes(load, own, num_workers - 1)
             ready = [worker for worker in processes if worker.is_ready()]
             worker = min([*ready, *threads[len(ready) :]], key=_Worker.count_waiting)
             running.append((part, worker.submit(part)))
@@ -82,6 +85,8 @@ def extract_slices(
         while running:
             yield finish()
     finally:
+        for worker in processes:
+            worker.stop()
         for worker in [*threads, *processes]:
             worker.executor.shutdown(cancel_futures=True)
         torch.set_num_threads(num_threads)  # PyTorch gives threads that begin later the number that was set last
@@ -96,7 +101,14 @@ class _Worker:
     """None: it has its own, in its process."""
     begun: "Future[None] | None" = None
     """Done when it has begun."""
+    line: Connection | None = None
+    """To its process, which ends when this is closed."""
     given: "list[Future[list[Extraction | None]]]" = field(default_factory=list)
+
+    def stop(self) -> None:
+        """End its process, whatever that does."""
+        if self.line is not None:
+            self.line.close()
 
     def is_ready(self) -> bool:
         """Whether it has begun, and did not die."""
@@ -130,32 +142,60 @@ def _start_thread(extractor: DocumentExtractor, num_threads: int) -> _Worker:
     return _Worker(ThreadPoolExecutor(1, "biogpt", torch.set_num_threads, (num_threads,)), extractor)
 
 
+def _start_processes(load: Callable[[], DocumentExtractor], num_threads: int, number: int) -> list[_Worker]:
+    """So many, or fewer where the system refuses one: it may lack memory, or what processes share."""
+    workers: list[_Worker] = []
+    try:
+        while len(workers) < number:
+            workers.append(_start_process(load, num_threads))
+    except (OSError, ImportError, NotImplementedError) as error:
+        _logger.debug("A process for extraction could not start: %r", error)
+    return workers
+
+
 def _start_process(load: Callable[[], DocumentExtractor], num_threads: int) -> _Worker:
     context = multiprocessing.get_context("spawn")  # a fork would lack PyTorch's threads
-    executor = ProcessPoolExecutor(1, context, _begin, (load, num_threads))
-    return _Worker(executor, None, executor.submit(_do_nothing))
+    theirs, ours = context.Pipe(duplex=False)
+    with theirs:
+        executor = ProcessPoolExecutor(1, context, _begin, (load, num_threads, theirs))
+        with _without_interrupts():
+            begun = executor.submit(_do_nothing)
+    return _Worker(executor, None, begun, ours)
+
+
+@contextlib.contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """A process that is started here does not see Ctrl-C, not even while it still imports; this one sees it behind."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _own: list[DocumentExtractor] = []
 """In a process that was started here: its extractor."""
 
 
-def _begin(load: Callable[[], DocumentExtractor], num_threads: int) -> None:
+def _begin(load: Callable[[], DocumentExtractor], num_threads: int, line: Connection) -> None:
     """What such a process does first."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started it ends it; for systems without masks
+    threading.Thread(target=_end_with, args=(line,), daemon=True).start()
+    logging.disable(logging.CRITICAL)  # was said already
     import torch
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started it ends it
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    logging.disable(logging.CRITICAL)  # was said already
     torch.set_num_threads(num_threads)
     _own.append(load())
 
 
-def _end_with_parent() -> None:
-    """End when the process that started this one has died, and could not tell."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
+def _end_with(line: Connection) -> None:
+    """End when the process that started this one closes its end, or has died and could not."""
+    try:
+        line.poll(None)
+    finally:
         os._exit(1)
 
 

@@ -23,7 +23,7 @@ def multiply(inputs: torch.Tensor, packed: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize("shape", [(128, 64), (64, 192), (100, 64), (64, 30)])
 def test_every_matrix_of_a_shape_gives_the_exact_products(shape, is_layout_known, monkeypatch):
     if is_layout_known is not None:
-        monkeypatch.setattr(packing, "_is_layout_known", lambda shape: is_layout_known)
+        monkeypatch.setattr(packing, "_is_layout_known", lambda *_: is_layout_known)
     num_rows, num_columns = shape
     whole = torch.randint(-127, 128, (3 * num_rows + 1, num_columns), dtype=torch.int8)
     unaligned = whole.flatten()[1 : 1 + num_rows * num_columns].view(shape)
@@ -35,10 +35,26 @@ def test_every_matrix_of_a_shape_gives_the_exact_products(shape, is_layout_known
             torch.testing.assert_close(multiply(inputs, own), (inputs.float() - 128) @ each.float().t(), rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("shape", [(192, 64), (384, 384)])
+def test_a_layout_of_other_numbers_of_threads_is_not_taken_for_the_own(shape):
+    before = torch.get_num_threads()
+    inputs = torch.randint(0, 256, (3, shape[1]), dtype=torch.uint8)
+    try:
+        for num_threads in (1, 8, 4, 1):  # to oneDNN it matters how many there are
+            torch.set_num_threads(num_threads)
+            codes = [torch.randint(-127, 128, shape, dtype=torch.int8) for _ in range(2)]
+            packed = [packing.pack_matrix(each) for each in codes]
+            for each, own in zip(codes, packed, strict=True):
+                assert torch.equal(multiply(inputs, own), (inputs.float() - 128) @ each.float().t())
+            del packed, own  # else they would be the pattern of the next ones
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_a_layout_that_is_not_onednns_is_noticed(monkeypatch):
     def lay_out_otherwise(codes: torch.Tensor, target: torch.Tensor) -> None:
         lay_out(codes.roll(1, 0), target)
 
     lay_out = packing._lay_out
     monkeypatch.setattr(packing, "_lay_out", lay_out_otherwise)
-    assert not packing._is_layout_known.__wrapped__((128, 64))
+    assert not packing._is_layout_known.__wrapped__(128, 64, torch.get_num_threads())

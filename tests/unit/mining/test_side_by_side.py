@@ -1,11 +1,14 @@
 """Slices side by side: in order, from threads and then from processes, which may die."""
 
+import multiprocessing
 import os
 import pickle
 import signal
 import time
 from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate, islice
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,7 +17,7 @@ from biogpt.documents import Extraction
 from biogpt.documents.types import Passage, make_document
 from biogpt.errors import DataError
 from biogpt.extraction.task_models import find_task_model
-from biogpt.mining.local import _load_extractor
+from biogpt.mining.local import _extract_groups, _load_extractor
 from biogpt.mining.side_by_side import NUM_BEFORE_PROCESSES, extract_slices
 
 NUM_SLICES = 400  # as many as a slow machine may need
@@ -40,6 +43,8 @@ class Marker:
         """Another one, in another process."""
         if self.dies_at == "start":
             raise MemoryError
+        if self.dies_at == "never":
+            time.sleep(120)
         return self
 
 
@@ -86,6 +91,55 @@ def test_processes_take_the_place_of_threads(two_threads):
 def test_what_a_process_leaves_is_extracted_here(two_threads, when, capfd):
     assert os.getpid() in run(Marker(dies_at=when, home=os.getpid()))
     assert not capfd.readouterr().err
+
+
+def test_nothing_waits_for_a_process_that_is_still_loading(two_threads, capfd):
+    def interrupted():
+        yield from islice(slices([]), NUM_BEFORE_PROCESSES + 1)
+        (process,) = multiprocessing.active_children()
+        time.sleep(0.5)  # Python runs by then, and imports
+        os.kill(process.pid, signal.SIGINT)  # as Ctrl-C does
+        time.sleep(0.5)
+        assert process.is_alive()
+
+    marker = Marker(dies_at="never")
+    begin = time.monotonic()
+    assert len(list(extract_slices(marker, marker.load, interrupted(), 2))) == NUM_BEFORE_PROCESSES + 1
+    assert time.monotonic() - begin < 60
+    assert not multiprocessing.active_children()
+    assert not capfd.readouterr().err
+
+
+@pytest.mark.parametrize("what", ["__init__", "submit"])
+def test_processes_that_the_system_refuses_are_done_without(two_threads, what, monkeypatch):
+    def refuse(*_):
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr(f"concurrent.futures.ProcessPoolExecutor.{what}", refuse)
+    marker = Marker()
+    made = list(extract_slices(marker, marker.load, islice(slices([]), NUM_BEFORE_PROCESSES + 2), 2))
+    assert len(made) == NUM_BEFORE_PROCESSES + 2
+
+
+@pytest.mark.parametrize("group_size", [2, 4, 8])
+def test_what_is_predicted_together_is_the_same_where_a_run_is_taken_up_again(two_threads, group_size):
+    class Recorder(Marker):
+        predictor = SimpleNamespace(group_size=group_size, window_size=4, num_processes=2)
+
+        def extract_documents(self, sources):
+            together.append([document.id for document, _ in sources])
+            return list(super().extract_documents(sources))
+
+    def record(first):
+        together.clear()
+        records = ((make_document(str(number), [Passage("text")]), {}) for number in range(first, 18))
+        ends = [len(list(made)) for _, made in _extract_groups(Recorder(), Recorder, records, 2)]
+        return list(accumulate(ends)), sorted(together, key=lambda ids: int(ids[0]))
+
+    together = []
+    ends, unbroken = record(0)
+    for number, end in enumerate(ends, start=1):
+        assert record(end)[1] == unbroken[number:]
 
 
 def test_a_model_is_loaded_in_each_process(two_threads):
