@@ -35,6 +35,18 @@ def test_every_matrix_of_a_shape_gives_the_exact_products(shape, is_layout_known
             torch.testing.assert_close(multiply(inputs, own), (inputs.float() - 128) @ each.float().t(), rtol=0, atol=0)
 
 
+def test_a_pytorch_without_these_operators_has_everything_laid_out_by_onednn(monkeypatch):
+    def lacking(packed):
+        raise AttributeError("no such operator")
+
+    monkeypatch.setattr(packing, "_memory_of", lacking)
+    shape = (448, 64)  # of no other test: what is known of a shape is remembered
+    codes = [torch.randint(-127, 128, shape, dtype=torch.int8) for _ in range(2)]
+    inputs = torch.randint(0, 256, (3, 64), dtype=torch.uint8)
+    for each, own in zip(codes, [packing.pack_matrix(each) for each in codes], strict=True):
+        assert torch.equal(multiply(inputs, own), (inputs.float() - 128) @ each.float().t())
+
+
 @pytest.mark.parametrize("shape", [(192, 64), (384, 384)])
 def test_a_layout_of_other_numbers_of_threads_is_not_taken_for_the_own(shape):
     before = torch.get_num_threads()
