@@ -15,10 +15,7 @@ def mine(
     output: options.Output,
     task: options.Tasks = None,
     model: options.OptionalModel = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Processes with a model each; by default one per GPU, or else per CPU."),
-    ] = None,
+    workers: options.Workers = None,
     ray_address: Annotated[
         str | None,
         typer.Option(

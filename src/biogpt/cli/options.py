@@ -168,6 +168,16 @@ Device = Annotated[
 _DTYPE = typer.Option("--dtype", help="Type to compute in; by default what the processor does well.")
 Dtype = Annotated[DtypeChoice, _DTYPE]
 Dtypes = Annotated[list[DtypeChoice] | None, _DTYPE]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Processes with a model each; by default one per GPU or CPU core; predict takes one for few documents and for "
+        "models that are not small.",
+    ),
+]
+
 BatchSize = Annotated[
     int,
     typer.Option(

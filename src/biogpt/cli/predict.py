@@ -52,15 +52,7 @@ def predict(
     lexicon: options.Lexicon = None,
     is_unconstrained: options.Unconstrained = False,
     batch_size: options.BatchSize = 8,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            min=1,
-            help="Processes that extract side by side where there are many documents; by default one for each core, if "
-            "the model is small.",
-        ),
-    ] = None,
+    workers: options.Workers = None,
     device: options.Device = "auto",
     dtype: options.Dtype = options.DtypeChoice.auto,
     revision: options.Revision = None,

@@ -62,16 +62,39 @@ def test_a_tasks_own_file_may_have_a_recipe(
     assert (recipe.file, recipe.training.epochs) == (file, epochs)
 
 
+BC5CDR_OF_0_1_0 = """
+[finetune]
+source_weight = 0.2
+epochs = 12
+tokens_per_step = 4096
+learning_rate = 0.001
+warmup_steps = 50
+schedule = "warmup_stable_decay"
+decay_fraction = 1.0
+max_grad_norm = 1.0
+dropout = 0.0
+entity_renaming = 0.5
+pair_epochs = 3
+shuffle_relations = true
+result = "last"
+"""
+
+
 def test_a_copy_of_a_shipped_schema_has_its_recipe(tmp_path: Path) -> None:
     (tmp_path / "ddi.toml").write_bytes((SCHEMAS_PATH / "ddi.toml").read_bytes())
     assert find_recipe(tmp_path / "ddi.toml", 320) == find_recipe("ddi", 320)
 
 
 @pytest.mark.parametrize("name", ["bc5cdr", "ncbi_disease", "pubmedqa"])
-def test_the_recipe_in_a_task_of_version_0_1_0_is_read(name: str) -> None:
+def test_the_recipe_in_a_task_of_version_0_1_0_is_read(tmp_path: Path, name: str) -> None:
+    file = BUNDLED[name] / "task.toml"
+    if name == "bc5cdr":  # is newer; this is how version 0.1.0 wrote it
+        text = file.read_text().replace("source_limit = 640\n", "source_limit = 640\nprompt_length = 9\n")
+        file = tmp_path / "task.toml"
+        file.write_text(text + BC5CDR_OF_0_1_0)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        recipe = find_recipe(BUNDLED[name] / "task.toml", 320)
+        recipe = find_recipe(file, 320)
     assert recipe.file == "task.toml [finetune]"
     assert recipe.training == find_recipe(name, 320).training
     former = {"bc5cdr": {"entity_renaming", "pair_epochs", "prompt_length"}, "pubmedqa": {"prompt_length"}}
