@@ -173,8 +173,8 @@ Workers = Annotated[
     typer.Option(
         min=1,
         metavar="N",
-        help="Processes with a model each; by default one per GPU or CPU core; predict takes one for few documents and for "
-        "models that are not small.",
+        help="Processes with a model each; by default one per GPU or CPU core. predict takes one for few documents and "
+        "for models that are not small.",
     ),
 ]
 
