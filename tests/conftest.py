@@ -42,6 +42,17 @@ def random_state() -> Iterator[None]:
         torch.set_rng_state(torch_state)
 
 
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """PyTorch uses two threads, however many cores there are."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
 TINY_TEXTS = (
     "Aspirin reduces the risk of myocardial infarction, but it may cause gastrointestinal bleeding (OR 1.5; P < 0.05).",
     "The patients' blood pressure wasn't lowered by beta-blockers in double-blind, placebo-controlled trials.",

@@ -5,17 +5,9 @@ import threading
 import pytest
 import torch
 
-from biogpt.engine.cores import count_side_by_side, map_side_by_side
+from biogpt.engine.cores import count_processes, count_side_by_side, map_side_by_side
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture
-def two_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
 
 
 def test_parts_run_side_by_side_with_a_core_each_and_come_back_in_order(two_threads):
@@ -56,3 +48,9 @@ def test_parts_are_taken_as_results_are_asked_for_and_an_error_comes_in_its_turn
         next(made)
     assert len(taken) < 10
     assert torch.get_num_threads() == 2
+
+
+def test_only_small_models_on_the_cpu_are_held_by_several_processes(two_threads):
+    assert count_processes(CPU, 320) == 2
+    assert count_processes(CPU, 1024) == 1
+    assert count_processes(torch.device("cuda"), 320) == 1

@@ -48,14 +48,6 @@ class Marker:
         return self
 
 
-@pytest.fixture
-def two_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
-
-
 def slices(seen, most=NUM_SLICES):
     """Slices of two documents, so long that a process has the time to begin, until one was seen at work."""
     for number in range(most):
