@@ -86,7 +86,7 @@ def pack_linear(layers: Sequence[nn.Linear | StoredLinear], is_int8: bool, floor
         layer, or a tuple of those of several.
     """
     if is_int8:
-        read = [_read_int8(layer) for layer in layers]
+        read = [read_int8(layer) for layer in layers]
         if any(isinstance(weight, torch.Tensor) for weight, _ in read):
             return _join([_pack(weight, bias, floor) for weight, bias in read])
         biases = [bias for _, bias in read if bias is not None]
@@ -96,7 +96,7 @@ def pack_linear(layers: Sequence[nn.Linear | StoredLinear], is_int8: bool, floor
     return _join(layers)
 
 
-def _read_int8(layer: nn.Linear | StoredLinear) -> tuple[Int8Matrix | torch.Tensor, torch.Tensor | None]:
+def read_int8(layer: nn.Linear | StoredLinear) -> tuple[Int8Matrix | torch.Tensor, torch.Tensor | None]:
     """A layer's weights in int8, or in float32 where too many of them would be lost, and its bias."""
     if isinstance(layer, StoredLinear):
         weight, bias = layer.read()

@@ -12,17 +12,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
 
+from biogpt.engine.compiled import can_compile, compile_layers, compile_linear
 from biogpt.engine.kv_cache import KeyValueCache
 from biogpt.engine.linear import Linear, pack_linear
 from biogpt.engine.padding import check_numbers
+from biogpt.engine.processor import processor_features
 from biogpt.errors import InputError
 from biogpt.model.stored import StoredLinear, StoredModel
 
 if TYPE_CHECKING:
+    from biogpt.engine.kernels import Tokens
     from biogpt.model.modeling import AnyModel
 
 _MAX_PADDING = 1.2  # attention over rows of the cache with different lengths may be so much larger than theirs
@@ -133,11 +137,21 @@ class Network:
         self._embed_positions = base.embed_positions
         self._layer_norm = base.layer_norm
         last = len(base.layers) - 1
-        self._layers = [_read_layer(layer, is_int8, number == last) for number, layer in enumerate(base.layers)]
+        for layer in base.layers:
+            _check_layer(layer)
+        self._widths = [layer.self_attn.k_proj.out_features for layer in base.layers]
+        activations = {id(layer.activation_fn): layer.activation_fn for layer in base.layers}
+        self._compiled = None
+        if is_int8 and can_compile(processor_features()) and all(map(_is_gelu, activations.values())):
+            self._compiled = compile_layers(base, _find_floor(nn.functional.gelu) or 0.0)
+        self._layers = []
+        if self._compiled is None:
+            self._layers = [_read_layer(layer, is_int8, number == last) for number, layer in enumerate(base.layers)]
         heads = [getattr(model, name, None) for name in ("output_projection", "classifier", "score")]
         head: Any = next(each for each in heads if isinstance(each, nn.Module | StoredLinear))  # PEFT may wrap it
         # A head of a few labels costs nothing: it stays as precise as it is.
-        self.head: Linear = pack_linear([head], is_int8 and head is heads[0])
+        pack = pack_linear if self._compiled is None else compile_linear
+        self.head: Linear = pack([head], is_int8 and head is heads[0])
         """Outputs (K, C) -> logits (K, V), or of labels."""
 
     def make_cache(self, num_rows: int = 1, num_tokens: int = 64, max_bytes: int | None = None) -> KeyValueCache:
@@ -149,8 +163,7 @@ class Network:
             spare = None
         if spare is not None and spare.serves(num_rows, num_tokens, max_places):
             return spare
-        widths = [layer.width for layer in self._layers]
-        return KeyValueCache(widths, self.dtype, self.device, num_rows, num_tokens, max_places)
+        return KeyValueCache(self._widths, self.dtype, self.device, num_rows, num_tokens, max_places)
 
     def keep_cache(self, cache: KeyValueCache) -> None:
         """Keep a cache that is done with for the next `make_cache`: new memory costs more than writing to it."""
@@ -161,7 +174,7 @@ class Network:
     @property
     def bytes_per_token(self) -> int:
         """What the cache takes for each token."""
-        return 2 * sum(layer.width for layer in self._layers) * self.dtype.itemsize
+        return 2 * sum(self._widths) * self.dtype.itemsize
 
     @torch.inference_mode()
     def score(self, segments: Sequence[Segment], cache: KeyValueCache | None = None) -> torch.Tensor:
@@ -213,13 +226,15 @@ class Network:
                 first = segment.row * cache.num_tokens + start
                 places += range(first, first + num_new)
         self.num_read += len(ids)
+        hidden = self._embed_tokens(torch.tensor(ids, device=device))
+        hidden = hidden + self._embed_positions(torch.tensor(positions, device=device))  # (N, C)
+        if self._compiled is not None:
+            return self._compiled.read(hidden, _make_tokens(segments, places, kept, cache), cache)
         groups = _make_groups(segments, device, self.dtype, is_narrow=False)
         written = torch.tensor(places, dtype=torch.long, device=device)
         is_all_kept = len(kept) == len(ids)
         chosen = None if is_all_kept else torch.tensor(kept, device=device)
         last_groups = groups if is_all_kept else _make_groups(segments, device, self.dtype, is_narrow=True)
-        hidden = self._embed_tokens(torch.tensor(ids, device=device))
-        hidden = hidden + self._embed_positions(torch.tensor(positions, device=device))  # (N, C)
         for number, layer in enumerate(self._layers):
             normed = layer.first_norm(hidden)
             if layer.query is None:
@@ -256,12 +271,15 @@ class Network:
         return outputs
 
 
-def _read_layer(layer: Any, is_int8: bool, is_last: bool) -> _Layer:
+def _check_layer(layer: Any) -> None:
     if not getattr(layer, "is_read_by_engine", False):
         raise InputError(
             f"Got a model with a layer of type {type(layer).__name__}, expected BioGptDecoderLayer in all of them. Run "
             "it with model.generate, which takes any."
         )
+
+
+def _read_layer(layer: Any, is_int8: bool, is_last: bool) -> _Layer:
     attention = layer.self_attn
     width: int = attention.k_proj.out_features
     parts = [attention.k_proj, attention.v_proj]
@@ -282,11 +300,13 @@ def _read_layer(layer: Any, is_int8: bool, is_last: bool) -> _Layer:
 
 def _in_place(activation: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
     """An activation that may overwrite what it reads; GELU does."""
+    return torch.ops.aten.gelu_ if _is_gelu(activation) else activation
+
+
+def _is_gelu(activation: Callable[[torch.Tensor], torch.Tensor]) -> bool:
     # Told by the name: to import the class of transformers takes as long as all the rest here.
     is_module = type(activation).__name__ == "GELUActivation"
-    if (getattr(activation, "act", None) if is_module else activation) is nn.functional.gelu:
-        return torch.ops.aten.gelu_
-    return activation
+    return (getattr(activation, "act", None) if is_module else activation) is nn.functional.gelu
 
 
 def _find_floor(activation: Callable[[torch.Tensor], torch.Tensor]) -> float | None:
@@ -295,6 +315,36 @@ def _find_floor(activation: Callable[[torch.Tensor], torch.Tensor]) -> float | N
         made = activation(-torch.logspace(-4, 5, 10_000))
     least = min(0.0, float(made.min()))
     return least - 1e-3 if least > -1 else None
+
+
+def _make_tokens(
+    segments: Sequence[Segment], places: list[int], kept: list[int], cache: KeyValueCache | None
+) -> "Tokens":
+    """What the tokens of some segments see; their places in the cache, or, without one, among each other."""
+    from biogpt.engine.kernels import Tokens
+
+    firsts: list[int] = []
+    num_seen: list[int] = []
+    masks: list[int] = []
+    visible: list[torch.Tensor] = []
+    num_visible = 0
+    for segment in segments:
+        num_new, stop = len(segment.ids), segment.start + len(segment.ids)
+        firsts += [len(firsts) if cache is None else segment.row * cache.num_tokens] * num_new
+        if segment.visible is None:
+            num_seen += range(segment.start + 1, stop + 1)
+            masks += [-1] * num_new
+        else:
+            num_seen += [stop] * num_new
+            masks += range(num_visible, num_visible + num_new * stop, stop)
+            visible.append(segment.visible.flatten())
+            num_visible += num_new * stop
+    return Tokens(
+        np.array(range(len(firsts)) if cache is None else places, np.int64),
+        *(np.array(each, np.int64) for each in (firsts, num_seen, masks)),
+        torch.cat(visible).numpy() if visible else np.empty(0, np.bool_),
+        np.array(kept, np.int64),
+    )
 
 
 def _make_groups(

@@ -59,7 +59,7 @@ def _can_int8(device: torch.device) -> bool:
 
 @functools.cache
 def processor_features() -> frozenset[str]:
-    """What this processor has of `vnni`, `bf16` and `amx`, as the system tells; nothing where it does not.
+    """What this processor has of `vnni`, `vnni512`, `bf16` and `amx`, as the system tells; nothing where it does not.
 
     `bf16` is that of AMD or of AMX: Intel's `avx512_bf16` alone multiplies more slowly than float32.
     """
@@ -78,6 +78,8 @@ def processor_features() -> frozenset[str]:
     found = set()
     if flags & {"avx512_vnni", "avx_vnni"}:
         found.add("vnni")
+    if "avx512_vnni" in flags:
+        found.add("vnni512")
     if "amx_bf16" in flags or ("avx512_bf16" in flags and vendor == "AuthenticAMD"):
         found.add("bf16")
     if flags & {"amx_int8"}:
