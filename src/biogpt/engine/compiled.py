@@ -153,7 +153,7 @@ class CompiledLayers:
             np.empty(num_tokens, np.float32),
             np.empty((num_tokens, self._width), np.float32),
             np.empty((num_tokens, self._layers.up.num_outputs), np.float32),
-            np.empty((num_threads, num_seen), np.float32),
+            np.empty((num_threads, 4, num_seen), np.float32),
             np.empty((num_threads, num_seen), np.int64),
             np.empty((num_threads, 4, _BLOCK), np.float32),
         )
@@ -182,7 +182,7 @@ class CompiledLinear:
             inputs.detach().contiguous().numpy(),
             np.empty((num_tokens, 4 * self._matrices.codes.shape[2]), np.uint8),
             np.empty(num_tokens, np.float32),
-            *(empty, empty, empty, np.empty((0, 0), np.int64)),
+            *(empty, empty, np.empty((0, 0, 0), np.float32), np.empty((0, 0), np.int64)),
             np.empty((num_threads, 4, _BLOCK), np.float32),
         )
         _team.run(multiply, num_threads, self._matrices, scratch, outputs.numpy())

@@ -26,8 +26,9 @@ BLOCK = 64
 
 _HEAD = 64  # numbers of a head, where it is of the usual size
 _HEAD_VECTOR = ir.VectorType(ir.FloatType(), _HEAD)
-_REDUCE = f"llvm.vector.reduce.fadd.v{_HEAD}f32"
 _TOKENS = 4  # that are multiplied by a block of weights at once
+_AHEAD = 4096  # bytes of weights that are fetched before they are needed
+_CHUNK = 128  # tokens that are multiplied by a matrix at once: their codes stay in the processor's cache
 _SPINS = 2000  # until a thread that waits lets others run
 _ZERO = 128  # the unsigned input that stands for 0
 _STORE, _ADD, _GELU = 0, 1, 2  # what is done with a product
@@ -120,7 +121,7 @@ class Scratch(NamedTuple):
     inner: np.ndarray
     """float32, (N, F)"""
     scores: np.ndarray
-    """float32, (T, largest number of tokens seen)"""
+    """float32, (T, 4, largest number of tokens seen)"""
     places: np.ndarray
     """int64, (T, largest number of tokens seen)"""
     products: np.ndarray
@@ -152,6 +153,12 @@ def _make_multiply(num_tokens: int):
             builder.module, ir.FunctionType(whole, [whole] * 3), "llvm.x86.avx512.vpdpbusd.512"
         )
 
+        fetch = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(ir.VoidType(), [ir.IntType(8).as_pointer(), word, word, word]),
+            "llvm.prefetch.p0",
+        )
+
         def read(base, offset, kind):
             loaded = builder.load(_point(builder, base, offset, kind))
             loaded.align = 4
@@ -162,6 +169,9 @@ def _make_multiply(num_tokens: int):
             builder.store(ir.Constant(whole, None), total)
         with cgutils.for_range(builder, num_quads) as loop:
             quad = builder.mul(loop.index, address(4 * BLOCK))
+            for each in range(num_vectors):
+                ahead = _point(builder, weights, builder.add(quad, address(_AHEAD + 64 * each)), ir.IntType(8))
+                builder.call(fetch, [ahead, word(0), word(3), word(1)])
             block = [read(weights, builder.add(quad, address(64 * each)), whole) for each in range(num_vectors)]
             for token, row in enumerate(totals):
                 offset = builder.add(builder.mul(stride, address(token)), builder.mul(loop.index, address(4)))
@@ -183,43 +193,84 @@ def _make_multiply(num_tokens: int):
 
 
 @intrinsic
-def _dot(typing, left, right):
-    """The dot product of 64 float32 at two addresses."""
-    del typing, left, right
-
-    def generate(context, builder, signature, arguments):
-        left, right = (_load_head(builder, each) for each in arguments)
-        add = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(ir.FloatType(), [ir.FloatType(), _HEAD_VECTOR]), _REDUCE
-        )
-        return builder.call(add, [ir.Constant(ir.FloatType(), -0.0), builder.fmul(left, right)], fastmath=["reassoc"])
-
-    return float32(types.uintp, types.uintp), generate
+def _dot(typing, queries, stride, keys, key_stride, places, count, scores, score_stride):
+    """Scores: the dot products of 64 float32 of four tokens, and of as many at `keys + key_stride * place`."""
+    del typing, queries, stride, keys, key_stride, places, count, scores, score_stride
+    return _make_dot(_TOKENS)
 
 
 @intrinsic
-def _weigh(typing, weights, places, count, numbers, stride, sums):
-    """At `sums`: the 64 float32 at `numbers + stride * place` of `count` int64 at `places`, each times its weight."""
-    del typing, weights, places, count, numbers, stride, sums
+def _dot_one(typing, queries, stride, keys, key_stride, places, count, scores, score_stride):
+    """As `_dot`, of one token."""
+    del typing, queries, stride, keys, key_stride, places, count, scores, score_stride
+    return _make_dot(1)
+
+
+def _make_dot(num_tokens: int):
+    address, single = ir.IntType(64), ir.FloatType()
 
     def generate(context, builder, signature, arguments):
-        weights, places, count, numbers, stride, sums = arguments
-        long, single = ir.IntType(64), ir.FloatType()
-        total = cgutils.alloca_once(builder, _HEAD_VECTOR)
-        builder.store(ir.Constant(_HEAD_VECTOR, None), total)
+        queries, stride, keys, key_stride, places, count, scores, score_stride = arguments
+        add = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(single, [single, _HEAD_VECTOR]), f"llvm.vector.reduce.fadd.v{_HEAD}f32"
+        )
+        rows = [
+            _load_head(builder, builder.add(queries, builder.mul(stride, address(token)))) for token in range(num_tokens)
+        ]
+        with cgutils.for_range(builder, count) as loop:
+            place = builder.load(_point(builder, places, builder.mul(loop.index, address(8)), address))
+            key = _load_head(builder, builder.add(keys, builder.mul(place, key_stride)))
+            for token, row in enumerate(rows):
+                total = builder.call(add, [ir.Constant(single, -0.0), builder.fmul(row, key)], fastmath=["reassoc"])
+                offset = builder.add(
+                    builder.mul(score_stride, address(token)), builder.mul(loop.index, address(4))
+                )
+                builder.store(total, _point(builder, scores, offset, single))
+        return context.get_dummy_value()
+
+    return types.void(*[types.uintp, types.intp] * 4), generate
+
+
+@intrinsic
+def _weigh(typing, weights, weight_stride, places, count, values, value_stride, sums, stride):
+    """Sums of the 64 float32 at `values + value_stride * place`, each times its weight, for four tokens."""
+    del typing, weights, weight_stride, places, count, values, value_stride, sums, stride
+    return _make_weigh(_TOKENS)
+
+
+@intrinsic
+def _weigh_one(typing, weights, weight_stride, places, count, values, value_stride, sums, stride):
+    """As `_weigh`, of one token."""
+    del typing, weights, weight_stride, places, count, values, value_stride, sums, stride
+    return _make_weigh(1)
+
+
+def _make_weigh(num_tokens: int):
+    address, single = ir.IntType(64), ir.FloatType()
+
+    def generate(context, builder, signature, arguments):
+        weights, weight_stride, places, count, values, value_stride, sums, stride = arguments
         add = cgutils.get_or_insert_function(
             builder.module, ir.FunctionType(_HEAD_VECTOR, [_HEAD_VECTOR] * 3), f"llvm.fma.v{_HEAD}f32"
         )
+        totals = [cgutils.alloca_once(builder, _HEAD_VECTOR) for _ in range(num_tokens)]
+        for total in totals:
+            builder.store(ir.Constant(_HEAD_VECTOR, None), total)
         with cgutils.for_range(builder, count) as loop:
-            place = builder.load(_point(builder, places, builder.mul(loop.index, long(8)), long))
-            weight = builder.load(_point(builder, weights, builder.mul(loop.index, long(4)), single))
-            row = _load_head(builder, builder.add(numbers, builder.mul(place, stride)))
-            spread = _spread(builder, weight, _HEAD_VECTOR)
-            builder.store(builder.call(add, [spread, row, builder.load(total)]), total)
-        builder.store(builder.load(total), builder.inttoptr(sums, _HEAD_VECTOR.as_pointer())).align = 4
+            place = builder.load(_point(builder, places, builder.mul(loop.index, address(8)), address))
+            value = _load_head(builder, builder.add(values, builder.mul(place, value_stride)))
+            for token, total in enumerate(totals):
+                offset = builder.add(
+                    builder.mul(weight_stride, address(token)), builder.mul(loop.index, address(4))
+                )
+                weight = _spread(builder, builder.load(_point(builder, weights, offset, single)), _HEAD_VECTOR)
+                builder.store(builder.call(add, [weight, value, builder.load(total)]), total)
+        for token, total in enumerate(totals):
+            target = _point(builder, sums, builder.mul(stride, address(token)), _HEAD_VECTOR)
+            builder.store(builder.load(total), target).align = 4
         return context.get_dummy_value()
 
-    return types.void(*[types.uintp] * 2, types.intp, types.uintp, types.intp, types.uintp), generate
+    return types.void(*[types.uintp, types.intp] * 4), generate
 
 
 def _point(builder, base, offset, kind):
@@ -418,28 +469,30 @@ def _apply(matrices, layer, inputs, scratch, thread, num_threads, num_tokens, ou
     num_outputs, stride = matrices.num_outputs, scratch.codes.shape[1]
     products = scratch.products[thread]
     start, stop = _share(thread, num_threads, num_blocks)
-    for block in range(start, stop):
-        first = block * BLOCK
-        width = min(BLOCK, num_outputs - first)
-        weights = matrices.codes.ctypes.data + (layer * num_blocks + block) * num_quads * 4 * BLOCK
-        place = 4 * (layer * num_blocks * BLOCK + first)
-        zeros = matrices.sums.ctypes.data + place
-        scales = matrices.scales.ctypes.data + place
-        biases = matrices.biases.ctypes.data + place
-        token = 0
-        while token < num_tokens:
-            codes = scratch.codes.ctypes.data + token * stride
-            steps = scratch.steps.ctypes.data + 4 * token
-            if token + _TOKENS <= num_tokens:
-                count = _TOKENS
-                _multiply(codes, stride, weights, num_quads, zeros, scales, biases, steps, products.ctypes.data)
-            else:
-                count = 1
-                _multiply_one(codes, stride, weights, num_quads, zeros, scales, biases, steps, products.ctypes.data)
-            for each in range(count):
-                row = places[token + each] if len(places) else token + each
-                _put(products[each, :width], outputs[row, first : first + width], use)
-            token += count
+    for begin in range(0, num_tokens, _CHUNK):
+        end = min(begin + _CHUNK, num_tokens)
+        for block in range(start, stop):
+            first = block * BLOCK
+            width = min(BLOCK, num_outputs - first)
+            weights = matrices.codes.ctypes.data + (layer * num_blocks + block) * num_quads * 4 * BLOCK
+            place = 4 * (layer * num_blocks * BLOCK + first)
+            zeros = matrices.sums.ctypes.data + place
+            scales = matrices.scales.ctypes.data + place
+            biases = matrices.biases.ctypes.data + place
+            token = begin
+            while token < end:
+                codes = scratch.codes.ctypes.data + token * stride
+                steps = scratch.steps.ctypes.data + 4 * token
+                if token + _TOKENS <= end:
+                    count = _TOKENS
+                    _multiply(codes, stride, weights, num_quads, zeros, scales, biases, steps, products.ctypes.data)
+                else:
+                    count = 1
+                    _multiply_one(codes, stride, weights, num_quads, zeros, scales, biases, steps, products.ctypes.data)
+                for each in range(count):
+                    row = places[token + each] if len(places) else token + each
+                    _put(products[each, :width], outputs[row, first : first + width], use)
+                token += count
     for index in range(matrices.first_rows[layer], matrices.first_rows[layer + 1]):
         output = matrices.outputs[index]
         if start * BLOCK <= output < stop * BLOCK:
@@ -464,40 +517,57 @@ def _put(products, target, use):
 
 
 @_compiled
-def _attend(query, keys, values, places, offset, scaling, scores, outputs):
-    """Attention of a head of a token to `places` of the cache, where the head's numbers begin at `offset`."""
-    size = len(query)
-    if size == _HEAD:
-        for each in range(len(places)):
-            address = keys.ctypes.data + 4 * (places[each] * keys.shape[1] + offset)
-            scores[each] = scaling * _dot(query.ctypes.data, address)
+def _attend(queries, keys, values, places, counts, offset, size, scaling, scores, outputs):
+    """Attention of a head, whose `size` numbers begin at `offset`, of tokens (one or four) to places of the cache.
+
+    Of `places` each token sees as many as `counts` says. A place that it does not see adds exactly nothing: a token's
+    outputs are the same alone and beside others."""
+    address = scores.ctypes.data
+    strides = (4 * queries.shape[1], 4 * keys.shape[1], 4 * scores.shape[1], 4 * outputs.shape[1])
+    key_address, value_address = keys.ctypes.data + 4 * offset, values.ctypes.data + 4 * offset
+    query_address, output_address = queries.ctypes.data + 4 * offset, outputs.ctypes.data + 4 * offset
+    num_places = len(places)
+    if size == _HEAD and len(counts) == _TOKENS:
+        _dot(query_address, strides[0], key_address, strides[1], places.ctypes.data, num_places, address, strides[2])
+    elif size == _HEAD:
+        _dot_one(query_address, strides[0], key_address, strides[1], places.ctypes.data, num_places, address, strides[2])
     else:
-        for each in range(len(places)):
-            key = keys[places[each], offset : offset + size]
-            total = float32(0.0)
-            for index in range(size):
-                total += query[index] * key[index]
-            scores[each] = scaling * total
-    largest = scores[0]
-    for each in range(1, len(places)):
-        largest = max(largest, scores[each])
-    whole = float32(0.0)
-    for each in range(len(places)):
-        share = _exp(scores[each] - largest)
-        scores[each] = share
-        whole += share
-    for index in range(size):
-        outputs[index] = 0
-    if size == _HEAD:
-        address = values.ctypes.data + 4 * offset
-        _weigh(scores.ctypes.data, places.ctypes.data, len(places), address, 4 * keys.shape[1], outputs.ctypes.data)
+        for token in range(len(counts)):
+            for each in range(num_places):
+                total = float32(0.0)
+                for index in range(offset, offset + size):
+                    total += queries[token, index] * keys[places[each], index]
+                scores[token, each] = total
+    for token in range(len(counts)):
+        own = scores[token]
+        largest = own[0]
+        for each in range(1, counts[token]):
+            largest = max(largest, own[each])
+        whole = float32(0.0)
+        for each in range(counts[token]):
+            share = _exp((own[each] - largest) * scaling)
+            own[each] = share
+            whole += share
+        factor = float32(1.0) / whole
+        for each in range(counts[token]):
+            own[each] *= factor
+        for each in range(counts[token], num_places):
+            own[each] = 0
+    if size == _HEAD and len(counts) == _TOKENS:
+        _weigh(
+            address, strides[2], places.ctypes.data, num_places, value_address, strides[1], output_address, strides[3]
+        )
+    elif size == _HEAD:
+        _weigh_one(
+            address, strides[2], places.ctypes.data, num_places, value_address, strides[1], output_address, strides[3]
+        )
     else:
-        for each in range(len(places)):
-            value = values[places[each], offset : offset + size]
-            for index in range(size):
-                outputs[index] += scores[each] * value[index]
-    for index in range(size):
-        outputs[index] /= whole
+        for token in range(len(counts)):
+            for index in range(offset, offset + size):
+                total = float32(0.0)
+                for each in range(num_places):
+                    total += scores[token, each] * values[places[each], index]
+                outputs[token, index] = total
 
 
 @_compiled
@@ -512,6 +582,18 @@ def _find_seen(tokens, token, places):
 
 
 @_compiled
+def _is_run(tokens, row, num_tokens, is_last):
+    """Whether `row` and those behind it are tokens one behind the other that see all before them."""
+    if is_last or row + _TOKENS > num_tokens or tokens.masks[row] >= 0:
+        return False
+    for each in range(1, _TOKENS):
+        is_next = tokens.num_seen[row + each] == tokens.num_seen[row] + each
+        if not is_next or tokens.firsts[row + each] != tokens.firsts[row] or tokens.masks[row + each] >= 0:
+            return False
+    return True
+
+
+@_compiled
 def read(thread, num_threads, arrivals, layers, num_heads, tokens, keys, values, num_places, scratch):
     """A thread's part of a pass: `scratch.hidden` goes from embeddings to outputs. `keys` and `values`, int64 (L,), say
     where each layer's part of the cache is, float32 (P, H * D); those of the new tokens are written."""
@@ -519,7 +601,7 @@ def read(thread, num_threads, arrivals, layers, num_heads, tokens, keys, values,
     hidden, inputs, codes, steps = scratch.hidden, scratch.inputs, scratch.codes, scratch.steps
     width = scratch.query.shape[1] // num_heads
     size = hidden.shape[1]
-    nowhere = np.empty(0, np.int64)
+    nowhere, counts = np.empty(0, np.int64), np.empty(_TOKENS, np.int64)
     num_tokens = len(hidden)
     for layer in range(num_layers):
         own_keys = carray(_to_pointer(keys[layer]), (num_places, num_heads * width))
@@ -545,18 +627,24 @@ def read(thread, num_threads, arrivals, layers, num_heads, tokens, keys, values,
             _wait(arrivals, num_threads)
         _apply(layers.query, layer, inputs, scratch, thread, num_threads, num_tokens, scratch.query, nowhere, _STORE)
         _wait(arrivals, num_threads)
-        start, stop = _share(thread, num_threads, num_tokens * num_heads)
-        last_row, count = -1, 0
-        for each in range(start, stop):
-            row, head = each // num_heads, each % num_heads
-            if row != last_row:
-                count = _find_seen(tokens, tokens.kept[row] if is_last else row, scratch.places[thread])
-                last_row = row
-            own = slice(head * width, head * width + width)
-            _attend(
-                *(scratch.query[row, own], own_keys, own_values, scratch.places[thread, :count], head * width),
-                *(float32(layers.scaling), scratch.scores[thread], inputs[row, own]),
-            )
+        unit = row = 0
+        while row < num_tokens:
+            count = _TOKENS if _is_run(tokens, row, num_tokens, is_last) else 1
+            num_seen = -1
+            for head in range(num_heads):
+                if unit % num_threads == thread:
+                    if num_seen < 0:
+                        token = tokens.kept[row] if is_last else row
+                        num_seen = _find_seen(tokens, token + count - 1, scratch.places[thread])
+                        for each in range(count):
+                            counts[each] = num_seen - (count - 1 - each)
+                    _attend(
+                        *(scratch.query[row : row + count], own_keys, own_values, scratch.places[thread, :num_seen]),
+                        *(counts[:count], head * width, width, float32(layers.scaling), scratch.scores[thread]),
+                        inputs[row : row + count],
+                    )
+                unit += 1
+            row += count
         _wait(arrivals, num_threads)
         start, stop = _share(thread, num_threads, num_tokens)
         for each in range(start, stop):
