@@ -31,7 +31,12 @@ _SHORT = 2**23  # weights times tokens, below which a second thread costs more t
 def can_compile(features: frozenset[str]) -> bool:
     """Whether the kernels run here: on this processor and system, with Numba installed."""
     is_known = "vnni512" in features and platform.system() == "Linux" and platform.machine() == "x86_64"
-    return is_known and importlib.util.find_spec("numba") is not None
+    if not is_known:
+        return False
+    try:
+        return importlib.util.find_spec("numba") is not None
+    except ValueError:  # it was imported in vain
+        return False
 
 
 class MatrixStack:

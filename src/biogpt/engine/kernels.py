@@ -11,7 +11,7 @@ Shapes: L layers, N new tokens, K of them whose outputs are asked for, P places 
 size of a head, F inner size, I inputs and O outputs of a matrix, B blocks of 64 outputs, T threads.
 """
 
-# mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator, misc"
+# mypy: ignore-errors
 
 from typing import NamedTuple
 
@@ -215,16 +215,15 @@ def _make_dot(num_tokens: int):
             builder.module, ir.FunctionType(single, [single, _HEAD_VECTOR]), f"llvm.vector.reduce.fadd.v{_HEAD}f32"
         )
         rows = [
-            _load_head(builder, builder.add(queries, builder.mul(stride, address(token)))) for token in range(num_tokens)
+            _load_head(builder, builder.add(queries, builder.mul(stride, address(token))))
+            for token in range(num_tokens)
         ]
         with cgutils.for_range(builder, count) as loop:
             place = builder.load(_point(builder, places, builder.mul(loop.index, address(8)), address))
             key = _load_head(builder, builder.add(keys, builder.mul(place, key_stride)))
             for token, row in enumerate(rows):
                 total = builder.call(add, [ir.Constant(single, -0.0), builder.fmul(row, key)], fastmath=["reassoc"])
-                offset = builder.add(
-                    builder.mul(score_stride, address(token)), builder.mul(loop.index, address(4))
-                )
+                offset = builder.add(builder.mul(score_stride, address(token)), builder.mul(loop.index, address(4)))
                 builder.store(total, _point(builder, scores, offset, single))
         return context.get_dummy_value()
 
@@ -260,9 +259,7 @@ def _make_weigh(num_tokens: int):
             place = builder.load(_point(builder, places, builder.mul(loop.index, address(8)), address))
             value = _load_head(builder, builder.add(values, builder.mul(place, value_stride)))
             for token, total in enumerate(totals):
-                offset = builder.add(
-                    builder.mul(weight_stride, address(token)), builder.mul(loop.index, address(4))
-                )
+                offset = builder.add(builder.mul(weight_stride, address(token)), builder.mul(loop.index, address(4)))
                 weight = _spread(builder, builder.load(_point(builder, weights, offset, single)), _HEAD_VECTOR)
                 builder.store(builder.call(add, [weight, value, builder.load(total)]), total)
         for token, total in enumerate(totals):
@@ -307,18 +304,14 @@ def _nearest(typing, number):
 def _to_bits(typing, number):
     """The bits of a float32, as int32."""
     del typing, number
-    return int32(float32), lambda context, builder, signature, arguments: builder.bitcast(
-        arguments[0], ir.IntType(32)
-    )
+    return int32(float32), lambda context, builder, signature, arguments: builder.bitcast(arguments[0], ir.IntType(32))
 
 
 @intrinsic
 def _from_bits(typing, bits):
     """The float32 of these bits."""
     del typing, bits
-    return float32(int32), lambda context, builder, signature, arguments: builder.bitcast(
-        arguments[0], ir.FloatType()
-    )
+    return float32(int32), lambda context, builder, signature, arguments: builder.bitcast(arguments[0], ir.FloatType())
 
 
 @intrinsic
@@ -530,7 +523,9 @@ def _attend(queries, keys, values, places, counts, offset, size, scaling, scores
     if size == _HEAD and len(counts) == _TOKENS:
         _dot(query_address, strides[0], key_address, strides[1], places.ctypes.data, num_places, address, strides[2])
     elif size == _HEAD:
-        _dot_one(query_address, strides[0], key_address, strides[1], places.ctypes.data, num_places, address, strides[2])
+        _dot_one(
+            query_address, strides[0], key_address, strides[1], places.ctypes.data, num_places, address, strides[2]
+        )
     else:
         for token in range(len(counts)):
             for each in range(num_places):

@@ -137,16 +137,16 @@ class Network:
         self._embed_positions = base.embed_positions
         self._layer_norm = base.layer_norm
         last = len(base.layers) - 1
-        for layer in base.layers:
+        layers: list[Any] = list(base.layers)
+        for layer in layers:
             _check_layer(layer)
-        self._widths = [layer.self_attn.k_proj.out_features for layer in base.layers]
-        activations = {id(layer.activation_fn): layer.activation_fn for layer in base.layers}
+        self._widths: list[int] = [layer.self_attn.k_proj.out_features for layer in layers]
         self._compiled = None
-        if is_int8 and can_compile(processor_features()) and all(map(_is_gelu, activations.values())):
+        if is_int8 and can_compile(processor_features()) and all(_is_gelu(layer.activation_fn) for layer in layers):
             self._compiled = compile_layers(base, _find_floor(nn.functional.gelu) or 0.0)
         self._layers = []
         if self._compiled is None:
-            self._layers = [_read_layer(layer, is_int8, number == last) for number, layer in enumerate(base.layers)]
+            self._layers = [_read_layer(layer, is_int8, number == last) for number, layer in enumerate(layers)]
         heads = [getattr(model, name, None) for name in ("output_projection", "classifier", "score")]
         head: Any = next(each for each in heads if isinstance(each, nn.Module | StoredLinear))  # PEFT may wrap it
         # A head of a few labels costs nothing: it stays as precise as it is.
@@ -340,10 +340,12 @@ def _make_tokens(
             visible.append(segment.visible.flatten())
             num_visible += num_new * stop
     return Tokens(
-        np.array(range(len(firsts)) if cache is None else places, np.int64),
-        *(np.array(each, np.int64) for each in (firsts, num_seen, masks)),
-        torch.cat(visible).numpy() if visible else np.empty(0, np.bool_),
-        np.array(kept, np.int64),
+        places=np.array(range(len(firsts)) if cache is None else places, np.int64),
+        firsts=np.array(firsts, np.int64),
+        num_seen=np.array(num_seen, np.int64),
+        masks=np.array(masks, np.int64),
+        seen=torch.cat(visible).numpy() if visible else np.empty(0, np.bool_),
+        kept=np.array(kept, np.int64),
     )
 
 

@@ -182,9 +182,10 @@ def test_the_type_is_looked_up(monkeypatch):
 @pytest.mark.parametrize(
     ("vendor", "flags", "found"),
     [
-        ("GenuineIntel", "avx512_bf16 avx512_vnni", {"vnni"}),
-        ("GenuineIntel", "avx512_bf16 avx512_vnni amx_bf16 amx_int8", {"vnni", "bf16", "amx"}),
-        ("AuthenticAMD", "avx512_bf16 avx512_vnni", {"vnni", "bf16"}),
+        ("GenuineIntel", "avx512_bf16 avx512_vnni", {"vnni", "vnni512"}),
+        ("GenuineIntel", "avx_vnni", {"vnni"}),
+        ("GenuineIntel", "avx512_bf16 avx512_vnni amx_bf16 amx_int8", {"vnni", "vnni512", "bf16", "amx"}),
+        ("AuthenticAMD", "avx512_bf16 avx512_vnni", {"vnni", "vnni512", "bf16"}),
         ("AuthenticAMD", "avx2", set()),
     ],
 )
