@@ -137,6 +137,8 @@ def draw(result: dict[str, Any], file: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
+    # Text stays text, and nothing in the file tells when it was made.
+    plt.rcParams |= {"svg.fonttype": "none", "svg.hashsalt": "biogpt", "font.family": "sans-serif"}
     figure, axes = plt.subplots(figsize=(4, 4))
     axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
     for key, label in (("before", "own scores"), ("after", "calibrated")):
@@ -151,7 +153,7 @@ def draw(result: dict[str, Any], file: Path) -> None:
     axes.set(xlabel="score", ylabel="share that is right", xlim=(0, 1), ylim=(0, 1), title=result["task"])
     axes.legend(frameon=False)
     figure.tight_layout()
-    figure.savefig(file, dpi=150)
+    figure.savefig(file, metadata={"Date": None})
     plt.close(figure)
 
 
@@ -175,7 +177,7 @@ def main() -> None:
             print(name, key, json.dumps(shown))
         if arguments.picture:
             arguments.picture.mkdir(parents=True, exist_ok=True)
-            draw(results[name], arguments.picture / f"calibration-{name}.png")
+            draw(results[name], arguments.picture / f"calibration-{name}.svg")
     write_result(arguments.name, {"tasks": results})
 
 
