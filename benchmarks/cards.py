@@ -34,6 +34,7 @@ from biogpt.tasks.metrics import are_right
 from biogpt.tasks.task import Task
 
 CARD_FILE = "README.md"
+_DIRECTORIES = {"entities": "ner", **DIRECTORIES}
 FIGURES = ("precision", "recall", "f1", "accuracy")
 NUM_FAILURES = 4
 MAX_CHARACTERS = 240
@@ -53,7 +54,7 @@ def digest_of(directory: Path) -> str:
 
 def measure_task(name: str, data: Path, work: Path) -> dict[str, Any]:
     """A task model on its test split."""
-    directory = data / DIRECTORIES[name]
+    directory = data / _DIRECTORIES[name]
     report = evaluate(name, directory, model=name, output=work)
     task = find_task_model(name).task
     examples = task.read(directory, "test")
@@ -166,7 +167,8 @@ def _shorten(text: str) -> str:
 
 
 def _as_row(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+    """A row of a table, in which no character of a text is Markdown."""
+    return "| " + " | ".join(re.sub(r"([\\`*_\[\]<>|])", r"\\\1", cell).replace("\n", " ") for cell in cells) + " |"
 
 
 def _put(card: str, name: str, content: str) -> str:
