@@ -130,29 +130,39 @@ def measure(name: str, model: str, data: Path, work: Path) -> dict[str, Any]:
     }
 
 
-def draw(result: dict[str, Any], file: Path) -> None:
-    """The reliability diagram of a task."""
-    import matplotlib
+def draw(result: dict[str, Any]) -> str:
+    """The reliability diagram of a task, as SVG."""
+    side, left, top = 240, 44, 26
 
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
+    def place(score: float, share: float) -> tuple[float, float]:
+        return round(left + side * score, 1), round(top + side * (1 - share), 1)
 
-    figure, axes = plt.subplots(figsize=(4, 4))
-    axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
-    for key, label in (("before", "own scores"), ("after", "calibrated")):
-        bins, error = result[key]["bins"], result[key]["expected_calibration_error"]
-        axes.plot(
-            [one["mean_score"] for one in bins],
-            [one["share_right"] for one in bins],
-            marker="o",
-            markersize=3,
-            label=f"{label}: error {error:.3f}",
+    parts = [
+        f'<rect width="{side + left + 16}" height="{side + top + 44}" fill="#fff"/>',
+        f'<text x="{left + side / 2}" y="16">{result["task"]}, test</text>',
+        f'<text x="{left + side / 2}" y="{top + side + 36}">score</text>',
+        f'<text transform="translate(12 {top + side / 2}) rotate(-90)">share that is right</text>',
+        f'<path d="M{left} {top}h{side}v{side}h-{side}z m0 {side}l{side} -{side}" fill="none" stroke="#bbb"/>',
+    ]
+    for step in range(6):
+        x, y = place(step / 5, 0)[0], place(0, step / 5)[1]
+        parts.append(f'<text x="{x}" y="{top + side + 18}">{step / 5:g}</text>')
+        parts.append(f'<text x="{left - 6}" y="{y + 4}" text-anchor="end">{step / 5:g}</text>')
+    for row, (key, label, color) in enumerate(
+        (("before", "own scores", "#d95f02"), ("after", "calibrated", "#1b6ca8"))
+    ):
+        places = [place(one["mean_score"], one["share_right"]) for one in result[key]["bins"]]
+        error = result[key]["expected_calibration_error"]
+        line = " ".join(f"{x},{y}" for x, y in places)
+        parts.append(f'<polyline points="{line}" fill="none" stroke="{color}"/>')
+        parts += [f'<circle cx="{x}" cy="{y}" r="2.5" fill="{color}"/>' for x, y in places]
+        words = f"{label}: error {error:.3f}"
+        parts.append(
+            f'<text x="{left + 8}" y="{top + 18 + 16 * row}" fill="{color}" text-anchor="start">{words}</text>'
         )
-    axes.set(xlabel="score", ylabel="share that is right", xlim=(0, 1), ylim=(0, 1), title=result["task"])
-    axes.legend(frameon=False)
-    figure.tight_layout()
-    figure.savefig(file, dpi=150)
-    plt.close(figure)
+    size = f'width="{side + left + 16}" height="{side + top + 44}"'
+    font = 'font-family="sans-serif" font-size="12" text-anchor="middle"'
+    return "\n".join([f'<svg xmlns="http://www.w3.org/2000/svg" {size} {font}>', *parts, "</svg>"]) + "\n"
 
 
 def main() -> None:
@@ -175,7 +185,7 @@ def main() -> None:
             print(name, key, json.dumps(shown))
         if arguments.picture:
             arguments.picture.mkdir(parents=True, exist_ok=True)
-            draw(results[name], arguments.picture / f"calibration-{name}.png")
+            (arguments.picture / f"calibration-{name}.svg").write_text(draw(results[name]), encoding="utf-8")
     write_result(arguments.name, {"tasks": results})
 
 

@@ -308,7 +308,7 @@ def main() -> None:
         if is_wanted("bits") and dtype not in done["bits_per_byte"]:
             done["bits_per_byte"][dtype] = round(measure_bits(dtype, list(islice(texts, 200))), 6)
             keep("bits per byte", done["bits_per_byte"])
-    for task in ("pubmedqa", "ncbi_disease", "bc5cdr"):  # from short to long
+    for task in ("ncbi_disease", "bc5cdr"):  # from short to long
         assert task in bundled_tasks()
         scores = done["test_scores"].setdefault(task, {})
         for dtype in TYPES:

@@ -10,13 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-TASKS = {"bc5cdr": "documents", "ncbi_disease": "documents", "pubmedqa": "questions"}
-"""Each task for which a model is bundled -> the input that it reads."""
+TASKS = ("bc5cdr", "ncbi_disease")
+"""Those for which both versions bundle a model."""
 FORMATS = ("csv", "bioc-xml", "bioc-json", "pubtator", "brat")
 """What `predict` writes besides JSON lines."""
-WITHOUT_LABELS = ("pubtator", "brat")
-"""Those of the formats that cannot hold the answers of pubmedqa."""
-TEST_SETS = {"bc5cdr": "BC5CDR", "ncbi_disease": "NCBI-disease", "pubmedqa": "PubMedQA"}
+TEST_SETS = {"bc5cdr": "BC5CDR", "ncbi_disease": "NCBI-disease"}
 """Each of the tasks -> the directory, among the inputs, of what its model is evaluated on."""
 
 
@@ -31,7 +29,7 @@ class Sizes:
     prompts: int
     """For `generate`."""
     evaluated: int
-    """Abstracts, and questions, for `evaluate`."""
+    """Abstracts for `evaluate`."""
     sentences: int
     """Sentences for `evaluate`. The whole test set has 940."""
 
@@ -94,17 +92,15 @@ def _generate(sizes: Sizes) -> Iterator[Part]:
 
 
 def _predict(sizes: Sizes) -> Iterator[Part]:
-    for task, source in TASKS.items():
-        arguments = f"predict --task {task} {source}.jsonl --format jsonl"
+    for task in TASKS:
+        arguments = f"predict --task {task} documents.jsonl --format jsonl"
         yield _part(f"predict {task}", sizes.documents, arguments, "found.jsonl")
     arguments = "predict --task bc5cdr documents-few.jsonl --format jsonl --unconstrained --batch-size 4"
     yield _part("predict bc5cdr unconstrained", sizes.formatted, arguments, "found.jsonl")
-    for task, source in TASKS.items():
+    for task in TASKS:
         for format in FORMATS:
-            if task == "pubmedqa" and format in WITHOUT_LABELS:
-                continue
             name = f"predict {task} {format}"
-            arguments = f"predict --task {task} {source}-few.jsonl --format {format}"
+            arguments = f"predict --task {task} documents-few.jsonl --format {format}"
             if format == "brat":
                 yield _part(name, sizes.formatted, f"{arguments} --output {{out}}/brat", "stdout", outputs=("brat",))
             elif format == "csv":
@@ -148,16 +144,8 @@ def write_inputs(data: Path, directory: Path, sizes: Sizes) -> None:
     _write_lines(directory / "documents-few.jsonl", map(json.dumps, documents[: sizes.formatted]))
     _write_lines(directory / "prompts.txt", (_first_sentence(one["abstract"]) for one in documents[: sizes.prompts]))
 
-    questions = json.loads((data / "benchmarks" / "PubMedQA" / "test_set.json").read_text(encoding="utf-8"))
-    asked = [
-        {"id": id, "question": one["QUESTION"], "context": " ".join(one["CONTEXTS"])} for id, one in questions.items()
-    ]
-    _write_lines(directory / "questions.jsonl", map(json.dumps, asked[: sizes.documents]))
-    _write_lines(directory / "questions-few.jsonl", map(json.dumps, asked[: sizes.formatted]))
-
     for name in TEST_SETS.values():
         (directory / name).mkdir()
-    _write_first(questions, directory / "PubMedQA" / "test_set.json", sizes.evaluated)
     source = data / "benchmarks" / "BC5CDR"
     abstracts = json.loads((source / "test.json").read_text(encoding="utf-8"))
     _write_first(abstracts, directory / "BC5CDR" / "test.json", sizes.evaluated)

@@ -22,7 +22,7 @@ every_model = pytest.mark.parametrize("path", WITH_WEIGHTS, ids=lambda path: pat
 
 
 def test_the_assets_are_found():
-    assert {path.name for path in DIRECTORIES} >= {"mini", "bc5cdr", "ncbi_disease", "pubmedqa"}
+    assert {path.name for path in DIRECTORIES} >= {"mini", "bc5cdr", "ncbi_disease"}
     assert "mini" in {path.name for path in WITH_WEIGHTS}
 
 

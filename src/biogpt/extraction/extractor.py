@@ -18,7 +18,7 @@ from biogpt.extraction.calibration import MIN_SEARCH_THRESHOLD
 from biogpt.extraction.conversion import CUT, Source, make_examples, read_extraction, source_fields
 from biogpt.extraction.linking import DEFAULT_LEXICON, Linker, load_linker
 from biogpt.extraction.predictor import LABEL_THRESHOLD, Predictor
-from biogpt.extraction.task_models import TaskModel, find_task_model, names_task
+from biogpt.extraction.task_models import TaskModel, find_task_model
 from biogpt.tasks.task import Task
 
 Text = str | Mapping[str, Any] | Document
@@ -98,8 +98,6 @@ class Extractor:
             DataError: the file is not a lexicon.
             CheckpointError: there is no such model, or its files are damaged or do not fit together.
         """
-        if task is None and model is not None and names_task(model):
-            task, model = str(model), None
         found = find_task_model(model, task)
         linker = _as_linker(link)  # before the model is loaded: it may be refused
         return cls.of(

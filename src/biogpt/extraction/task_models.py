@@ -67,7 +67,8 @@ def find_task_model(model: str | Path | None = None, task: str | Path | Task | N
     """The model to use.
 
     Args:
-        model: a bundled model's name, a directory or a hub id; by default the one that is bundled for `task`.
+        model: a bundled model's name, a directory or a hub id; by default the one that is bundled for `task`. The name
+            of a shipped task is the model that is bundled for it.
         task: a task's name, its TOML file, or a task; by default the one that the model was fine-tuned for. What is
             given must be the model's own, up to its target format and where its data lie; or, of a model that learned
             from several data sets, the task of one of them: then it looks for that one's labels alone.
@@ -79,6 +80,8 @@ def find_task_model(model: str | Path | None = None, task: str | Path | Task | N
         ConfigError: a task's file is impossible.
     """
     asked = task if isinstance(task, Task) or task is None else load_task(task)
+    if asked is None and model is not None and _names_task(model):
+        asked, model = load_task(model), None
     if model is None:
         if asked is None:
             raise InputError("Got neither a model nor a task, expected at least one of them. Name a task: 'bc5cdr'.")
@@ -106,14 +109,14 @@ def bundled_tasks() -> list[str]:
     return sorted(name for name, path in BUNDLED.items() if (path / TASK_FILE).is_file())
 
 
-def names_task(model: str | Path) -> bool:
-    """Whether what was given as a model is the name of a shipped task instead, and of no bundled model or directory."""
-    return str(model) in task_names() and str(model) not in BUNDLED and not Path(model).exists()
-
-
 def default_task() -> str | None:
     """The task that is done where none is named; None where no model for it is bundled."""
     return DEFAULT_TASK if DEFAULT_TASK in bundled_tasks() else None
+
+
+def _names_task(model: str | Path) -> bool:
+    """Whether what was given as a model is the name of a shipped task instead, and of no bundled model or directory."""
+    return str(model) in task_names() and str(model) not in BUNDLED and not Path(model).exists()
 
 
 def _find_bundled(task: Task) -> str:

@@ -78,11 +78,11 @@ def test_one_output_has_what_each_model_finds_alone(models, tmp_path):
         predict_files(models[0], inputs, target)
 
 
-def test_tasks_that_read_other_things_or_do_not_fit_the_format_are_refused(models, tmp_path):
+def test_tasks_that_read_other_things_or_do_not_fit_the_format_are_refused(models, tuned_model_paths, tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text(json.dumps({"question": "Does it?", "context": "It does.", "text": "It does."}), encoding="utf-8")
     inputs = find_inputs([path], io.BytesIO())
-    both = [models[0], find_task_model(task="pubmedqa")]
+    both = [models[0], find_task_model(tuned_model_paths["pubmedqa"])]
     with pytest.raises(InputError, match=r"'pubmedqa' reads question, context of .*, but 'bc5cdr' reads the text"):
         predict_files(both, inputs, Target("jsonl", stream=io.BytesIO()))
     tasks = [load_task("bc5cdr"), load_task("hoc")]

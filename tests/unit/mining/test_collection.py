@@ -230,7 +230,7 @@ def test_a_url_is_read_through_fsspec(tmp_path):
         mine_with(WORDS, "nosuch://bucket/in", tmp_path / "other")
 
 
-def test_what_cannot_be_used_is_refused_before_work_starts(tmp_path, monkeypatch):
+def test_what_cannot_be_used_is_refused_before_work_starts(tmp_path, tuned_model_paths, monkeypatch):
     file = write_pubmed(tmp_path / "a.xml", citation(1, "One"))
     out = tmp_path / "out"
     mine_with(WORDS, file, out)
@@ -247,7 +247,7 @@ def test_what_cannot_be_used_is_refused_before_work_starts(tmp_path, monkeypatch
     with pytest.raises(InputError, match="twice"):
         make_annotators(["bc5cdr", "bc5cdr"])
     with pytest.raises(InputError, match=r"reads several fields \(question"):
-        make_annotators(["pubmedqa"])
+        make_annotators(models=[tuned_model_paths["pubmedqa"]])
     with pytest.raises(InputError, match="Unknown dtype 'float23'"):
         make_annotators(["bc5cdr"], dtype="float23")
     with pytest.raises(InputError, match="neither a task nor a model"):

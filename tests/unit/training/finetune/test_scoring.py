@@ -1,13 +1,20 @@
 """What is learned on dev beside the weights: calibration and thresholds. Whole runs test prediction."""
 
+import json
+import runpy
+import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from tuned_models import examples_of
 
 from biogpt.tasks.example import Example, Item, Prediction
 from biogpt.tasks.task import Task, load_task
+from biogpt.tasks.task_directory import read_task_directory
 from biogpt.training.finetune import scoring
 
 TEXT = "a b"
@@ -72,3 +79,30 @@ def test_relations_are_calibrated_on_the_sets_own_documents_and_cut_off_on_all(m
     assert scores["f1"] == 1.0
     assert scoring.calibrate(0.33, inference) > 0.9  # those of the added documents would have made less of it
     assert scoring.calibrate(0.2, inference) < inference.threshold < scoring.calibrate(0.3, inference)
+
+
+def test_a_model_is_calibrated_anew_by_a_script(
+    tuned_model_paths: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(tuned_model_paths["bc5cdr_chem"], run)
+    record = json.loads((run / "finetune.json").read_text(encoding="utf-8"))
+    (run / "finetune.json").write_text(json.dumps({**record, "test_scores": {"f1": 0.5}}), encoding="utf-8")
+    task = load_task("bc5cdr_chem")
+    lines = []
+    for number in range(20):  # one time in four, nothing in the text is a chemical
+        for example in examples_of(task):
+            tags = task.target(example).split()
+            lines += [
+                f"{word}\t{tag if number % 4 else 'O'}" for word, tag in zip(example.text.split(), tags, strict=True)
+            ]
+            lines.append("")
+    (tmp_path / "devel.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    monkeypatch.setattr(sys, "argv", ["calibrate", str(run), str(tmp_path)])
+    runpy.run_path(str(Path(__file__).parents[4] / "scripts" / "calibrate"), run_name="__main__")
+    inference = read_task_directory(run).inference
+    assert scoring.calibrate(1.0, inference, "Chemical") < 0.9
+    assert scoring.calibrate(0.99, inference, "Chemical") == pytest.approx(0.75, abs=0.1)
+    record = json.loads((run / "finetune.json").read_text(encoding="utf-8"))
+    assert record["scores"]["recall"] == 1.0
+    assert "test_scores" not in record
