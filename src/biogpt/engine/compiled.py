@@ -7,6 +7,7 @@ Shapes: N new tokens, K of them whose outputs are asked for, C hidden size, I in
 
 import functools
 import importlib.util
+import logging
 import platform
 import threading
 from collections.abc import Callable, Sequence
@@ -23,7 +24,10 @@ from biogpt.model.quantization import Int8Matrix
 if TYPE_CHECKING:
     from biogpt.engine.kernels import Layers, Matrices, Norms, Tokens
 
+_logger = logging.getLogger(__name__)
+
 _BLOCK = 64  # outputs whose weights stand together
+_PATIENCE = 3.0  # seconds until it is said that something is compiled
 _SHORT = 2**23  # weights times tokens, below which a second thread costs more than it saves
 
 
@@ -160,6 +164,7 @@ class CompiledLayers:
             np.empty((num_tokens, self._layers.up.num_outputs), np.float32),
             np.empty((num_threads, 4, num_seen), np.float32),
             np.empty((num_threads, num_seen), np.int64),
+            np.empty((num_threads, 4), np.int64),
             np.empty((num_threads, 4, _BLOCK), np.float32),
         )
         _team.run(read, num_threads, self._layers, self._num_heads, tokens, keys, values, num_places, scratch)
@@ -187,7 +192,9 @@ class CompiledLinear:
             inputs.detach().contiguous().numpy(),
             np.empty((num_tokens, 4 * self._matrices.codes.shape[2]), np.uint8),
             np.empty(num_tokens, np.float32),
-            *(empty, empty, np.empty((0, 0, 0), np.float32), np.empty((0, 0), np.int64)),
+            *(empty, empty, np.empty((0, 0, 0), np.float32)),
+            np.empty((num_threads, 0), np.int64),
+            np.empty((num_threads, 4), np.int64),
             np.empty((num_threads, 4, _BLOCK), np.float32),
         )
         _team.run(multiply, num_threads, self._matrices, scratch, outputs.numpy())
@@ -254,12 +261,26 @@ class _Team:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._queues: list[SimpleQueue[tuple[Callable[..., None], tuple[Any, ...]]]] = []
+        self._called: set[Callable[..., None]] = set()
 
     def run(self, function: Callable[..., None], num_threads: int, *arguments: Any) -> None:
         """`function(thread, num_threads, arrivals, *arguments)` in each of so many threads, this one among them.
 
         It ends with a meeting of all of them. Where the others are at work for another thread it runs in this one
         alone, which gives the same."""
+        if function not in self._called:  # it is compiled now, or read from where the last process left it
+            self._called.add(function)
+            notice = threading.Timer(_PATIENCE, _logger.warning, ["Compiling the engine for this processor; the next process will find it done."])
+            notice.daemon = True
+            notice.start()
+            try:
+                self._run(function, 1, *arguments)
+            finally:
+                notice.cancel()
+        else:
+            self._run(function, num_threads, *arguments)
+
+    def _run(self, function: Callable[..., None], num_threads: int, *arguments: Any) -> None:
         if num_threads > 1 and self._lock.acquire(blocking=False):
             try:
                 while len(self._queues) < num_threads - 1:

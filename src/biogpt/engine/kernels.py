@@ -32,8 +32,16 @@ _CHUNK = 128  # tokens that are multiplied by a matrix at once: their codes stay
 _SPINS = 2000  # until a thread that waits lets others run
 _ZERO = 128  # the unsigned input that stands for 0
 _STORE, _ADD, _GELU = 0, 1, 2  # what is done with a product
-# No NaN is taken for granted to be absent: they have to reach the outputs, where they are noticed.
-_compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz", "arcp"})
+
+
+def _compiled(function):
+    """Compile a function when it is first called, and keep it for the next process."""
+    # No NaN is taken for granted to be absent: they have to reach the outputs, where they are noticed.
+    options = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract", "nsz", "arcp"}}
+    try:
+        return njit(cache=True, **options)(function)
+    except RuntimeError:  # there is no directory that can be written to
+        return njit(**options)(function)
 
 
 class Matrices(NamedTuple):
@@ -124,6 +132,8 @@ class Scratch(NamedTuple):
     """float32, (T, 4, largest number of tokens seen)"""
     places: np.ndarray
     """int64, (T, largest number of tokens seen)"""
+    counts: np.ndarray
+    """int64, (T, 4)"""
     products: np.ndarray
     """float32, (T, 4, 64)"""
 
@@ -498,6 +508,7 @@ def _apply(matrices, layer, inputs, scratch, thread, num_threads, num_tokens, ou
 
 @_compiled
 def _put(products, target, use):
+    """Store, add, or store what GELU makes of them. Assigned as a whole they would take seconds more to compile."""
     if use == _STORE:
         for each in range(len(target)):
             target[each] = products[each]
@@ -596,7 +607,7 @@ def read(thread, num_threads, arrivals, layers, num_heads, tokens, keys, values,
     hidden, inputs, codes, steps = scratch.hidden, scratch.inputs, scratch.codes, scratch.steps
     width = scratch.query.shape[1] // num_heads
     size = hidden.shape[1]
-    nowhere, counts = np.empty(0, np.int64), np.empty(_TOKENS, np.int64)
+    nowhere, counts = scratch.places[thread, :0], scratch.counts[thread]
     num_tokens = len(hidden)
     for layer in range(num_layers):
         own_keys = carray(_to_pointer(keys[layer]), (num_places, num_heads * width))
@@ -615,9 +626,10 @@ def read(thread, num_threads, arrivals, layers, num_heads, tokens, keys, values,
             if thread == 0:
                 for each in range(num_kept):
                     token = tokens.kept[each]
-                    hidden[each] = hidden[token]
-                    codes[each] = codes[token]
-                    inputs[each] = inputs[token]
+                    _put(hidden[token], hidden[each], _STORE)
+                    _put(inputs[token], inputs[each], _STORE)
+                    for index in range(codes.shape[1]):
+                        codes[each, index] = codes[token, index]
                     steps[each] = steps[token]
             _wait(arrivals, num_threads)
         _apply(layers.query, layer, inputs, scratch, thread, num_threads, num_tokens, scratch.query, nowhere, _STORE)
@@ -671,6 +683,6 @@ def multiply(thread, num_threads, arrivals, matrices, scratch, outputs):
     for each in range(start, stop):
         scratch.steps[each] = _quantize(scratch.inputs[each], float32(0.0), scratch.codes[each])
     _wait(arrivals, num_threads)
-    nowhere = np.empty(0, np.int64)
+    nowhere = scratch.places[thread, :0]
     _apply(matrices, 0, scratch.inputs, scratch, thread, num_threads, len(outputs), outputs, nowhere, _STORE)
     _wait(arrivals, num_threads)
