@@ -270,7 +270,8 @@ class _Team:
         alone, which gives the same."""
         if function not in self._called:  # it is compiled now, or read from where the last process left it
             self._called.add(function)
-            notice = threading.Timer(_PATIENCE, _logger.warning, ["Compiling the engine for this processor; the next process will find it done."])
+            text = "Compiling the engine for this processor; the next process will find it done."
+            notice = threading.Timer(_PATIENCE, _logger.warning, [text])
             notice.daemon = True
             notice.start()
             try:
