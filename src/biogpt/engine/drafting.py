@@ -10,7 +10,7 @@ Where the source does not say what comes, such as at the beginning of a name, th
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
@@ -122,9 +122,12 @@ class Choices:
         self._num_chosen[before, chosen] += 1
         self._num_chosen[before, None] += 1
 
-    def guess(self, before: int, allowed: Iterable[int], places: Mapping[int, Sequence[int]]) -> dict[int, float]:
+    def guess(self, before: int, allowed: Collection[int], places: Mapping[int, Sequence[int]]) -> dict[int, float]:
         """A guess of the probability of each token that is allowed behind another, given where each stands so far."""
-        mean = (self._num_chosen[before, None] + 1) / (self._num_allowed[before, None] + 1)
+        num_chosen = self._num_chosen[before, None]
+        if not num_chosen:
+            return dict.fromkeys(allowed, 1 / len(allowed))
+        mean = num_chosen / self._num_allowed[before, None]
         weights = {
             index: (self._num_chosen[before, index] + _WEIGHT_OF_MEAN * mean)
             / (self._num_allowed[before, index] + _WEIGHT_OF_MEAN)
@@ -205,8 +208,8 @@ class Drafter:
 
     def _find_exits(self, before: int, allowed: Set[int]) -> Set[int] | None:
         """Which allowed tokens leave a name, since they follow its last token nowhere; None: there is no name to leave."""
-        places = self._places.get(before, [])[-_MAX_PLACES:]
-        exits = allowed - {self._ids[place + 1] for place in places if place + 1 < len(self._ids)}
+        places = [place for place in self._places.get(before, ()) if place < self._num_prompt - 1]
+        exits = allowed - {self._ids[place + 1] for place in places[-_MAX_PLACES:]}
         return exits if len(exits) <= _MAX_EXITS and len(exits) < len(allowed) else None
 
     def _add(self, ids: Sequence[int]) -> None:
@@ -289,13 +292,18 @@ class Drafter:
             yield from ((1.0, index) for index in allowed)
             return
         places, length = self._find(tail)
-        if length >= _MIN_REPEATED and places[-1] > self._num_prompt and self._ids[places[-1]] in allowed:
-            # A list goes on as it began: with the name that the last relation had there, or with that relation again.
-            yield _SHARE_OF_REPETITION, self._ids[places[-1]]
-            return
         exits = self._find_exits(tail[-1], allowed)
+        others = 1.0
+        if length >= _MIN_REPEATED and places[-1] > self._num_prompt and (known := self._ids[places[-1]]) in allowed:
+            # A list goes on as it began: with the name that the last relation had there, or with that relation again.
+            others -= _SHARE_OF_REPETITION
+            yield _SHARE_OF_REPETITION, known
+            if exits is not None:
+                return
+            allowed = allowed - {known}
         if exits is None:
-            yield from ((share, index) for index, share in self._choices.guess(tail[-1], allowed, self._places).items())
+            guessed = self._choices.guess(tail[-1], allowed, self._places)
+            yield from ((others * share, index) for index, share in guessed.items())
             return
         following = Counter(self._ids[place] for place in places)
         going_on = {index: number for index, number in following.items() if index in allowed}
