@@ -29,6 +29,7 @@ _MAX_EXITS = 2  # more tokens that do not go on as the source does are no end of
 _MIN_REPEATED = 3  # tokens of what was written before, behind which it is expected to go on
 _SHARE_OF_REPETITION = 0.95
 _WEIGHT_OF_MEAN = 3  # choices of a token that are supposed before it was seen, as often made as those of any other
+_MAX_COUNTS = 2**18  # in memory; then they begin anew
 _REST = 32  # tokens without a draft, after drafts that were wrong
 
 
@@ -116,6 +117,9 @@ class Choices:
 
     def learn(self, before: int, allowed: Iterable[int], chosen: int) -> None:
         """Take in a choice: which token stands before it, which were allowed, and which one was chosen."""
+        if len(self._num_allowed) > _MAX_COUNTS:
+            self._num_allowed.clear()
+            self._num_chosen.clear()
         keys = [(before, index) for index in allowed]
         self._num_allowed.update(keys)
         self._num_allowed[before, None] += len(keys)
@@ -165,7 +169,6 @@ class Drafter:
         state: ConstraintState | None,
         room: int,
         num_rows: int,
-        is_chain: bool = False,
     ) -> Draft:
         """What may follow.
 
@@ -174,7 +177,6 @@ class Drafter:
             state: of the constraint, behind all of `new_ids`.
             room: tokens of the draft at the most.
             num_rows: that are read in the same pass.
-            is_chain: only one token behind each.
         """
         known = self._ids[self._num_prompt :]
         num_same = next((at for at, (old, new) in enumerate(zip(known, new_ids, strict=False)) if old != new), None)
@@ -183,7 +185,7 @@ class Drafter:
         self._cut(self._num_prompt + num_same)  # what was taken back
         self._add(new_ids[num_same:])
         if state is not None:
-            return self.follow(state, self._ids[-_MAX_CONTEXT:], room, num_rows, is_chain)
+            return self.follow(state, self._ids[-_MAX_CONTEXT:], room, num_rows)
         room = min(room, self._length, 2 * MAX_DRAFT // num_rows)
         if room <= 0 or len(self._ids) < self._resting_until:
             return Draft()
@@ -207,7 +209,7 @@ class Drafter:
             self._choices.learn(before, allowed, chosen)
 
     def _find_exits(self, before: int, allowed: Set[int]) -> Set[int] | None:
-        """Which allowed tokens leave a name, since they follow its last token nowhere; None: there is no name to leave."""
+        """Which allowed tokens leave a name: they follow its last token nowhere. None: there is no name to leave."""
         places = [place for place in self._places.get(before, ()) if place < self._num_prompt - 1]
         exits = allowed - {self._ids[place + 1] for place in places[-_MAX_PLACES:]}
         return exits if len(exits) <= _MAX_EXITS and len(exits) < len(allowed) else None
@@ -241,15 +243,13 @@ class Drafter:
         draft = self._ids[places[-1] : places[-1] + room]
         return draft[: draft.index(self._end_id)] if self._end_id in draft else draft
 
-    def follow(
-        self, state: ConstraintState, text: Sequence[int], room: int, num_rows: int, is_chain: bool = False
-    ) -> Draft:
+    def follow(self, state: ConstraintState, text: Sequence[int], room: int, num_rows: int) -> Draft:
         """What may follow a text that a constraint allows: always the most probable token next, whatever it follows.
 
         Args:
             state: of the constraint, behind the text.
             text: or its end.
-            room, num_rows, is_chain: see `draft`.
+            room, num_rows: see `draft`.
         """
         draft = Draft()
         end = list(text[-_MAX_CONTEXT:])
@@ -268,7 +268,7 @@ class Drafter:
                     draft.ends.append(parent)
                 return
             shares = sorted(self._guess(allowed, tail), key=lambda each: (-each[0], each[1]))  # common ids are low
-            for share, index in shares[:1] if is_chain else shares:
+            for share, index in shares:
                 if share * probability >= least and index != self._end_id:
                     heappush(waiting, (-share * probability, parent, index))
 

@@ -20,6 +20,7 @@ from biogpt.decoding.sampling import choose_greedily, draw
 from biogpt.decoding.settings import GenerationSettings
 from biogpt.engine.drafting import Choices, Draft, Drafter
 from biogpt.engine.network import Network, Segment
+from biogpt.engine.tree import make_segments
 from biogpt.errors import InputError, is_out_of_memory
 
 StopReason = Literal["end", "length", "positions"]
@@ -118,16 +119,7 @@ class Row:
 
     def segments(self, place: int, draft: Draft) -> list[Segment]:
         """What is to be read: `unread_ids` and a draft of what may follow, in the cache's row `place`."""
-        ids, start, kept = self.unread_ids, self.num_read, 1 + self.num_forced
-        if draft.is_chain:
-            return [Segment([*ids, *draft.ids], place, start, kept=kept + len(draft))]
-        if start:
-            positions, visible = draft.lay_out(len(ids), start)
-            return [Segment([*ids, *draft.ids], place, start, positions, visible, kept + len(draft))]
-        # A whole prompt is read faster without a mask, so the tree behind it is a segment of its own.
-        positions, visible = draft.lay_out(0, len(ids))
-        behind = Segment(draft.ids, place, len(ids), positions, visible, len(draft))
-        return [Segment(ids, place, kept=kept), behind]
+        return make_segments(self.unread_ids, draft, place, self.num_read, kept=1 + self.num_forced)
 
     def _force(self, end_id: int) -> None:
         """Take what must come next, short of the end, so that it is read in one pass."""
@@ -152,6 +144,7 @@ class Scheduler:
         max_rows: how many rows are made side by side.
         max_bytes: of the cache: a row waits while there is no room; more is taken only for one that is alone.
         is_drafting: verify several tokens at once where they can be guessed. Only greedy choices are drafted.
+        choices: of texts before these, from which drafts learn; those of these texts are added.
     """
 
     def __init__(
@@ -164,6 +157,7 @@ class Scheduler:
         max_rows: int,
         max_bytes: int,
         is_drafting: bool = True,
+        choices: Choices | None = None,
     ) -> None:
         self._network = network
         self._settings = settings
@@ -174,7 +168,7 @@ class Scheduler:
         self._is_drafting = is_drafting and not settings.is_sampling
         self._cache = network.make_cache(max(1, min(max_rows, self._max_tokens // 256)), max_bytes=max_bytes)
         self._make_cache = partial(network.make_cache, max_bytes=max_bytes)
-        self._choices = Choices()
+        self._choices = choices or Choices()
         self._active: list[Row] = []  # by their row of the cache
         self._set_back: list[Row] = []  # rows that memory was too short for; they are read again
 
@@ -321,10 +315,7 @@ class Scheduler:
         behind = before  # whose logits choose the next tokens
         is_first = True
         while True:
-            if is_first or row.state is None:
-                token_id = ids[len(right)]
-            else:
-                token_id = row.choose_allowed(logits[behind[-1]])
+            token_id = ids[len(right)] if is_first or row.state is None else row.choose_allowed(logits[behind[-1]])
             is_first = False
             scored = [*row.new_ids[len(row.new_ids) - row.num_forced :], token_id]
             values = logits[behind, scored].tolist()
