@@ -139,7 +139,7 @@ def test_names_are_drafted_to_begin_as_they_did_in_other_texts():
 
 def test_a_second_text_takes_fewer_passes_than_the_first(engine):
     one = Engine(engine.model, engine.tokenizer, 1)
-    prompt = engine.tokenizer(SOURCES[1])["input_ids"]
+    prompt = engine.tokenizer(SOURCES[2])["input_ids"]
     constraint = compile_constraint(replace(GRAMMAR, none=None), engine.tokenizer, prompt)
     made = []
     for _ in range(3):
