@@ -10,7 +10,7 @@ import json
 import re
 import tempfile
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -457,7 +457,7 @@ def find_weights(path: Path) -> tuple[Path, list[Opener]]:
         check_format_version(
             settings, INT8_FORMAT_VERSION, f"{path / CONFIG_FILE}, int8", is_required=True, error=CheckpointError
         )
-        return path / INT8_FILE, [lambda: read_safetensors(path / INT8_FILE)]
+        return path / INT8_FILE, [partial(_OpenedSafetensors, path / INT8_FILE)]
     for name, index_name, read in (
         (SAFETENSORS_FILE, SAFETENSORS_INDEX_FILE, read_safetensors),
         (PYTORCH_FILE, PYTORCH_INDEX_FILE, _read_pytorch),
@@ -501,6 +501,35 @@ def read_safetensors(file: Path) -> dict[str, torch.Tensor]:
         return load_file(file)
     except (SafetensorError, OSError) as error:
         raise _unreadable(file, "a whole safetensors file", error) from error
+
+
+class _OpenedSafetensors(Mapping[str, "torch.Tensor"]):
+    """The tensors of a file, each made when it is asked for: a file that is opened several times has hundreds.
+
+    Raises:
+        CheckpointError: the file cannot be read or is damaged.
+    """
+
+    def __init__(self, file: Path) -> None:
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            self._opened = safe_open(file, framework="pt")
+        except (SafetensorError, OSError) as error:
+            raise _unreadable(file, "a whole safetensors file", error) from error
+        self._names: dict[str, None] = dict.fromkeys(self._opened.keys())
+
+    def __getitem__(self, name: str) -> "torch.Tensor":
+        if name not in self._names:
+            raise KeyError(name)
+        tensor: torch.Tensor = self._opened.get_tensor(name)
+        return tensor
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 def _read_pytorch(file: Path) -> dict[str, torch.Tensor]:
