@@ -514,12 +514,12 @@ class _OpenedSafetensors(Mapping[str, "torch.Tensor"]):
         from safetensors import SafetensorError, safe_open
 
         try:
-            self._opened = safe_open(file, framework="pt")
+            self._opened: Any = safe_open(file, framework="pt")
         except (SafetensorError, OSError) as error:
             raise _unreadable(file, "a whole safetensors file", error) from error
         self._names: dict[str, None] = dict.fromkeys(self._opened.keys())
 
-    def __getitem__(self, name: str) -> "torch.Tensor":
+    def __getitem__(self, name: str) -> torch.Tensor:
         if name not in self._names:
             raise KeyError(name)
         tensor: torch.Tensor = self._opened.get_tensor(name)
