@@ -513,8 +513,9 @@ class _OpenedSafetensors(Mapping[str, "torch.Tensor"]):
     def __init__(self, file: Path) -> None:
         from safetensors import SafetensorError, safe_open
 
+        opener: Any = safe_open  # it has no types
         try:
-            self._opened: Any = safe_open(file, framework="pt")
+            self._opened = opener(file, framework="pt")
         except (SafetensorError, OSError) as error:
             raise _unreadable(file, "a whole safetensors file", error) from error
         self._names: dict[str, None] = dict.fromkeys(self._opened.keys())
