@@ -6,11 +6,13 @@ here: nothing in them is run. Knows nothing of what a model is used for. Importi
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -355,7 +357,8 @@ def load_tokenizer(path: Path, vocab_size: int) -> BioGptTokenizer:
         )
     _read_text(merges_file)
     try:
-        tokenizer = BioGptTokenizer.from_pretrained(str(path), local_files_only=True)
+        with _without_collection():
+            tokenizer = BioGptTokenizer.from_pretrained(str(path), local_files_only=True)
     except (BioGptError, OSError, ValueError, TypeError, KeyError, IndexError) as error:
         raise CheckpointError(
             f"{path}: the tokenizer cannot be made from {VOCAB_FILE}, {MERGES_FILE} and tokenizer_config.json "
@@ -367,6 +370,18 @@ def load_tokenizer(path: Path, vocab_size: int) -> BioGptTokenizer:
             f"and {CONFIG_FILE} have. Put files together that were saved together."
         )
     return tokenizer  # type: ignore[no-any-return]
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Look for no garbage: the many small objects of a vocabulary are none, and each look at all there are takes long."""
+    is_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if is_enabled:
+            gc.enable()
 
 
 def _load_fairseq_tokenizer(path: Path, vocab_size: int) -> BioGptTokenizer:
