@@ -374,7 +374,7 @@ def load_tokenizer(path: Path, vocab_size: int) -> BioGptTokenizer:
 
 @contextmanager
 def _without_collection() -> Iterator[None]:
-    """Look for no garbage: the many small objects of a vocabulary are none, and each look at all there are takes long."""
+    """Look for no garbage: the many small objects of a vocabulary are none, and to look at all there are takes long."""
     is_enabled = gc.isenabled()
     gc.disable()
     try:
