@@ -49,7 +49,7 @@ class Reads:
 
         def note(segments: Sequence[Any], cache: Any = None) -> Any:
             self.num_passes += 1
-            self.num_texts += len(segments)
+            self.num_texts += len({segment.row for segment in segments})
             self.num_tokens += sum(len(segment.ids) for segment in segments)
             return read(segments, cache)
 

@@ -47,7 +47,7 @@ def search_beams(
     """
     cache = network.make_cache(1, len(prompt_ids) + 64)
     tree = TokenTree(prompt_ids)
-    segment, places = tree.begin([])
+    segments, places = tree.begin([])
     running = [_Beam((), 0.0)]
     where: list[Places] = [places]
     finished: list[_Beam] = []
@@ -55,8 +55,9 @@ def search_beams(
         if length > 1:
             texts = [(place, beam.ids[-1:]) for place, beam in zip(where, running, strict=True)]
             segment, where = tree.extend(texts, cache)
+            segments = [segment]
         with torch.inference_mode():
-            scores = network.score([segment], cache).log_softmax(dim=-1)  # (beams, V)
+            scores = network.score(segments, cache).log_softmax(dim=-1)  # (beams, V)
             scores[:, list(forbidden_ids)] = float("-inf")
             if length <= min_new_tokens:
                 scores[:, end_id] = float("-inf")

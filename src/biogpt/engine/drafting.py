@@ -5,10 +5,12 @@ a copy of its source, or of what it wrote before, with fixed words around it. It
 
 A draft is a tree: where two continuations are likely (a name ends here, or it has one more word), both are read in the
 same pass, each seeing its own ancestors alone.
+
+Where the source does not say what comes, such as at the beginning of a name, the other texts of the run do: `Choices`.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
@@ -26,6 +28,8 @@ _MAX_PLACES = 64  # of a token that are looked at, the last ones
 _MAX_EXITS = 2  # more tokens that do not go on as the source does are no end of a name, but the beginning of one
 _MIN_REPEATED = 3  # tokens of what was written before, behind which it is expected to go on
 _SHARE_OF_REPETITION = 0.95
+_WEIGHT_OF_MEAN = 3  # choices of a token that are supposed before it was seen, as often made as those of any other
+_MAX_COUNTS = 2**18  # in memory; then they begin anew
 _REST = 32  # tokens without a draft, after drafts that were wrong
 
 
@@ -100,18 +104,58 @@ def least_probability(num_rows: int) -> float:
     return num_rows / (num_rows + _ROWS_AS_DEAR_AS_A_PASS)
 
 
+class Choices:
+    """What was chosen among tokens that the source does not tell apart, in all texts of a run.
+
+    A name may begin with any word of its source. Some words are often chosen where they stand there, others never are.
+    """
+
+    def __init__(self) -> None:
+        # By the token before, and the one that is allowed there; of all of them together: None.
+        self._num_allowed: Counter[tuple[int, int | None]] = Counter()
+        self._num_chosen: Counter[tuple[int, int | None]] = Counter()
+
+    def learn(self, before: int, allowed: Iterable[int], chosen: int) -> None:
+        """Take in a choice: which token stands before it, which were allowed, and which one was chosen."""
+        if len(self._num_allowed) > _MAX_COUNTS:
+            self._num_allowed.clear()
+            self._num_chosen.clear()
+        keys = [(before, index) for index in allowed]
+        self._num_allowed.update(keys)
+        self._num_allowed[before, None] += len(keys)
+        self._num_chosen[before, chosen] += 1
+        self._num_chosen[before, None] += 1
+
+    def guess(self, before: int, allowed: Collection[int], places: Mapping[int, Sequence[int]]) -> dict[int, float]:
+        """A guess of the probability of each token that is allowed behind another, given where each stands so far."""
+        num_chosen = self._num_chosen[before, None]
+        if not num_chosen:
+            return dict.fromkeys(allowed, 1 / len(allowed))
+        mean = num_chosen / self._num_allowed[before, None]
+        weights = {
+            index: (self._num_chosen[before, index] + _WEIGHT_OF_MEAN * mean)
+            / (self._num_allowed[before, index] + _WEIGHT_OF_MEAN)
+            * len(places.get(index) or (0,))
+            for index in allowed
+        }
+        total = sum(weights.values())
+        return {index: weight / total for index, weight in weights.items()}
+
+
 class Drafter:
     """Drafts for one text.
 
     Args:
         ids: of the prompt.
         end_id: is not drafted.
+        choices: of the texts of the same run; those of this one are added by `learn_choice`.
     """
 
-    def __init__(self, ids: Sequence[int], end_id: int) -> None:
+    def __init__(self, ids: Sequence[int], end_id: int, choices: Choices | None = None) -> None:
         self.num_drafted: int = 0
         self.num_accepted: int = 0
         self._end_id = end_id
+        self._choices = choices or Choices()
         self._num_prompt = len(ids)
         self._ids: list[int] = []
         self._places: dict[int, list[int]] = {}  # id -> where it stands
@@ -125,7 +169,6 @@ class Drafter:
         state: ConstraintState | None,
         room: int,
         num_rows: int,
-        is_chain: bool = False,
     ) -> Draft:
         """What may follow.
 
@@ -134,7 +177,6 @@ class Drafter:
             state: of the constraint, behind all of `new_ids`.
             room: tokens of the draft at the most.
             num_rows: that are read in the same pass.
-            is_chain: only one token behind each.
         """
         known = self._ids[self._num_prompt :]
         num_same = next((at for at, (old, new) in enumerate(zip(known, new_ids, strict=False)) if old != new), None)
@@ -143,7 +185,7 @@ class Drafter:
         self._cut(self._num_prompt + num_same)  # what was taken back
         self._add(new_ids[num_same:])
         if state is not None:
-            return self.follow(state, self._ids[-_MAX_CONTEXT:], room, num_rows, is_chain)
+            return self.follow(state, self._ids[-_MAX_CONTEXT:], room, num_rows)
         room = min(room, self._length, 2 * MAX_DRAFT // num_rows)
         if room <= 0 or len(self._ids) < self._resting_until:
             return Draft()
@@ -160,6 +202,17 @@ class Drafter:
             self._length = max(2, self._length // 2)
             if not num_accepted:
                 self._resting_until = len(self._ids) + _REST
+
+    def learn_choice(self, before: int, allowed: Set[int], chosen: int) -> None:
+        """Take in which of several tokens was chosen behind another, where the source does not tell them apart."""
+        if len(allowed) > 1 and self._find_exits(before, allowed) is None:
+            self._choices.learn(before, allowed, chosen)
+
+    def _find_exits(self, before: int, allowed: Set[int]) -> Set[int] | None:
+        """Which allowed tokens leave a name: they follow its last token nowhere. None: there is no name to leave."""
+        places = [place for place in self._places.get(before, ()) if place < self._num_prompt - 1]
+        exits = allowed - {self._ids[place + 1] for place in places[-_MAX_PLACES:]}
+        return exits if len(exits) <= _MAX_EXITS and len(exits) < len(allowed) else None
 
     def _add(self, ids: Sequence[int]) -> None:
         for place, index in enumerate(ids, start=len(self._ids)):
@@ -190,15 +243,13 @@ class Drafter:
         draft = self._ids[places[-1] : places[-1] + room]
         return draft[: draft.index(self._end_id)] if self._end_id in draft else draft
 
-    def follow(
-        self, state: ConstraintState, text: Sequence[int], room: int, num_rows: int, is_chain: bool = False
-    ) -> Draft:
+    def follow(self, state: ConstraintState, text: Sequence[int], room: int, num_rows: int) -> Draft:
         """What may follow a text that a constraint allows: always the most probable token next, whatever it follows.
 
         Args:
             state: of the constraint, behind the text.
             text: or its end.
-            room, num_rows, is_chain: see `draft`.
+            room, num_rows: see `draft`.
         """
         draft = Draft()
         end = list(text[-_MAX_CONTEXT:])
@@ -217,7 +268,7 @@ class Drafter:
                     draft.ends.append(parent)
                 return
             shares = sorted(self._guess(allowed, tail), key=lambda each: (-each[0], each[1]))  # common ids are low
-            for share, index in shares[:1] if is_chain else shares:
+            for share, index in shares:
                 if share * probability >= least and index != self._end_id:
                     heappush(waiting, (-share * probability, parent, index))
 
@@ -241,19 +292,21 @@ class Drafter:
             yield from ((1.0, index) for index in allowed)
             return
         places, length = self._find(tail)
+        exits = self._find_exits(tail[-1], allowed)
+        others = 1.0
+        if length >= _MIN_REPEATED and places[-1] > self._num_prompt and (known := self._ids[places[-1]]) in allowed:
+            # A list goes on as it began: with the name that the last relation had there, or with that relation again.
+            others -= _SHARE_OF_REPETITION
+            yield _SHARE_OF_REPETITION, known
+            if exits is not None:
+                return
+            allowed = allowed - {known}
+        if exits is None:
+            guessed = self._choices.guess(tail[-1], allowed, self._places)
+            yield from ((others * share, index) for index, share in guessed.items())
+            return
         following = Counter(self._ids[place] for place in places)
         going_on = {index: number for index, number in following.items() if index in allowed}
-        if not going_on:
-            if len(allowed) <= _MAX_EXITS:
-                yield from ((1 / len(allowed), index) for index in allowed)
-            return
-        if length >= _MIN_REPEATED and places[-1] > self._num_prompt and self._ids[places[-1]] in allowed:
-            # A list goes on as it began: with the name that the last relation had there, or with that relation again.
-            yield _SHARE_OF_REPETITION, self._ids[places[-1]]
-            return
-        exits = allowed - following.keys()
-        if len(exits) > _MAX_EXITS:
-            return  # at the beginning of a name, what the source has there is right in 3 of 100
         if not exits:
             total = sum(going_on.values())
             yield from ((number / total, index) for index, number in going_on.items())

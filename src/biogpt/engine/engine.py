@@ -22,6 +22,7 @@ from biogpt.decoding.constraint import ConstraintState, TokenConstraint
 from biogpt.decoding.settings import GenerationSettings, change_settings
 from biogpt.decoding.text_stream import Continuation
 from biogpt.engine.beams import search_beams
+from biogpt.engine.drafting import Choices
 from biogpt.engine.loading import load_for_engine
 from biogpt.engine.network import Network, Segment
 from biogpt.engine.processor import check_dtype
@@ -111,6 +112,7 @@ class Engine:
         self.batch_size = batch_size
         self.max_positions: int = model.config.max_position_embeddings
         self._is_drafting = is_drafting
+        self._choices = Choices()  # threads may share it: it changes no output
         self._end_id: int = tokenizer.eos_token_id
         self._pad_id: int = tokenizer.pad_token_id
         # Never written: they are no text. The end token is a special token, too, but the one that means something here.
@@ -423,7 +425,7 @@ class Engine:
         end_id = self._end_id if self._is_drafting else None
         num_tokens = max((len(ids) for ids, _ in begun), default=0) + _SEARCHED
         max_rows = min(self.batch_size, max(1, len(begun)))
-        found = search_sequences(self.network, requests, max_rows, CACHE_BYTES, end_id, num_tokens)
+        found = search_sequences(self.network, requests, max_rows, CACHE_BYTES, end_id, num_tokens, self._choices)
         return _merge(found, len(prompts), failed, return_exceptions)
 
     def stream(self, prompt: str, settings: GenerationSettings = DEFAULT_SETTINGS, **changes: Any) -> Iterator[str]:
@@ -563,6 +565,7 @@ class Engine:
             max_rows=self.batch_size,
             max_bytes=CACHE_BYTES,
             is_drafting=self._is_drafting,
+            choices=self._choices,
         )
 
     def _search_beams(self, rows: Sequence[Row], settings: GenerationSettings) -> None:

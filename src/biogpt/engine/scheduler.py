@@ -18,8 +18,9 @@ import torch
 from biogpt.decoding.constraint import ConstraintState
 from biogpt.decoding.sampling import choose_greedily, draw
 from biogpt.decoding.settings import GenerationSettings
-from biogpt.engine.drafting import Draft, Drafter
+from biogpt.engine.drafting import Choices, Draft, Drafter
 from biogpt.engine.network import Network, Segment
+from biogpt.engine.tree import make_segments
 from biogpt.errors import InputError, is_out_of_memory
 
 StopReason = Literal["end", "length", "positions"]
@@ -97,22 +98,28 @@ class Row:
         self._force(end_id)
         return num_void
 
+    def choose_allowed(self, logits: torch.Tensor) -> int:
+        """The most probable of the ids that the constraint allows, the lowest among equals; logits (V,)."""
+        assert self.state is not None
+        allowed = self.state.allowed()
+        if not allowed:
+            raise InputError("The constraint allows no token here, expected at least one, or the end token.")
+        ids = sorted(allowed)
+        chosen = ids[0] if len(ids) == 1 else ids[int(choose_greedily(logits[ids].unsqueeze(0)))]
+        if self.drafter is not None:
+            self.drafter.learn_choice([*self.prompt_ids[-1:], *self.new_ids][-1], allowed, chosen)
+        return chosen
+
     def draft(self, num_rows: int) -> Draft:
         """What may follow `unread_ids`, where so many rows are read in a pass."""
         room = self.max_new_tokens - len(self.new_ids) - 1
         if self.drafter is None or room <= 0 or not (self.new_ids or self.state):
             return Draft()
-        is_chain = not self.num_read  # a tree is read more slowly together with a whole prompt
-        return self.drafter.draft(self.new_ids, self.state, room, num_rows, is_chain)
+        return self.drafter.draft(self.new_ids, self.state, room, num_rows)
 
-    def segment(self, place: int, draft: Draft) -> Segment:
+    def segments(self, place: int, draft: Draft) -> list[Segment]:
         """What is to be read: `unread_ids` and a draft of what may follow, in the cache's row `place`."""
-        ids, start = [*self.unread_ids, *draft.ids], self.num_read
-        kept = 1 + self.num_forced + len(draft)
-        if draft.is_chain:
-            return Segment(ids, place, start, kept=kept)
-        positions, visible = draft.lay_out(len(self.unread_ids), start)
-        return Segment(ids, place, start, positions, visible, kept)
+        return make_segments(self.unread_ids, draft, place, self.num_read, kept=1 + self.num_forced)
 
     def _force(self, end_id: int) -> None:
         """Take what must come next, short of the end, so that it is read in one pass."""
@@ -137,6 +144,7 @@ class Scheduler:
         max_rows: how many rows are made side by side.
         max_bytes: of the cache: a row waits while there is no room; more is taken only for one that is alone.
         is_drafting: verify several tokens at once where they can be guessed. Only greedy choices are drafted.
+        choices: of texts before these, from which drafts learn; those of these texts are added.
     """
 
     def __init__(
@@ -149,6 +157,7 @@ class Scheduler:
         max_rows: int,
         max_bytes: int,
         is_drafting: bool = True,
+        choices: Choices | None = None,
     ) -> None:
         self._network = network
         self._settings = settings
@@ -159,6 +168,7 @@ class Scheduler:
         self._is_drafting = is_drafting and not settings.is_sampling
         self._cache = network.make_cache(max(1, min(max_rows, self._max_tokens // 256)), max_bytes=max_bytes)
         self._make_cache = partial(network.make_cache, max_bytes=max_bytes)
+        self._choices = choices or Choices()
         self._active: list[Row] = []  # by their row of the cache
         self._set_back: list[Row] = []  # rows that memory was too short for; they are read again
 
@@ -195,7 +205,7 @@ class Scheduler:
         with _failing_alone(row):
             row.begin(self._end_id)
             if self._is_drafting:
-                row.drafter = Drafter(row.prompt_ids, self._end_id)
+                row.drafter = Drafter(row.prompt_ids, self._end_id, self._choices)
         if not row.is_finished:
             self._active.append(row)
 
@@ -233,7 +243,11 @@ class Scheduler:
             drafts.append(Draft())
             with _failing_alone(row):
                 drafts[-1] = row.draft(len(rows))
-        segments = [row.segment(place, draft) for place, (row, draft) in enumerate(zip(rows, drafts, strict=True))]
+        segments = [
+            segment
+            for place, (row, draft) in enumerate(zip(rows, drafts, strict=True))
+            for segment in row.segments(place, draft)
+        ]
         with torch.inference_mode():
             logits = self._network.score(segments, self._cache)  # (K, V)
             totals = logits.logsumexp(dim=-1).tolist()
@@ -286,15 +300,22 @@ class Scheduler:
     ) -> None:
         """Take what is chosen for the row of this number, whose first choice is made at `first` of `logits`."""
         start = row.num_read + len(row.unread_ids)  # where the draft stands in the cache
-        num_before = len(row.new_ids)
+        forced = row.new_ids[len(row.new_ids) - row.num_forced :]
+        before = list(range(first - row.num_forced, first + 1))  # whose logits choose those and the first token
+        for number_of_last in draft.ends:
+            path = draft.path_to(number_of_last)
+            drafted = [draft.ids[token] for token in path]
+            behind = [*before, *(first + 1 + token for token in path)]
+            values = logits[behind, [*forced, *drafted, self._end_id]].tolist()
+            row.endings[*row.new_ids, *drafted] = [
+                *row.scores,
+                *(value - totals[at] for value, at in zip(values, behind, strict=True)),
+            ]
         right: list[int] = []  # which tokens of the draft
-        behind = list(range(first - row.num_forced, first + 1))  # whose logits choose the next tokens
+        behind = before  # whose logits choose the next tokens
         is_first = True
         while True:
-            if is_first or row.state is None:
-                token_id = ids[len(right)]
-            else:
-                token_id = _choose_allowed(row.state, logits[behind[-1]])
+            token_id = ids[len(right)] if is_first or row.state is None else row.choose_allowed(logits[behind[-1]])
             is_first = False
             scored = [*row.new_ids[len(row.new_ids) - row.num_forced :], token_id]
             values = logits[behind, scored].tolist()
@@ -316,15 +337,6 @@ class Scheduler:
                 break
             right += following
             behind = [first + 1 + token for token in ([last, *following] if num_void else following)]
-        for number_of_last in () if row.is_finished else draft.ends:
-            path = draft.path_to(number_of_last)
-            behind = [first, *(first + 1 + token for token in path)]
-            ids = [draft.ids[token] for token in path]
-            values = logits[behind, [*ids, self._end_id]].tolist()
-            row.endings[*row.new_ids[:num_before], *ids] = [
-                *row.scores[:num_before],
-                *(value - totals[at] for value, at in zip(values, behind, strict=True)),
-            ]
         if right != list(range(len(right))):  # others stand between them
             self._cache.compact(number, start, [start + token for token in right])
         if draft.ids and row.drafter:
@@ -367,7 +379,7 @@ class Scheduler:
             chosen.append(best[place : place + 1 + len(draft)])
             if row.state:
                 with _failing_alone(row):
-                    chosen[-1] = [_choose_allowed(row.state, logits[place])]
+                    chosen[-1] = [row.choose_allowed(logits[place])]
         return chosen
 
     def _remove(self, place: int) -> None:
@@ -387,11 +399,3 @@ def _failing_alone(row: Row) -> Iterator[None]:
         if is_out_of_memory(error):
             raise
         row.error = error
-
-
-def _choose_allowed(state: ConstraintState, logits: torch.Tensor) -> int:
-    """The most probable of the ids that a constraint allows, the lowest among equals; logits (V,)."""
-    ids = sorted(state.allowed())
-    if not ids:
-        raise InputError("The constraint allows no token here, expected at least one, or the end token.")
-    return ids[0] if len(ids) == 1 else ids[int(choose_greedily(logits[ids].unsqueeze(0)))]

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from biogpt.decoding.constraint import ConstraintState
-from biogpt.engine.drafting import MAX_DRAFT, Draft, Drafter
+from biogpt.engine.drafting import MAX_DRAFT, Choices, Draft, Drafter
 from biogpt.engine.kv_cache import KeyValueCache
 from biogpt.engine.network import Network, Segment
 from biogpt.engine.tree import Places, TokenTree
@@ -60,11 +60,11 @@ class _Begun:
 class _Search:
     """A request on its way."""
 
-    def __init__(self, request: SearchRequest, end_id: int | None) -> None:
+    def __init__(self, request: SearchRequest, end_id: int | None, choices: Choices) -> None:
         self.request = request
         self.floor: float = math.log(request.threshold)
         self.error: Exception | None = None
-        self._drafter = None if end_id is None else Drafter(request.prompt_ids, end_id)
+        self._drafter = None if end_id is None else Drafter(request.prompt_ids, end_id, choices)
         self.begin()
 
     def begin(self) -> None:
@@ -91,7 +91,7 @@ class _Search:
         """What was found, or why nothing can be."""
         return self.error or sorted(self.found, key=lambda one: -one.probability)
 
-    def draft(self, num_rows: int, is_chain: bool = False) -> None:
+    def draft(self, num_rows: int) -> None:
         """Draft what may follow each text, where so many texts are read in the pass."""
         if self._drafter is None:
             return
@@ -99,7 +99,7 @@ class _Search:
             end = [*self.tree.prompt_ids[-8:], *text.state.ids]
             # What fails in the constraint fails again where the text goes on.
             with suppress(Exception):
-                text.draft = self._drafter.follow(text.state, end, MAX_DRAFT, num_rows, is_chain)
+                text.draft = self._drafter.follow(text.state, end, MAX_DRAFT, num_rows)
 
     def take(self, logits: "np.ndarray") -> None:
         """Go on by one token, by what must follow it, and by what was drafted of that, in each text that is begun.
@@ -115,6 +115,8 @@ class _Search:
             waiting = [(text, -1)]  # texts, and the last token of each in the draft
             while waiting:
                 each, last = waiting.pop()
+                if self._drafter is not None:
+                    self._learn_choice(each.state, logits[first + 1 + last])
                 for onward in _go_on(each, logits[first + 1 + last], self.floor):
                     if onward.state.is_done:
                         self.found.append(ScoredSequence(tuple(onward.state.ids), math.exp(onward.log_probability)))
@@ -125,6 +127,13 @@ class _Search:
                         longer.append(onward)
             first += 1 + len(draft)
         self.begun = longer
+
+    def _learn_choice(self, state: ConstraintState, logits: "np.ndarray") -> None:
+        assert self._drafter is not None
+        allowed = state.allowed()
+        if len(allowed) > 1:
+            before = [*self.request.prompt_ids[-1:], *state.ids][-1]
+            self._drafter.learn_choice(before, allowed, max(sorted(allowed), key=logits.__getitem__))
 
     @property
     def num_scored(self) -> int:
@@ -139,6 +148,7 @@ def search_sequences(
     max_bytes: int,
     end_id: int | None = None,
     num_tokens: int = 256,
+    choices: Choices | None = None,
 ) -> Iterator[list[ScoredSequence] | Exception]:
     """The texts that may follow each prompt and reach its probability.
 
@@ -150,6 +160,7 @@ def search_sequences(
         end_id: ends a text. With it, tokens that probably follow are drafted and read together; that changes no result.
         num_tokens: of the longest request with what is read behind its prompt, as far as that is known: a cache that
             has to grow is copied.
+        choices: of texts before these, from which drafts learn; those of these texts are added.
 
     Returns:
         For each request, in their order, the most probable first; or the exception of one that failed alone, in its
@@ -159,6 +170,7 @@ def search_sequences(
         CheckpointError: the model's predictions are no numbers.
     """
     waiting = iter(requests)
+    choices = choices or Choices()
     active: list[_Search] = []  # by their row of the cache
     order: list[_Search] = []
     num_rows = max(1, min(max_rows, max_bytes // (num_tokens * network.bytes_per_token)))
@@ -185,7 +197,7 @@ def search_sequences(
                 if request is None:
                     is_exhausted = True
                     break
-                held = _Search(request, end_id)
+                held = _Search(request, end_id, choices)
                 order.append(held)
             if not held.begun:
                 held = None
@@ -196,9 +208,9 @@ def search_sequences(
             if (num_new and is_full) or (active and (len(active) + 1) * longest * network.bytes_per_token > max_bytes):
                 break
             held.tree.row = len(active)
-            held.draft(max_rows, is_chain=True)
-            segment, held.begun[0].places = held.tree.begin(held.begun[0].unread_ids, held.begun[0].draft)
-            segments.append(segment)
+            held.draft(max_rows)
+            begun, held.begun[0].places = held.tree.begin(held.begun[0].unread_ids, held.begun[0].draft)
+            segments += begun
             active.append(held)
             num_new += length
             held = None

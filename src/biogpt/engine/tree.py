@@ -21,6 +21,26 @@ NO_DRAFT = Draft()
 _MAX_DEAD = 256  # tokens of texts that were given up are dropped when there are more of them, and more than live ones
 
 
+def make_segments(ids: Sequence[int], draft: Draft, row: int, start: int = 0, kept: int = 1) -> list[Segment]:
+    """New tokens of one text and a draft of what may follow them, in the order in which they are to be read.
+
+    Args:
+        ids: of the text, new.
+        draft: its outputs are kept.
+        row: of the cache.
+        start: place of the first of `ids` in it.
+        kept: of how many of `ids`, the last ones, the outputs are kept.
+    """
+    if draft.is_chain:
+        return [Segment([*ids, *draft.ids], row, start, kept=kept + len(draft))]
+    if start:
+        positions, visible = draft.lay_out(len(ids), start)
+        return [Segment([*ids, *draft.ids], row, start, positions, visible, kept + len(draft))]
+    # A whole prompt is read faster without a mask, so the tree behind it is a segment of its own.
+    positions, visible = draft.lay_out(0, len(ids))
+    return [Segment(ids, row, kept=kept), Segment(draft.ids, row, len(ids), positions, visible, len(draft))]
+
+
 @dataclass
 class TokenTree:
     """A prompt and texts that follow it."""
@@ -31,17 +51,16 @@ class TokenTree:
     num_tokens: int = 0
     """That stand in the row."""
 
-    def begin(self, ids: Sequence[int], draft: Draft = NO_DRAFT) -> tuple[Segment, Places]:
+    def begin(self, ids: Sequence[int], draft: Draft = NO_DRAFT) -> tuple[list[Segment], Places]:
         """The prompt and the ids that follow it in all texts, to be read first; the last one's output is kept.
 
         Args:
             ids: behind the prompt.
-            draft: a chain that may follow them; its outputs are kept, too.
+            draft: what may follow them; its outputs are kept, too.
         """
         first = len(self.prompt_ids)
         self.num_tokens = first + len(ids) + len(draft)
-        segment = Segment([*self.prompt_ids, *ids, *draft.ids], self.row, kept=1 + len(draft))
-        return segment, tuple(range(first, first + len(ids)))
+        return make_segments([*self.prompt_ids, *ids], draft, self.row), tuple(range(first, first + len(ids)))
 
     def extend(
         self,

@@ -6,11 +6,13 @@ here: nothing in them is run. Knows nothing of what a model is used for. Importi
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 import tempfile
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -355,7 +357,8 @@ def load_tokenizer(path: Path, vocab_size: int) -> BioGptTokenizer:
         )
     _read_text(merges_file)
     try:
-        tokenizer = BioGptTokenizer.from_pretrained(str(path), local_files_only=True)
+        with _without_collection():
+            tokenizer = BioGptTokenizer.from_pretrained(str(path), local_files_only=True)
     except (BioGptError, OSError, ValueError, TypeError, KeyError, IndexError) as error:
         raise CheckpointError(
             f"{path}: the tokenizer cannot be made from {VOCAB_FILE}, {MERGES_FILE} and tokenizer_config.json "
@@ -367,6 +370,18 @@ def load_tokenizer(path: Path, vocab_size: int) -> BioGptTokenizer:
             f"and {CONFIG_FILE} have. Put files together that were saved together."
         )
     return tokenizer  # type: ignore[no-any-return]
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Look for no garbage: the many small objects of a vocabulary are none, and to look at all there are takes long."""
+    is_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if is_enabled:
+            gc.enable()
 
 
 def _load_fairseq_tokenizer(path: Path, vocab_size: int) -> BioGptTokenizer:
@@ -457,7 +472,7 @@ def find_weights(path: Path) -> tuple[Path, list[Opener]]:
         check_format_version(
             settings, INT8_FORMAT_VERSION, f"{path / CONFIG_FILE}, int8", is_required=True, error=CheckpointError
         )
-        return path / INT8_FILE, [lambda: read_safetensors(path / INT8_FILE)]
+        return path / INT8_FILE, [partial(_OpenedSafetensors, path / INT8_FILE)]
     for name, index_name, read in (
         (SAFETENSORS_FILE, SAFETENSORS_INDEX_FILE, read_safetensors),
         (PYTORCH_FILE, PYTORCH_INDEX_FILE, _read_pytorch),
@@ -501,6 +516,36 @@ def read_safetensors(file: Path) -> dict[str, torch.Tensor]:
         return load_file(file)
     except (SafetensorError, OSError) as error:
         raise _unreadable(file, "a whole safetensors file", error) from error
+
+
+class _OpenedSafetensors(Mapping[str, "torch.Tensor"]):
+    """The tensors of a file, each made when it is asked for: a file that is opened several times has hundreds.
+
+    Raises:
+        CheckpointError: the file cannot be read or is damaged.
+    """
+
+    def __init__(self, file: Path) -> None:
+        from safetensors import SafetensorError, safe_open
+
+        opener: Any = safe_open  # it has no types
+        try:
+            self._opened = opener(file, framework="pt")
+        except (SafetensorError, OSError) as error:
+            raise _unreadable(file, "a whole safetensors file", error) from error
+        self._names: dict[str, None] = dict.fromkeys(self._opened.keys())
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        if name not in self._names:
+            raise KeyError(name)
+        tensor: torch.Tensor = self._opened.get_tensor(name)
+        return tensor
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 def _read_pytorch(file: Path) -> dict[str, torch.Tensor]:

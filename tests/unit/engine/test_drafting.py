@@ -1,14 +1,16 @@
 """Drafts: trees of tokens that are read in one pass and change nothing that comes out."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from biogpt.decoding.constraint import compile_constraint
 from biogpt.decoding.settings import GenerationSettings
 from biogpt.engine import drafting
-from biogpt.engine.drafting import Draft, Drafter, least_probability
+from biogpt.engine.drafting import Choices, Draft, Drafter, least_probability
 from biogpt.engine.engine import Engine
-from biogpt.engine.network import Segment
+from biogpt.engine.tree import make_segments
 from biogpt.text.grammar import Choice, Grammar, SourceSpan, Words
 
 GREEDY = GenerationSettings(temperature=0, max_new_tokens=60)
@@ -46,13 +48,15 @@ def test_a_tree_is_found_and_laid_out_by_its_parents():
     assert seen == [[0, 1, 2, 3], before, [*before, 5], [*before, 5, 6], [*before, 5, 7], [*before, 8]]
 
 
-def test_a_tree_is_scored_as_its_branches_are_one_by_one(engine):
+@pytest.mark.parametrize("start", [0, 2])
+def test_a_tree_is_scored_as_its_branches_are_one_by_one(engine, start):
     prompt, draft = [2, 9, 12, 30], Draft([5, 6, 7, 6], [-1, 0, 0, -1])
-    positions, visible = draft.lay_out(num_before=4, start=0)
     cache = engine.network.make_cache()
-    got = engine.network.score([Segment([*prompt, *draft.ids], 0, 0, positions, visible, 5)], cache)
-    for number, branch in enumerate(([], [5], [5, 6], [5, 7], [6])):
-        alone = engine.network.score([Segment([*prompt, *branch])])
+    if start:
+        engine.network.score(make_segments(prompt[:start], Draft(), row=0), cache)
+    got = engine.network.score(make_segments(prompt[start:], draft, 0, start, kept=2), cache)
+    for number, branch in enumerate((prompt[:3], prompt, *([*prompt, *ids] for ids in ([5], [5, 6], [5, 7], [6])))):
+        alone = engine.network.score(make_segments(branch, Draft(), row=0))
         torch.testing.assert_close(got[number], alone[0], atol=1e-4, rtol=1e-4)
 
 
@@ -78,13 +82,15 @@ def test_the_fixed_words_are_read_with_the_prompt(engine, record_reads):
     reads = record_reads(engine)
     next(engine.generate_ids([prompt], GREEDY, [constraint]))
     opening, none = (engine.tokenizer.encode_ids([text])[0] for text in ("the risk of", "there is none"))
-    read = list(reads[0][0].ids[len(prompt) :])
-    assert read[: len(opening)] == list(opening) or read[: len(none)] == list(none)
+    read = [index for segment in reads[0] for index in segment.ids][len(prompt) :]
+    assert {*opening, *none} <= {*read}
 
 
-def test_a_repetition_that_is_found_late_takes_no_pass_for_the_end(engine, monkeypatch, record_reads):
+@pytest.mark.parametrize("max_draft", [1, 2, 3, 5, 8])
+def test_a_repetition_that_is_found_late_takes_no_pass_for_the_end(engine, monkeypatch, record_reads, max_draft):
     # One thing to say: greedy says it again. With so short a draft, the repetition is found one pass later.
-    monkeypatch.setattr(drafting, "MAX_DRAFT", 3)
+    monkeypatch.setattr(drafting, "MAX_DRAFT", max_draft)
+    engine = Engine(engine.model, engine.tokenizer, 1)
     grammar = Grammar((Words("aspirin "), Choice(("reduces the risk",))), separator=" of ", is_repeated=True, end=".")
     prompt = engine.tokenizer("Aspirin reduces the risk of myocardial infarction.")["input_ids"]
     constraint = compile_constraint(grammar, engine.tokenizer, prompt)
@@ -94,6 +100,8 @@ def test_a_repetition_that_is_found_late_takes_no_pass_for_the_end(engine, monke
     (got,) = engine.generate_ids([prompt], GREEDY, [constraint])
     assert got.token_ids == expected.token_ids
     assert got.token_scores == pytest.approx(expected.token_scores, abs=1e-4)
+    if max_draft != 3:
+        return
     full_stop = got.token_ids[-1]
     assert len(reads) > 1, "the repetition was found at once, or there was none"
     assert full_stop in reads[-2][0].ids, "the end was not drafted, which this test is about"
@@ -113,3 +121,38 @@ def test_a_name_and_the_words_behind_it_are_drafted_as_the_source_has_them(engin
     # In a large batch a token costs more than a pass's share: only what is nearly certain is drafted.
     assert least_probability(1) < 0.1
     assert least_probability(32) > 0.5
+
+
+def test_names_are_drafted_to_begin_as_they_did_in_other_texts():
+    choices = Choices()
+    places = {5: [0], 6: [1, 4], 7: [2], 8: [3]}
+    assert choices.guess(9, {5, 6}, places) == {5: 0.5, 6: 0.5}  # nothing is known
+    for _ in range(3):
+        choices.learn(9, {5, 6, 7}, 5)
+    shares = choices.guess(9, {5, 6, 7, 8}, places)
+    assert sum(shares.values()) == pytest.approx(1)
+    assert shares[5] == max(shares.values())  # it was chosen each time
+    assert shares[8] > shares[7]  # this one was never passed over
+    assert shares[6] == pytest.approx(2 * shares[7])  # it stands there twice
+    assert choices.guess(10, {5, 6}, places) == {5: 0.5, 6: 0.5}  # behind another word nothing is known
+
+
+def test_a_second_text_takes_fewer_passes_than_the_first(engine):
+    one = Engine(engine.model, engine.tokenizer, 1)
+    prompt = engine.tokenizer(SOURCES[2])["input_ids"]
+    constraint = compile_constraint(replace(GRAMMAR, none=None), engine.tokenizer, prompt)
+    made = []
+    for _ in range(3):
+        before = one.network.num_passes
+        (completion,) = one.generate_ids([prompt], GREEDY, [constraint])
+        made.append((completion.token_ids, one.network.num_passes - before))
+    assert made[0][0] == made[1][0] == made[2][0]
+    assert made[2][1] < made[0][1], made
+
+
+def test_counts_are_bounded(monkeypatch):
+    monkeypatch.setattr(drafting, "_MAX_COUNTS", 10)
+    choices = Choices()
+    for before in range(100):
+        choices.learn(before, {1, 2, 3}, 1)
+    assert len(choices._num_allowed) < 20

@@ -57,8 +57,8 @@ def test_texts_of_a_tree_see_their_own_ancestors_alone(model):
     prompt = [2, 10, 20, 30]
     tree = TokenTree(prompt)
     cache = network.make_cache()
-    segment, root = tree.begin([40])
-    network.read([segment], cache)
+    segments, root = tree.begin([40])
+    network.read(segments, cache)
     texts = {(5,): root, (6, 7): root, (8,): root}
     for step in range(200):  # long enough for dead texts to be dropped
         segment, places = tree.extend([(where, ids[-2:]) for ids, where in texts.items()], cache)

@@ -23,7 +23,8 @@ def multiply(inputs: torch.Tensor, packed: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize("shape", [(128, 64), (64, 192), (100, 64), (64, 30)])
 def test_every_matrix_of_a_shape_gives_the_exact_products(shape, is_layout_known, monkeypatch):
     if is_layout_known is not None:
-        monkeypatch.setattr(packing, "_is_layout_known", lambda *_: is_layout_known)
+        monkeypatch.setattr(packing, "_compare_layouts", lambda *_: is_layout_known)
+    monkeypatch.setattr(packing, "_is_layout_known", {})
     num_rows, num_columns = shape
     whole = torch.randint(-127, 128, (3 * num_rows + 1, num_columns), dtype=torch.int8)
     unaligned = whole.flatten()[1 : 1 + num_rows * num_columns].view(shape)
@@ -40,7 +41,8 @@ def test_a_pytorch_without_these_operators_has_everything_laid_out_by_onednn(mon
         raise AttributeError("no such operator")
 
     monkeypatch.setattr(packing, "_memory_of", lacking)
-    shape = (448, 64)  # of no other test: what is known of a shape is remembered
+    monkeypatch.setattr(packing, "_is_layout_known", {})
+    shape = (448, 64)
     codes = [torch.randint(-127, 128, shape, dtype=torch.int8) for _ in range(2)]
     inputs = torch.randint(0, 256, (3, 64), dtype=torch.uint8)
     for each, own in zip(codes, [packing.pack_matrix(each) for each in codes], strict=True):
@@ -68,5 +70,12 @@ def test_a_layout_that_is_not_onednns_is_noticed(monkeypatch):
         lay_out(codes.roll(1, 0), target)
 
     lay_out = packing._lay_out
+    codes = torch.randint(-127, 128, (128, 64), dtype=torch.int8)
+    packed = packing._pack_by_onednn(codes)
+    is_known = packing._compare_layouts(codes, packed)
     monkeypatch.setattr(packing, "_lay_out", lay_out_otherwise)
-    assert not packing._is_layout_known.__wrapped__(128, 64, torch.get_num_threads())
+    assert packing._compare_layouts(codes, packed) is False
+    monkeypatch.undo()
+    same = torch.ones_like(codes)
+    same[:, ::2] = 2  # all rows are the same: no order of them is told from another
+    assert packing._compare_layouts(same, packing._pack_by_onednn(same)) is (None if is_known else False)
