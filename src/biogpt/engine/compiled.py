@@ -19,6 +19,7 @@ import torch
 
 from biogpt.engine.kv_cache import KeyValueCache
 from biogpt.engine.linear import Linear, pack_linear, read_int8
+from biogpt.engine.packing import sum_rows
 from biogpt.model.quantization import Int8Matrix
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class MatrixStack:
             padded = padded.clone(memory_format=torch.contiguous_format)
         quads = padded.view(torch.int32).view(num_blocks, _BLOCK, num_quads).transpose(1, 2)
         torch.from_numpy(self._codes[layer]).view(torch.int32).squeeze(-1).copy_(quads)
-        sums = codes.sum(dim=1, dtype=torch.int32)
+        sums = sum_rows(padded)[:num_outputs]
         biases = torch.zeros(num_outputs) if bias is None else bias.detach().float().clone()
         scales = matrix.scales.clone()
         self._rows.append(matrix.rows.float().numpy().copy())
