@@ -6,8 +6,8 @@
 
 Each part writes its own entry into the result file. `speed` takes the three in turn, block by block, each first in one
 of the blocks, with one thread per worker and for `predict`. It has two speeds of each: that of whole programs, which
-start and end with each block, and the steady one, from the first results of all workers to the last. Abstracts are the
-shared corpus's.
+start and end with each block, and the steady one, from when a tenth of the results are there to the last. Abstracts
+are the shared corpus's.
 """
 
 import argparse
@@ -199,6 +199,9 @@ def measure_kills(options: argparse.Namespace, folder: Path, directory: Path) ->
     return {"documents": options.documents, "kills": killed, "are_rows_equal": True, **broken}
 
 
+_STARTING = 0.1  # share of a block's results that does not count as steady: the first ones of Ray come late
+
+
 @dataclass
 class Arm:
     """`predict`, or `mine` with so many workers: what its calls took."""
@@ -207,7 +210,7 @@ class Arm:
     seconds: list[float] = field(default_factory=list)
     """Of the whole program, block by block."""
     num_steady: list[int] = field(default_factory=list)
-    """Documents whose results came after the first ones of all workers, up to the last."""
+    """Documents whose results came in the steady state, up to the last."""
     steady_seconds: list[float] = field(default_factory=list)
     """What these took."""
 
@@ -223,8 +226,10 @@ class Arm:
         self.seconds.append(time.time() - started)
         assert process.returncode == 0, command
         came = documents_in_file(results, sizes) if results.is_file() else documents_in_shards(results)
-        self.num_steady.append(came[-1][1] - came[self.workers - 1][1])
-        self.steady_seconds.append(came[-1][0] - came[self.workers - 1][0])
+        last, num_documents = came[-1]
+        first, num_before = next(one for one in came if one[1] >= num_documents * _STARTING)
+        self.num_steady.append(num_documents - num_before)
+        self.steady_seconds.append(last - first)
 
     @property
     def steady_speed(self) -> float:
