@@ -4,11 +4,14 @@
     python benchmarks/mine_collection.py kills    the same; a worker and the driver are killed, then it goes on
     python benchmarks/mine_collection.py speed    4,000 abstracts, a real model: 1 and 2 workers beside `predict`
 
-Each part writes its own entry into the result file. `speed` takes the three in turn, block by block, with one thread
-per worker and for `predict`; every time includes the start of the program. Abstracts are the shared corpus's.
+Each part writes its own entry into the result file. `speed` takes the three in turn, block by block, each first in one
+of the blocks, with one thread per worker and for `predict`. It has two speeds of each: that of whole programs, which
+start and end with each block, and the steady one, from when a tenth of the results are there to the last. Abstracts
+are the shared corpus's.
 """
 
 import argparse
+import compileall
 import gzip
 import hashlib
 import itertools
@@ -21,6 +24,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -67,7 +71,8 @@ def write_files(folder: Path, count: int, num_files: int) -> int:
 
 def environment() -> dict[str, str]:
     paths = [str(ROOT / "tests"), str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1", "RAY_worker_niceness": "0"}
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1", "RAY_worker_niceness": "0"}
 
 
 def start_trivial(folder: Path, output: Path) -> "subprocess.Popen[str]":
@@ -194,41 +199,108 @@ def measure_kills(options: argparse.Namespace, folder: Path, directory: Path) ->
     return {"documents": options.documents, "kills": killed, "are_rows_equal": True, **broken}
 
 
+_STARTING = 0.1  # share of a block's results that does not count as steady: the first ones of Ray come late
+
+
+@dataclass
+class Arm:
+    """`predict`, or `mine` with so many workers: what its calls took."""
+
+    workers: int
+    seconds: list[float] = field(default_factory=list)
+    """Of the whole program, block by block."""
+    num_steady: list[int] = field(default_factory=list)
+    """Documents whose results came in the steady state, up to the last."""
+    steady_seconds: list[float] = field(default_factory=list)
+    """What these took."""
+
+    def run(self, command: list[str], results: Path) -> None:
+        """Run the program, and note when results came."""
+        sizes: list[tuple[float, int]] = []
+        started = time.time()
+        process = subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL)
+        while process.poll() is None:
+            if results.is_file() and (not sizes or results.stat().st_size > sizes[-1][1]):
+                sizes.append((time.time(), results.stat().st_size))
+            time.sleep(0.1)
+        self.seconds.append(time.time() - started)
+        assert process.returncode == 0, command
+        came = documents_in_file(results, sizes) if results.is_file() else documents_in_shards(results)
+        last, num_documents = came[-1]
+        first, num_before = next(one for one in came if one[1] >= num_documents * _STARTING)
+        self.num_steady.append(num_documents - num_before)
+        self.steady_seconds.append(last - first)
+
+    @property
+    def steady_speed(self) -> float:
+        """Documents per second."""
+        return sum(self.num_steady) / sum(self.steady_seconds)
+
+    def per_second(self, documents: int, num_blocks: int) -> dict[str, float]:
+        """Documents per second: of the programs as they were called, if all were one call, and of the steady state."""
+        start_and_end = max(0.0, sum(self.seconds) - documents / self.steady_speed) / num_blocks
+        return {
+            "as called": documents / sum(self.seconds),
+            "in one call": documents / (documents / self.steady_speed + start_and_end),
+            "steady": self.steady_speed,
+            "start_and_end_seconds": start_and_end,
+        }
+
+
+def documents_in_file(path: Path, sizes: list[tuple[float, int]]) -> list[tuple[float, int]]:
+    """At which time JSON lines had how many documents, from the times at which they had so many bytes."""
+    content = path.read_bytes()
+    return [(at, content.count(b"\n", 0, size)) for at, size in sizes if b"\n" in content[:size]]
+
+
+def documents_in_shards(output: Path) -> list[tuple[float, int]]:
+    """At which time how many documents were committed."""
+    came, num_documents = [], 0
+    entries = (output / "manifest").glob("*-[0-9][0-9][0-9][0-9].json")
+    for entry in sorted(entries, key=lambda path: path.stat().st_mtime_ns):
+        num_documents += json.loads(entry.read_text(encoding="utf-8"))["num_documents"]
+        came.append((entry.stat().st_mtime, num_documents))
+    return came
+
+
 def measure_speed(options: argparse.Namespace, folder: Path, directory: Path) -> dict[str, Any]:
     write_files(folder, options.documents, options.blocks)
-    blocks = sorted(folder.iterdir())
-    seconds: dict[str, list[float]] = {"predict": [], "1 worker": [], "2 workers": []}
+    compileall.compile_dir(ROOT / "src", quiet=1)  # as an installed package is
+    arms = {"predict": Arm(1), "1 worker": Arm(1), "2 workers": Arm(2)}
     biogpt = [sys.executable, "-m", "biogpt"]
     num_rows = 0
     worst = 0.0
-    for number, block in enumerate(blocks):
+    for number, block in enumerate(sorted(folder.iterdir())):
         out = directory / f"out-{number}"
+        predicted, *mined = results = [Path(f"{out}.jsonl"), Path(f"{out}-1"), Path(f"{out}-2")]
         common = [str(block), "--task", options.task, "--batch-size", str(options.batch_size)]
-        commands = {
-            "predict": [*biogpt, "predict", *common, "--output", f"{out}.jsonl"],
-            "1 worker": [*biogpt, "mine", *common, "--workers", "1", "--output", f"{out}-1"],
-            "2 workers": [*biogpt, "mine", *common, "--workers", "2", "--output", f"{out}-2"],
-        }
-        order = list(commands)[number % 3 :] + list(commands)[: number % 3]
-        for name in order:
-            started = time.monotonic()
-            subprocess.run(commands[name], env=environment(), check=True, capture_output=True)
-            seconds[name].append(time.monotonic() - started)
-            print(f"block {number + 1}, {name}: {seconds[name][-1]:.1f} s", flush=True)
-        for mined in (Path(f"{out}-1"), Path(f"{out}-2")):
-            compared, difference = compare_rows(Path(f"{out}.jsonl"), mined)
+        commands = [
+            [*biogpt, "predict", *common, "--output", str(predicted)],
+            *([*biogpt, "mine", *common, "--workers", str(n), "--output", f"{out}-{n}"] for n in (1, 2)),
+        ]
+        calls = list(zip(arms.items(), commands, results, strict=True))
+        for (name, arm), command, result in [*calls[number % 3 :], *calls[: number % 3]]:
+            arm.run(command, result)
+            steady = arm.num_steady[-1] / arm.steady_seconds[-1]
+            print(f"block {number + 1}, {name}: {arm.seconds[-1]:.1f} s, steady {steady:.2f} documents/s", flush=True)
+        for collection in mined:
+            compared, difference = compare_rows(predicted, collection)
             num_rows += compared
             worst = max(worst, difference)
-    per_second = {name: options.documents / sum(times) for name, times in seconds.items()}
+    per_second = {name: arm.per_second(options.documents, options.blocks) for name, arm in arms.items()}
     return {
         "documents": options.documents,
         "task": options.task,
         "batch_size": options.batch_size,
-        "seconds": seconds,
+        "seconds": {name: arm.seconds for name, arm in arms.items()},
         "documents_per_second": per_second,
         "per_worker_beside_predict": {
-            "1 worker": per_second["1 worker"] / per_second["predict"],
-            "2 workers": per_second["2 workers"] / 2 / per_second["predict"],
+            name: {
+                kind: per_second[name][kind] / arm.workers / per_second["predict"][kind]
+                for kind in ("as called", "in one call", "steady")
+            }
+            for name, arm in arms.items()
+            if name != "predict"
         },
         "rows_equal_to_predict": num_rows,
         "largest_difference_of_scores": worst,
@@ -281,7 +353,7 @@ def main() -> None:
     parser.add_argument("--documents", type=int)
     parser.add_argument("--files", type=int, default=60)
     parser.add_argument("--kills", type=int, default=3)
-    parser.add_argument("--blocks", type=int, default=2)
+    parser.add_argument("--blocks", type=int, default=3)
     parser.add_argument("--task", default="bc5cdr")
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--output", type=Path, default=RESULT)

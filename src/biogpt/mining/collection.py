@@ -9,6 +9,7 @@ import datetime
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -407,7 +408,12 @@ class _Session:
             return
         rows: Iterator[dict[str, Any]]
         if len(missing) == 1:
-            rows = iter([ray_pipeline.as_row(index_unit(**missing[0]))])  # type: ignore[arg-type]
+            import pyarrow.parquet  # noqa: F401 - by one thread, before two would import it at once
+
+            with ThreadPoolExecutor(1) as pool:
+                index = pool.submit(index_unit, **missing[0])  # type: ignore[arg-type]
+                self.ray()  # this process only waits while Ray starts
+                rows = iter([ray_pipeline.as_row(index.result())])
         else:
             rows = ray_pipeline.index_units(self.ray(), missing)
         for row in rows:

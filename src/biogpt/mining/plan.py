@@ -12,9 +12,12 @@ from typing import Any
 from biogpt.mining.dataset import Collection, quote, to_parquet
 from biogpt.mining.sources import SourceFile
 
-MIN_SHARD, MAX_SHARD = 50, 2000
+SHARD_STEP = 32
+"""Shards have a multiple of so many documents: models read as many together, with the usual batch size."""
+MAX_SHARD = 2048
 """Documents of a shard: what a killed worker loses at most."""
-SHARDS_PER_WORKER = 8
+SHARDS_PER_WORKER = 64
+"""At the end workers wait for the one that took the last shard: so many make this short beside the run."""
 
 _WINNERS = """
 CREATE TEMP TABLE winners AS
@@ -108,8 +111,9 @@ class Plan:
 
 
 def choose_shard_size(num_documents: int, workers: int) -> int:
-    """Documents of a shard: small enough that every worker has some, large enough that files are few."""
-    return max(MIN_SHARD, min(MAX_SHARD, -(-num_documents // (workers * SHARDS_PER_WORKER))))
+    """Documents of a shard: small enough that workers end at about the same time, large enough that files are few."""
+    num_steps = -(-num_documents // (workers * SHARDS_PER_WORKER * SHARD_STEP))
+    return max(SHARD_STEP, min(MAX_SHARD, num_steps * SHARD_STEP))
 
 
 def tombstones(shard: str, run: int, withdrawn: Sequence[tuple[str, str]]) -> bytes:

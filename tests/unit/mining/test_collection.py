@@ -13,6 +13,7 @@ from biogpt.errors import DataError, InputError, MissingExtraError
 from biogpt.mining import sources
 from biogpt.mining.collection import estimate, make_annotators, mine, mine_with
 from biogpt.mining.dataset import Collection
+from biogpt.mining.plan import choose_shard_size
 from biogpt.mining.shards import rows_of_document
 
 pytestmark = pytest.mark.usefixtures("without_ray")
@@ -293,6 +294,14 @@ def test_a_model_computes_in_the_type_that_the_collection_was_begun_with(tmp_pat
     assert "Computing in bfloat16 on cpu" in caplog.text
     with pytest.raises(InputError, match=r"begun with annotators\[0\].dtype \"bfloat16\", not \"auto\""):
         mine(file, tmp_path / "out", models=models, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("num_documents", "workers", "expected"),
+    [(1, 2, 32), (4000, 1, 64), (4000, 2, 32), (60_000, 2, 480), (38_000_000, 16, 2048)],
+)
+def test_shards_are_whole_batches_and_enough_for_workers_to_end_together(num_documents, workers, expected):
+    assert choose_shard_size(num_documents, workers) == expected
 
 
 def test_arguments_of_relations_are_entities_each_once_in_a_document():
