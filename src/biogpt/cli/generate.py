@@ -112,7 +112,7 @@ def _load_engine(name: str, device: str, dtype: str, batch_size: int) -> "Engine
 
 
 def _print_stream(prompt: str, texts: Iterator[str]) -> None:
-    print(prompt, end="", flush=True)
+    print(prompt + next(texts, ""), end="", flush=True)  # not before the first piece: messages may come until then
     for text in texts:
         print(text, end="", flush=True)
     print()
