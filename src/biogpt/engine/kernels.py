@@ -522,7 +522,8 @@ def _put(products, target, use):
 
 @_compiled
 def _attend(queries, keys, values, places, counts, offset, size, scaling, scores, outputs):
-    """Attention of a head, whose `size` numbers begin at `offset`, of tokens (one or four) to places of the cache.
+    """Attention of a head, whose `size` numbers begin at `offset`, of one token to places of the cache; of four at once
+    where heads are of the usual size.
 
     Of `places` each token sees as many as `counts` says. A place that it does not see adds exactly nothing: a token's
     outputs are the same alone and beside others."""
@@ -538,12 +539,11 @@ def _attend(queries, keys, values, places, counts, offset, size, scaling, scores
             query_address, strides[0], key_address, strides[1], places.ctypes.data, num_places, address, strides[2]
         )
     else:
-        for token in range(len(counts)):
-            for each in range(num_places):
-                total = float32(0.0)
-                for index in range(offset, offset + size):
-                    total += queries[token, index] * keys[places[each], index]
-                scores[token, each] = total
+        for each in range(num_places):
+            total = float32(0.0)
+            for index in range(offset, offset + size):
+                total += queries[0, index] * keys[places[each], index]
+            scores[0, each] = total
     for token in range(len(counts)):
         own = scores[token]
         largest = own[0]
@@ -568,12 +568,11 @@ def _attend(queries, keys, values, places, counts, offset, size, scaling, scores
             address, strides[2], places.ctypes.data, num_places, value_address, strides[1], output_address, strides[3]
         )
     else:
-        for token in range(len(counts)):
-            for index in range(offset, offset + size):
-                total = float32(0.0)
-                for each in range(num_places):
-                    total += scores[token, each] * values[places[each], index]
-                outputs[token, index] = total
+        for index in range(offset, offset + size):
+            total = float32(0.0)
+            for each in range(num_places):
+                total += scores[0, each] * values[places[each], index]
+            outputs[0, index] = total
 
 
 @_compiled
@@ -588,9 +587,9 @@ def _find_seen(tokens, token, places):
 
 
 @_compiled
-def _is_run(tokens, row, num_tokens, is_last):
+def _is_run(tokens, row, num_tokens):
     """Whether `row` and those behind it are tokens one behind the other that see all before them."""
-    if is_last or row + _TOKENS > num_tokens or tokens.masks[row] >= 0:
+    if row + _TOKENS > num_tokens or tokens.masks[row] >= 0:
         return False
     for each in range(1, _TOKENS):
         is_next = tokens.num_seen[row + each] == tokens.num_seen[row] + each
@@ -636,7 +635,7 @@ def read(thread, num_threads, arrivals, layers, num_heads, tokens, keys, values,
         _wait(arrivals, num_threads)
         unit = row = 0
         while row < num_tokens:
-            count = _TOKENS if _is_run(tokens, row, num_tokens, is_last) else 1
+            count = _TOKENS if width == _HEAD and not is_last and _is_run(tokens, row, num_tokens) else 1
             num_seen = -1
             for head in range(num_heads):
                 if unit % num_threads == thread:
