@@ -8,6 +8,7 @@ Shapes: N new tokens, K of them whose outputs are asked for, C hidden size, I in
 import functools
 import importlib.util
 import logging
+import os
 import platform
 import threading
 from collections.abc import Callable, Sequence
@@ -29,6 +30,7 @@ _logger = logging.getLogger(__name__)
 
 _BLOCK = 64  # outputs whose weights stand together
 _PATIENCE = 3.0  # seconds until it is said that something is compiled
+_OTHER_TARGETS = ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "NUMBA_ENABLE_AVX", "NUMBA_DISABLE_JIT")
 _SHORT = 2**23  # weights times tokens, below which a second thread costs more than it saves
 
 
@@ -36,7 +38,7 @@ _SHORT = 2**23  # weights times tokens, below which a second thread costs more t
 def can_compile(features: frozenset[str]) -> bool:
     """Whether the kernels run here: on this processor and system, with Numba installed."""
     is_known = "vnni512" in features and platform.system() == "Linux" and platform.machine() == "x86_64"
-    if not is_known:
+    if not is_known or any(map(os.environ.get, _OTHER_TARGETS)):  # LLVM ends the process over an unknown instruction
         return False
     try:
         return importlib.util.find_spec("numba") is not None

@@ -152,7 +152,11 @@ def test_another_activation_or_coarse_weights_are_left_to_pytorch(rows):
     assert float((network.score([Segment(rows[1])])[0] - exact).norm() / exact.norm()) < 0.06
 
 
-def test_without_numba_there_are_no_kernels(monkeypatch):
+def test_without_numba_or_for_another_processor_there_are_no_kernels(monkeypatch):
+    assert can_compile.__wrapped__(frozenset({"vnni512"}))
+    with monkeypatch.context() as patch:
+        patch.setenv("NUMBA_CPU_NAME", "generic")
+        assert not can_compile.__wrapped__(frozenset({"vnni512"}))
     monkeypatch.setitem(sys.modules, "numba", None)
     assert not can_compile.__wrapped__(frozenset({"vnni512"}))
     assert not can_compile.__wrapped__(frozenset({"vnni"}))
