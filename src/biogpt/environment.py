@@ -6,8 +6,8 @@ import platform
 import sys
 
 PACKAGES = (
-    "biogpt", "torch", "transformers", "tokenizers", "safetensors", "huggingface_hub", "numpy", "lxml", "accelerate",
-    "peft",
+    "biogpt", "torch", "transformers", "tokenizers", "safetensors", "huggingface_hub", "numpy", "numba", "lxml",
+    "accelerate", "peft",
 )  # fmt: skip
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
-_BLOCK = 64  # outputs whose weights stand together
+_BLOCK = 64  # outputs whose weights stand together, as in `kernels`, which is imported when it is needed
 _PATIENCE = 3.0  # seconds until it is said that something is compiled
 _OTHER_TARGETS = ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "NUMBA_ENABLE_AVX", "NUMBA_DISABLE_JIT")
 _SHORT = 2**23  # weights times tokens, below which a second thread costs more than it saves

@@ -111,30 +111,31 @@ class Choices:
     """
 
     def __init__(self) -> None:
-        # By the token before, and the one that is allowed there; of all of them together: None.
-        self._num_allowed: Counter[tuple[int, int | None]] = Counter()
-        self._num_chosen: Counter[tuple[int, int | None]] = Counter()
+        # By the token before, and the one there; of all of them together: None. How often it was allowed, and chosen.
+        # Both are replaced in one step: other threads may be reading them.
+        self._counts: tuple[Counter[tuple[int, int | None]], Counter[tuple[int, int | None]]] = (Counter(), Counter())
 
     def learn(self, before: int, allowed: Iterable[int], chosen: int) -> None:
         """Take in a choice: which token stands before it, which were allowed, and which one was chosen."""
-        if len(self._num_allowed) > _MAX_COUNTS:
-            self._num_allowed.clear()
-            self._num_chosen.clear()
+        if len(self._counts[0]) > _MAX_COUNTS:
+            self._counts = (Counter(), Counter())
+        num_allowed, num_chosen = self._counts
         keys = [(before, index) for index in allowed]
-        self._num_allowed.update(keys)
-        self._num_allowed[before, None] += len(keys)
-        self._num_chosen[before, chosen] += 1
-        self._num_chosen[before, None] += 1
+        num_allowed.update(keys)
+        num_allowed[before, None] += len(keys)
+        num_chosen[before, chosen] += 1
+        num_chosen[before, None] += 1
 
     def guess(self, before: int, allowed: Collection[int], places: Mapping[int, Sequence[int]]) -> dict[int, float]:
         """A guess of the probability of each token that is allowed behind another, given where each stands so far."""
-        num_chosen = self._num_chosen[before, None]
-        if not num_chosen:
+        num_allowed, num_chosen = self._counts
+        num_all = num_chosen[before, None]
+        if not num_all:
             return dict.fromkeys(allowed, 1 / len(allowed))
-        mean = num_chosen / self._num_allowed[before, None]
+        mean = num_all / num_allowed[before, None]
         weights = {
-            index: (self._num_chosen[before, index] + _WEIGHT_OF_MEAN * mean)
-            / (self._num_allowed[before, index] + _WEIGHT_OF_MEAN)
+            index: (num_chosen[before, index] + _WEIGHT_OF_MEAN * mean)
+            / (num_allowed[before, index] + _WEIGHT_OF_MEAN)
             * len(places.get(index) or (0,))
             for index in allowed
         }

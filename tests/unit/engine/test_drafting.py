@@ -155,4 +155,4 @@ def test_counts_are_bounded(monkeypatch):
     choices = Choices()
     for before in range(100):
         choices.learn(before, {1, 2, 3}, 1)
-    assert len(choices._num_allowed) < 20
+    assert len(choices._counts[0]) < 20
